@@ -1,0 +1,62 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// Three floors; imports only go down (DESIGN in README.md and CONTRIBUTING.md).
+// No unsafeFlags here, so the package stays usable as a dependency: release flags
+// (-march=native) come from the Makefile.
+let package = Package(
+  name: "spectral-clipping",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "Clipping", targets: ["Clipping"]),
+    .library(name: "LinearAlgebra", targets: ["LinearAlgebra"]),
+    .library(name: "Storage", targets: ["Storage"]),
+    .executable(name: "trace-regression", targets: ["trace-regression"]),
+    .executable(name: "clip-cost", targets: ["clip-cost"]),
+    .executable(name: "spectral", targets: ["spectral"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+  ],
+  targets: [
+    // MARK: - C libraries: module map and shim header, nothing else
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CLAPACKE", pkgConfig: "lapacke", providers: [.apt(["liblapacke-dev"])]),
+    .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+
+    // MARK: - Floor 1: numbers
+    .target(name: "LinearAlgebra", dependencies: ["COpenBLAS", "CLAPACKE"]),
+    .target(name: "Storage", dependencies: ["CHDF5"]),
+
+    // MARK: - Floor 2: learning
+    .target(name: "Clipping", dependencies: ["LinearAlgebra"]),
+    .target(name: "Datasets", dependencies: ["LinearAlgebra"]),
+    .target(name: "Training", dependencies: ["LinearAlgebra", "Storage"]),
+
+    // MARK: - Floor 3: this paper
+    .target(
+      name: "Experiments",
+      dependencies: [
+        "Clipping", "Datasets", "LinearAlgebra", "Storage", "Training",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Yams", package: "Yams"),
+      ]),
+    .executableTarget(name: "trace-regression", dependencies: ["Experiments"]),
+    .executableTarget(name: "clip-cost", dependencies: ["Experiments"]),
+    .executableTarget(
+      name: "spectral",
+      dependencies: [
+        "Clipping", "Experiments", "LinearAlgebra", "Storage",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    // MARK: - Tests, one target per module
+    .testTarget(name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"]),
+    .testTarget(name: "StorageTests", dependencies: ["Storage"]),
+    .testTarget(name: "ClippingTests", dependencies: ["Clipping"]),
+    .testTarget(name: "ExperimentsTests", dependencies: ["Experiments"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,9 @@
+#pragma once
+#include <cblas.h>
+
+// Declared in OpenBLAS's own header only; Debian's cblas.h carries them, other builds may not.
+extern char *openblas_get_config(void);
+extern char *openblas_get_corename(void);
+extern int openblas_get_parallel(void);
+extern int openblas_get_num_threads(void);
+extern void openblas_set_num_threads(int num_threads);
