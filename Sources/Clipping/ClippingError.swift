@@ -1,0 +1,21 @@
+/// A clipping rule that cannot be carried out as written.
+public enum ClippingError: Error, Equatable, CustomStringConvertible {
+  /// A threshold that is negative or NaN.
+  case invalidThreshold(Double)
+  /// A parameter outside its range.
+  case invalidParameter(name: String, value: Double, expected: String)
+  /// A layer that the clipper was not made for.
+  case unknownLayer(String, known: [String])
+
+  /// One line: what, where, what to do.
+  public var description: String {
+    switch self {
+    case .invalidThreshold(let tau):
+      return "tau = \(tau): a clipping threshold is a number >= 0 (inf switches clipping off)"
+    case .invalidParameter(let name, let value, let expected):
+      return "\(name) = \(value): expected \(expected)"
+    case .unknownLayer(let name, let known):
+      return "no clipping state for layer '\(name)'; this clipper holds \(known.joined(separator: ", "))"
+    }
+  }
+}

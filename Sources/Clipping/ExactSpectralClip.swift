@@ -1,0 +1,186 @@
+import LinearAlgebra
+
+// The exact routes of SpectralClip. Whatever the precision of G, they decompose in Double.
+
+extension SpectralClip {
+  /// min(m, n) = 1: σ_1 = ‖G‖_F, and clipping is scaling, bit for bit as NormClip(.exact) does it.
+  func clipVector<Scalar>(
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ level: Level
+  ) throws -> ClipReport {
+    let tau = try level.tau(sigmaMax: norm)
+    var report = try NormClip(maximumNorm: tau).clip(g)
+    report.route = .vector
+    report.sigmaMax = norm
+    report.valueCount = min(g.rows, g.columns)
+    return report
+  }
+
+  func clipExactly<Scalar>(
+    _ g: MutableMatrixView<Scalar>, norm: Double, at level: Level
+  ) throws -> ClipReport {
+    if g.rows == 3 && g.columns == 3 { return try clip3x3(g, norm, level) }
+    if norm > 1e-140 && norm < 1e140, let report = try clipByGram(g, norm, level) { return report }
+    return try clipBySVD(g, norm, level)
+  }
+
+  private func clip3x3<Scalar>(
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ level: Level
+  ) throws -> ClipReport {
+    try withUnsafeTemporaryAllocation(of: Double.self, capacity: 18) { buffer in
+      let wide = buffer.baseAddress.unsafelyUnwrapped
+      let clipped = wide + 9
+      Scalar._widen(UnsafePointer(g.base), 9, into: wide)
+      let sigma = Small3x3.singularValues(UnsafePointer(wide))
+      let tau = try level.tau(sigmaMax: sigma[0])
+      var report = ClipReport(
+        route: .jacobi3x3, sigmaMax: sigma[0], sigmaMaxBound: sigma[0], tau: tau, clippedCount: 0,
+        valueCount: 3, normBefore: norm, normAfter: norm)
+      guard sigma[0] > tau else { return report }
+      var sigmaMax = 0.0
+      Small3x3.clip(UnsafePointer(wide), count: 1, at: tau, into: clipped, sigmaMax: &sigmaMax)
+      Scalar._narrow(UnsafePointer(clipped), 9, into: g.base)
+      for i in 0..<3 where sigma[i] > tau { report.clippedCount += 1 }
+      report.normAfter = g.readOnly.frobeniusNorm
+      return report
+    }
+  }
+
+  /// C = G - U₊ diag(1 - τ/σ₊) U₊ᵀ G, where U₊ holds the eigenvectors of G·Gᵀ with σ² > τ²
+  /// (or the same from the right, whichever Gram matrix is smaller).
+  ///
+  /// The Gram matrix has rounding errors of ε σ_1², so a value near τ is found to ε σ_1²/(2τ).
+  /// Returns nil when σ_1/τ is so large that this would show (`gramRatioLimit`).
+  private func clipByGram<Scalar>(
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ level: Level
+  ) throws -> ClipReport? {
+    let wide = g.rows <= g.columns
+    let product = wide ? gram(ofRows: g.readOnly) : gram(ofColumns: g.readOnly)
+    let head = try SpectrumHead(of: product, level: level, scale: nil, type: Scalar.self)
+    guard let head else { return nil }
+    if !head.sigma.isEmpty {
+      if wide {
+        shrinkLeft(g, along: head.vectors, by: head.shrinkage)
+      } else {
+        shrinkRight(g, along: head.vectors, by: head.shrinkage)
+      }
+    }
+    return head.report(.gram, g, normBefore: norm)
+  }
+
+  /// C = U diag(min(σ, τ)) Vᵀ from a full SVD in Double: the route for σ_1/τ beyond the Gram route's
+  /// reach and for entries whose squares leave the range of Double.
+  private func clipBySVD<Scalar>(
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ level: Level
+  ) throws -> ClipReport {
+    let decomposition = try svd(g.readOnly.widened())
+    let sigma = decomposition.sigma
+    let tau = try level.tau(sigmaMax: sigma[0])
+    let clippedCount = sigma.count { $0 > tau }
+    var report = ClipReport(
+      route: .svd, sigmaMax: sigma[0], sigmaMaxBound: sigma[0], tau: tau,
+      clippedCount: clippedCount, valueCount: sigma.count, normBefore: norm, normAfter: norm)
+    guard clippedCount > 0 else { return report }
+    var scaled = decomposition.vT
+    scaled.scaleRows(by: sigma.map { min($0, tau) })
+    g.assign(rounding: matmul(decomposition.u, scaled))
+    report.normAfter = g.readOnly.frobeniusNorm
+    return report
+  }
+}
+
+// MARK: - Thin factors
+
+extension SpectralClip {
+  /// Forms G[m,n] = aᵀ[m,r]·b[r,n] in `g` and clips it exactly, from the factors when r is small.
+  ///
+  /// A mini-batch of r samples gives a layer the gradient δᵀ·x with r rows each, so at most r
+  /// singular values differ from zero. With the r×r Gram matrices A = a·aᵀ and B = b·bᵀ and
+  /// A = L·Lᵀ, the squares σ_i² are the eigenvalues of LᵀBL; an eigenvector z gives
+  /// u = aᵀ(B L z)/σ² and σ vᵀ = (L z)ᵀ b, so no matrix of G's size is decomposed.
+  @discardableResult
+  public func clip<Scalar>(
+    productOf a: MatrixView<Scalar>, _ b: MatrixView<Scalar>,
+    into g: MutableMatrixView<Scalar>, at level: Level
+  ) throws -> ClipReport {
+    precondition(
+      a.rows == b.rows && g.rows == a.columns && g.columns == b.columns,
+      "factors [\(a.rows), \(a.columns)]ᵀ [\(b.rows), \(b.columns)] into [\(g.rows), \(g.columns)]")
+    gemm(a, .yes, b, .no, into: g)
+    let r = a.rows
+    let norm = try finiteNorm(g.readOnly)
+    let scale = a.frobeniusNorm * b.frobeniusNorm
+    guard 4 * r <= 3 * min(g.rows, g.columns), r > 0, norm > 0, scale > 1e-140, scale < 1e140 else {
+      return try clip(g, at: level)
+    }
+    if let tau = try level.validatedTau, norm <= tau { return try clip(g, at: level) }
+
+    let gramB = gram(ofRows: b)
+    let root = try semidefiniteRoot(gram(ofRows: a))
+    let core = matmul(root, .yes, matmul(gramB, root), .no)
+    guard let head = try SpectrumHead(of: core, level: level, scale: scale, type: Scalar.self)
+    else { return try clip(g, at: level) }
+    if !head.sigma.isEmpty {
+      let right = matmul(head.vectors, .no, root, .yes)  // rows (L z)ᵀ, [p,r]
+      var left = matmul(right, gramB)  // rows (B L z)ᵀ, to be scaled by (1 - τ/σ)/σ²
+      left.scaleRows(by: zip(head.shrinkage, head.sigma).map { $0 / ($1 * $1) })
+      subtractProduct(matmul(left, a.widened()), matmul(right, b.widened()), from: g)
+    }
+    return head.report(.factors, g, normBefore: norm)
+  }
+}
+
+// MARK: - The part of the spectrum above τ
+
+/// The singular values above τ and their vectors, from a Gram matrix.
+private struct SpectrumHead {
+  let sigmaMax: Double
+  let tau: Double
+  /// The values above τ.
+  var sigma: [Double] = []
+  /// One eigenvector of the Gram matrix a row.
+  var vectors = Matrix<Double>(rows: 0, columns: 0)
+  let valueCount: Int
+
+  /// What a clipped direction loses: 1 - τ/σ_i.
+  var shrinkage: [Double] { sigma.map { 1 - tau / $0 } }
+
+  /// Nil when `scale`/τ (σ_1/τ if no scale is given) exceeds the accuracy limit of `type`.
+  init?<Scalar: RealScalar>(
+    of product: Matrix<Double>, level: SpectralClip.Level, scale: Double?, type: Scalar.Type
+  ) throws {
+    var (sigmaMax, tau, failure) = (0.0, Double.infinity, Error?.none)
+    var beyondLimit = false
+    let eigen = try symmetricEigen(product) { values in
+      sigmaMax = max(0, values.last ?? 0).squareRoot()
+      do { tau = try level.tau(sigmaMax: sigmaMax) } catch { failure = error }
+      if failure != nil || sigmaMax <= tau { return 0 }
+      beyondLimit = (scale ?? sigmaMax) > gramRatioLimit(type) * tau
+      if beyondLimit { return 0 }
+      return values.count { $0 > tau * tau }
+    }
+    if let failure { throw failure }
+    if beyondLimit { return nil }
+    self.sigmaMax = sigmaMax
+    self.tau = tau
+    valueCount = product.rows
+    vectors = eigen.vectors
+    sigma = eigen.values.suffix(vectors.rows).map { $0.squareRoot() }
+  }
+
+  func report<Scalar>(
+    _ route: ClipReport.Route, _ g: MutableMatrixView<Scalar>, normBefore: Double
+  ) -> ClipReport {
+    let removed = sigma.reduce(0) { $0 + ($1 * $1 - tau * tau) }
+    return ClipReport(
+      route: route, sigmaMax: sigmaMax, sigmaMaxBound: sigmaMax, tau: tau,
+      clippedCount: sigma.count, valueCount: min(g.rows, g.columns), normBefore: normBefore,
+      normAfter: sigma.isEmpty
+        ? normBefore : normAfterClipping(g.readOnly, before: normBefore, removed: removed))
+  }
+}
+
+/// The largest σ_1/τ for which the Gram route is taken. A value near τ then carries a relative error
+/// of at most ε₆₄ (σ_1/τ)²/2: for Float data 1.1e-8, below half an ulp; for Double data 1.1e-13.
+private func gramRatioLimit<Scalar: RealScalar>(_ type: Scalar.Type) -> Double {
+  Scalar.significandBitCount < 30 ? 1e4 : 32
+}

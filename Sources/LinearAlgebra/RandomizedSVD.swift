@@ -1,0 +1,95 @@
+/// A truncated singular value decomposition: the leading `sigma.count` triplets of a larger matrix.
+public typealias TruncatedSVD<Scalar: RealScalar> = SVD<Scalar>
+
+/// An approximate rank-`rank` SVD of g[m,n] by a random range sketch (Halko, Martinsson and Tropp
+/// 2011, algorithms 4.4 and 5.1, which torch.svd_lowrank implements too).
+///
+/// The sketch holds q = min(rank + oversampling, m, n) vectors; its normals come from `stream`, so
+/// the same stream gives the same bits. Precondition: rank >= 1, the other two >= 0.
+public func randomizedSVD<Scalar>(
+  _ g: Matrix<Scalar>, rank: Int, oversampling: Int = 5, powerIterations: Int = 1,
+  stream: RandomStream
+) throws(LinearAlgebraError) -> TruncatedSVD<Scalar> {
+  let sketch = try RangeSketch(
+    of: g, vectors: rank + oversampling, powerIterations: powerIterations, stream: stream)
+  let core = try svd(sketch.coefficients)  // [q, s] = U S Wᵀ, so the tall factor is Qᵀ U
+  let r = min(rank, core.sigma.count)
+  let long = matmul(leadingColumns(core.u, r), .yes, sketch.basis, .no)  // rows, [r, long side]
+  let short = Matrix(
+    rows: r, columns: core.vT.columns, elements: Array(core.vT.elements[..<(r * core.vT.columns)]))
+  let sigma = Array(core.sigma[..<r])
+  return sketch.isTall
+    ? SVD(u: long.transposed, sigma: sigma, vT: short)
+    : SVD(u: short.transposed, sigma: sigma, vT: long)
+}
+
+/// An orthonormal basis that captures the dominant range of g[m,n], on its longer side.
+///
+/// For a tall g the basis rows q_i span (approximately) the leading left singular directions and
+/// `coefficients` is basis·g; for a wide one everything holds for gᵀ.
+public struct RangeSketch<Scalar: RealScalar>: Sendable {
+  /// Whether g has at least as many rows as columns.
+  public let isTall: Bool
+  /// Orthonormal rows, [q, max(m, n)].
+  public let basis: Matrix<Scalar>
+  /// The basis applied to g, [q, min(m, n)].
+  public let coefficients: Matrix<Scalar>
+
+  /// Sketches g with `vectors` normal vectors and refines the basis by `powerIterations` applications of g·gᵀ.
+  public init(
+    of g: Matrix<Scalar>, vectors: Int, powerIterations: Int, stream: RandomStream
+  ) throws(LinearAlgebraError) {
+    let outcome: Result<RangeSketch, LinearAlgebraError> = g.withView { view in
+      Result { () throws(LinearAlgebraError) in
+        try RangeSketch(
+          of: view, vectors: vectors, powerIterations: powerIterations, stream: stream)
+      }
+    }
+    self = try outcome.get()
+  }
+
+  /// The same from a borrowed matrix.
+  public init(
+    of g: MatrixView<Scalar>, vectors: Int, powerIterations: Int, stream: RandomStream
+  ) throws(LinearAlgebraError) {
+    precondition(
+      vectors >= 1 && powerIterations >= 0,
+      "a sketch of \(vectors) vectors with \(powerIterations) power iterations")
+    try g.checkFinite()
+    isTall = g.rows >= g.columns
+    let (long, short) = isTall ? (g.rows, g.columns) : (g.columns, g.rows)
+    let q = min(vectors, short)
+    var shortPanel = Matrix<Scalar>(rows: q, columns: short)
+    var longPanel = Matrix<Scalar>(rows: q, columns: long)
+    shortPanel.elements.withUnsafeMutableBufferPointer { stream.fill(normal: $0) }
+    let toLong: Transpose = isTall ? .yes : .no  // panel[q,short] · gᵀ (tall) or · g (wide)
+    let toShort: Transpose = isTall ? .no : .yes
+    func apply(_ from: Matrix<Scalar>, _ transpose: Transpose, _ to: inout Matrix<Scalar>) {
+      from.withView { from in to.withMutableView { gemm(from, .no, g, transpose, into: $0) } }
+    }
+    apply(shortPanel, toLong, &longPanel)
+    try longPanel.orthonormalizeRows()
+    for _ in 0..<powerIterations {
+      apply(longPanel, toShort, &shortPanel)
+      try shortPanel.orthonormalizeRows()
+      apply(shortPanel, toLong, &longPanel)
+      try longPanel.orthonormalizeRows()
+    }
+    apply(longPanel, toShort, &shortPanel)
+    basis = longPanel
+    coefficients = shortPanel
+  }
+}
+
+extension Matrix {
+  fileprivate mutating func orthonormalizeRows() throws(LinearAlgebraError) {
+    let outcome: Result<Void, LinearAlgebraError> = withMutableView { view in
+      Result { () throws(LinearAlgebraError) in try LinearAlgebra.orthonormalizeRows(view) }
+    }
+    try outcome.get()
+  }
+}
+
+private func leadingColumns<Scalar>(_ a: Matrix<Scalar>, _ count: Int) -> Matrix<Scalar> {
+  Matrix(rows: a.rows, columns: count) { a[$0, $1] }
+}
