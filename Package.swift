@@ -43,8 +43,16 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),
-    .executableTarget(name: "trace-regression", dependencies: ["Experiments"]),
-    .executableTarget(name: "clip-cost", dependencies: ["Experiments"]),
+    .executableTarget(
+      name: "trace-regression",
+      dependencies: [
+        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "clip-cost",
+      dependencies: [
+        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
     .executableTarget(
       name: "spectral",
       dependencies: [

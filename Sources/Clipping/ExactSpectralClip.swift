@@ -26,23 +26,19 @@ extension SpectralClip {
   private func clip3x3<Scalar>(
     _ g: MutableMatrixView<Scalar>, _ norm: Double, _ level: Level
   ) throws -> ClipReport {
-    try withUnsafeTemporaryAllocation(of: Double.self, capacity: 18) { buffer in
-      let wide = buffer.baseAddress.unsafelyUnwrapped
-      let clipped = wide + 9
-      Scalar._widen(UnsafePointer(g.base), 9, into: wide)
-      let sigma = Small3x3.singularValues(UnsafePointer(wide))
-      let tau = try level.tau(sigmaMax: sigma[0])
-      var report = ClipReport(
-        route: .jacobi3x3, sigmaMax: sigma[0], sigmaMaxBound: sigma[0], tau: tau, clippedCount: 0,
-        valueCount: 3, normBefore: norm, normAfter: norm)
-      guard sigma[0] > tau else { return report }
-      var sigmaMax = 0.0
-      Small3x3.clip(UnsafePointer(wide), count: 1, at: tau, into: clipped, sigmaMax: &sigmaMax)
-      Scalar._narrow(UnsafePointer(clipped), 9, into: g.base)
-      for i in 0..<3 where sigma[i] > tau { report.clippedCount += 1 }
-      report.normAfter = g.readOnly.frobeniusNorm
-      return report
-    }
+    var work = g.readOnly.widened().elements
+    let sigma = Small3x3.singularValues(work)
+    var sigmaMax = sigma[0]
+    let tau = try level.tau(sigmaMax: sigmaMax)
+    Small3x3.clip(&work, count: 1, sigmaMax: &sigmaMax) { _ in tau }
+    var report = ClipReport(
+      route: .jacobi3x3, sigmaMax: sigmaMax, sigmaMaxBound: sigmaMax, tau: tau, clippedCount: 0,
+      valueCount: 3, normBefore: norm, normAfter: norm)
+    guard sigmaMax > tau else { return report }
+    for i in 0..<3 where sigma[i] > tau { report.clippedCount += 1 }
+    g.assign(rounding: Matrix(rows: 3, columns: 3, elements: work))
+    report.normAfter = g.readOnly.frobeniusNorm
+    return report
   }
 
   /// C = G - U₊ diag(1 - τ/σ₊) U₊ᵀ G, where U₊ holds the eigenvectors of G·Gᵀ with σ² > τ²

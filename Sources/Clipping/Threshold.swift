@@ -7,8 +7,10 @@ public enum ThresholdRule: Codable, Equatable, Sendable {
   case constant(Double)
   /// An exponential moving average of the top singular values, eq. (8); `coefficient` is θ.
   case ema(coefficient: Double = 0.9, EMAVariant = .paper)
-  /// The `level` quantile of the last `window` top singular values, eqs. (9) and (10).
-  case quantile(level: Double = 0.85, window: Int = 100, QuantileVariant = .interpolated)
+  /// The `level` quantile of the last `window` top singular values, eqs. (9) and (10): `.interpolated`
+  /// as in the authors' trace-regression script (numpy.quantile), `.lowerOrderStatistic` as in their
+  /// clipping library.
+  case quantile(level: Double = 0.85, window: Int = 100, QuantileRule = .interpolated)
 
   /// The three orders in which the moving average is read and updated.
   public enum EMAVariant: String, Codable, Sendable, CaseIterable {
@@ -20,14 +22,6 @@ public enum ThresholdRule: Codable, Equatable, Sendable {
     /// The authors' trace-regression script: past values only, starting from τ_0 = 0, which clips the
     /// first gradient to zero; σ_1 + 1e-8 enters the average.
     case traceScript
-  }
-
-  /// The two quantiles of a finite window.
-  public enum QuantileVariant: String, Codable, Sendable, CaseIterable {
-    /// Linear interpolation between order statistics (numpy.quantile; the trace-regression script).
-    case interpolated
-    /// The lower order statistic sorted[⌊q(n-1)⌋] (the authors' clipping library).
-    case lowerOrderStatistic
   }
 
   /// Whether τ_k depends on σ_1(G_k) itself, so that it is not known before the decomposition.
@@ -86,10 +80,8 @@ public struct Threshold: Codable, Equatable, Sendable {
       return step == 0 ? .infinity : average / (1 - pow(theta, Double(step)))
     case .ema(let theta, .traceScript):
       return step == 0 ? 0 : average / (1 - pow(theta, Double(step)))
-    case .quantile(let level, _, .interpolated):
-      return ordered.isEmpty ? .infinity : quantile(ofSorted: ordered, level, .interpolated)
-    case .quantile(let level, _, .lowerOrderStatistic):
-      return ordered.isEmpty ? .infinity : quantile(ofSorted: ordered, level, .lowerOrderStatistic)
+    case .quantile(let level, _, let reading):
+      return ordered.isEmpty ? .infinity : Statistics.quantile(sorted: ordered, level, reading)
     }
   }
 

@@ -71,118 +71,106 @@ struct Jacobi3x3 {
   }
 }
 
-/// Clips the singular values of small matrices without LAPACK, whose overhead dwarfs the arithmetic.
+/// Clips the singular values of 3×3 matrices without LAPACK, whose overhead dwarfs the arithmetic.
 public enum Small3x3 {
-  /// Clips every g[i] (3×3, row-major, one after another in `g`) at `tau`, into `clipped`.
+  /// Clips every g[i] (3×3, row-major, one after another in `g`) in place at `tau(σ_1(g[i]))`.
   ///
   /// clip(g) = Σ_j min(1, τ/σ_j) w_j v_jᵀ: norm clipping applied to each column of g·V, so nothing
-  /// is divided by a small singular value. `sigmaMax[i]` receives σ_1(g[i]). Infinite `tau`: unchanged.
-  /// Entries must be finite (checked by the caller) and are rescaled by a power of two if extreme.
+  /// is divided by a small singular value. A matrix with σ_1 ≤ τ keeps its very bits. `sigmaMax[i]`
+  /// receives σ_1(g[i]). Entries must be finite (checked by the caller); extreme ones are rescaled
+  /// by a power of two.
   public static func clip(
-    _ g: UnsafePointer<Double>, count: Int, at tau: Double,
-    into clipped: UnsafeMutablePointer<Double>, sigmaMax: UnsafeMutablePointer<Double>
+    _ g: UnsafeMutablePointer<Double>, count: Int, sigmaMax: UnsafeMutablePointer<Double>,
+    tau: (_ sigmaMax: Double) -> Double
   ) {
     var first = 0
     while first < count {
       let lanes = min(4, count - first)
-      clipLanes(
-        g + 9 * first, lanes, tau, into: clipped + 9 * first, sigmaMax: sigmaMax + first)
+      let jacobi = decompose(g + 9 * first, lanes)
+      var taus = SIMD4<Double>()
+      var outside = false
+      for lane in 0..<lanes {
+        sigmaMax[first + lane] = jacobi.sigmaMax[lane]
+        taus[lane] = tau(jacobi.sigmaMax[lane])
+        outside = outside || jacobi.sigmaMax[lane] > taus[lane]
+      }
+      if outside { reassemble(jacobi, lanes, taus, into: g + 9 * first) }
       first += lanes
     }
   }
 
   /// The three singular values of g (3×3, row-major), largest first.
   public static func singularValues(_ g: UnsafePointer<Double>) -> SIMD3<Double> {
-    let scale = powerOfTwoScale(g)
-    let jacobi = Jacobi3x3(load(g, 1, SIMD4(repeating: scale)))
-    let squares = [
-      jacobi.w.0.dot(jacobi.w.0)[0], jacobi.w.1.dot(jacobi.w.1)[0], jacobi.w.2.dot(jacobi.w.2)[0],
-    ].sorted(by: >)
-    return SIMD3(squares[0], squares[1], squares[2]).squareRoot() / scale
+    let found = decompose(UnsafeMutablePointer(mutating: g), 1)
+    let sigma = [found.sigma.0[0], found.sigma.1[0], found.sigma.2[0]].sorted(by: >)
+    return SIMD3(sigma[0], sigma[1], sigma[2])
   }
 
-  @inline(__always)
-  private static func clipLanes(
-    _ g: UnsafePointer<Double>, _ lanes: Int, _ tau: Double,
-    into clipped: UnsafeMutablePointer<Double>, sigmaMax: UnsafeMutablePointer<Double>
-  ) {
+  private struct Decomposition {
+    var jacobi: Jacobi3x3
+    /// The power of two each lane was multiplied by.
+    var scales: SIMD4<Double>
+    /// σ of each column of w, not sorted.
+    var sigma: (SIMD4<Double>, SIMD4<Double>, SIMD4<Double>)
+    var sigmaMax: SIMD4<Double>
+  }
+
+  private static func decompose(_ g: UnsafeMutablePointer<Double>, _ lanes: Int) -> Decomposition {
     var scales = SIMD4<Double>(repeating: 1)
     for lane in 0..<lanes { scales[lane] = powerOfTwoScale(g + 9 &* lane) }
-    let jacobi = Jacobi3x3(load(g, lanes, scales))
-    let taus = scales * tau
-    let sigma0 = jacobi.w.0.dot(jacobi.w.0).squareRoot()
-    let sigma1 = jacobi.w.1.dot(jacobi.w.1).squareRoot()
-    let sigma2 = jacobi.w.2.dot(jacobi.w.2).squareRoot()
-    var largest = sigma0.replacing(with: sigma1, where: sigma1 .> sigma0)
-    largest.replace(with: sigma2, where: sigma2 .> largest)
-    let f0 = factor(sigma0, taus)
-    let f1 = factor(sigma1, taus)
-    let f2 = factor(sigma2, taus)
-    let (w, v) = (jacobi.w, jacobi.v)
-    @inline(__always)
-    func entry(
-      _ w0: SIMD4<Double>, _ v0: SIMD4<Double>, _ w1: SIMD4<Double>, _ v1: SIMD4<Double>,
-      _ w2: SIMD4<Double>, _ v2: SIMD4<Double>
-    ) -> SIMD4<Double> {
-      (f0 * w0 * v0).addingProduct(f1 * w1, v1).addingProduct(f2 * w2, v2) / scales
-    }
-    let entries = (
-      entry(w.0.x, v.0.x, w.1.x, v.1.x, w.2.x, v.2.x),
-      entry(w.0.x, v.0.y, w.1.x, v.1.y, w.2.x, v.2.y),
-      entry(w.0.x, v.0.z, w.1.x, v.1.z, w.2.x, v.2.z),
-      entry(w.0.y, v.0.x, w.1.y, v.1.x, w.2.y, v.2.x),
-      entry(w.0.y, v.0.y, w.1.y, v.1.y, w.2.y, v.2.y),
-      entry(w.0.y, v.0.z, w.1.y, v.1.z, w.2.y, v.2.z),
-      entry(w.0.z, v.0.x, w.1.z, v.1.x, w.2.z, v.2.x),
-      entry(w.0.z, v.0.y, w.1.z, v.1.y, w.2.z, v.2.y),
-      entry(w.0.z, v.0.z, w.1.z, v.1.z, w.2.z, v.2.z)
-    )
-    largest /= scales
-    for lane in 0..<lanes {
-      sigmaMax[lane] = largest[lane]
-      let out = clipped + 9 &* lane
-      if largest[lane] <= tau {
-        (out).update(from: g + 9 &* lane, count: 9)  // inside the ball: the very same bits
-        continue
-      }
-      out[0] = entries.0[lane]
-      out[1] = entries.1[lane]
-      out[2] = entries.2[lane]
-      out[3] = entries.3[lane]
-      out[4] = entries.4[lane]
-      out[5] = entries.5[lane]
-      out[6] = entries.6[lane]
-      out[7] = entries.7[lane]
-      out[8] = entries.8[lane]
-    }
-  }
-
-  /// min(1, τ/σ) lane by lane.
-  @inline(__always)
-  private static func factor(_ sigma: SIMD4<Double>, _ tau: SIMD4<Double>) -> SIMD4<Double> {
-    SIMD4<Double>(repeating: 1).replacing(with: tau / sigma, where: sigma .> tau)
-  }
-
-  @inline(__always)
-  private static func load(
-    _ g: UnsafePointer<Double>, _ lanes: Int, _ scales: SIMD4<Double>
-  ) -> (Jacobi3x3.Column, Jacobi3x3.Column, Jacobi3x3.Column) {
     @inline(__always)
     func gather(_ offset: Int) -> SIMD4<Double> {
       var values = SIMD4<Double>()
       for lane in 0..<lanes { values[lane] = g[9 &* lane &+ offset] }
       return values * scales
     }
-    return (
+    let jacobi = Jacobi3x3((
       Jacobi3x3.Column(x: gather(0), y: gather(3), z: gather(6)),
       Jacobi3x3.Column(x: gather(1), y: gather(4), z: gather(7)),
       Jacobi3x3.Column(x: gather(2), y: gather(5), z: gather(8))
+    ))
+    let sigma = (
+      jacobi.w.0.dot(jacobi.w.0).squareRoot() / scales,
+      jacobi.w.1.dot(jacobi.w.1).squareRoot() / scales,
+      jacobi.w.2.dot(jacobi.w.2).squareRoot() / scales
     )
+    var sigmaMax = sigma.0.replacing(with: sigma.1, where: sigma.1 .> sigma.0)
+    sigmaMax.replace(with: sigma.2, where: sigma.2 .> sigmaMax)
+    return Decomposition(jacobi: jacobi, scales: scales, sigma: sigma, sigmaMax: sigmaMax)
+  }
+
+  private static func reassemble(
+    _ found: Decomposition, _ lanes: Int, _ taus: SIMD4<Double>,
+    into g: UnsafeMutablePointer<Double>
+  ) {
+    let one = SIMD4<Double>(repeating: 1)
+    let (w, v, sigma) = (found.jacobi.w, found.jacobi.v, found.sigma)
+    let f0 = one.replacing(with: taus / sigma.0, where: sigma.0 .> taus) / found.scales
+    let f1 = one.replacing(with: taus / sigma.1, where: sigma.1 .> taus) / found.scales
+    let f2 = one.replacing(with: taus / sigma.2, where: sigma.2 .> taus) / found.scales
+    let w0 = Jacobi3x3.Column(x: f0 * w.0.x, y: f0 * w.0.y, z: f0 * w.0.z)
+    let w1 = Jacobi3x3.Column(x: f1 * w.1.x, y: f1 * w.1.y, z: f1 * w.1.z)
+    let w2 = Jacobi3x3.Column(x: f2 * w.2.x, y: f2 * w.2.y, z: f2 * w.2.z)
+    @inline(__always)
+    func store(_ offset: Int, _ values: SIMD4<Double>) {
+      for lane in 0..<lanes where found.sigmaMax[lane] > taus[lane] {
+        g[9 &* lane &+ offset] = values[lane]
+      }
+    }
+    store(0, (w0.x * v.0.x).addingProduct(w1.x, v.1.x).addingProduct(w2.x, v.2.x))
+    store(1, (w0.x * v.0.y).addingProduct(w1.x, v.1.y).addingProduct(w2.x, v.2.y))
+    store(2, (w0.x * v.0.z).addingProduct(w1.x, v.1.z).addingProduct(w2.x, v.2.z))
+    store(3, (w0.y * v.0.x).addingProduct(w1.y, v.1.x).addingProduct(w2.y, v.2.x))
+    store(4, (w0.y * v.0.y).addingProduct(w1.y, v.1.y).addingProduct(w2.y, v.2.y))
+    store(5, (w0.y * v.0.z).addingProduct(w1.y, v.1.z).addingProduct(w2.y, v.2.z))
+    store(6, (w0.z * v.0.x).addingProduct(w1.z, v.1.x).addingProduct(w2.z, v.2.x))
+    store(7, (w0.z * v.0.y).addingProduct(w1.z, v.1.y).addingProduct(w2.z, v.2.y))
+    store(8, (w0.z * v.0.z).addingProduct(w1.z, v.1.z).addingProduct(w2.z, v.2.z))
   }
 
   /// 1, or the power of two that brings the largest entry to [1, 2) when squares could leave the range.
   @inline(__always)
-  private static func powerOfTwoScale(_ g: UnsafePointer<Double>) -> Double {
+  private static func powerOfTwoScale(_ g: UnsafeMutablePointer<Double>) -> Double {
     var largest = 0.0
     for i in 0..<9 { largest = max(largest, g[i].magnitude) }
     if largest >= 1e-70 && largest <= 1e70 || largest == 0 { return 1 }

@@ -1,0 +1,139 @@
+import Foundation
+import Yams
+
+/// The settings of an experiment: a Codable value whose defaults are the paper's.
+///
+/// Every property is a key of the YAML file and of `--set`, so none may be optional (a nil leaves no key).
+public protocol ExperimentConfig: Codable, Sendable, Equatable {
+  /// The paper's own settings.
+  init()
+  /// The methods to run, in order.
+  var methods: [String] { get set }
+  /// One run a method and seed.
+  var seeds: [UInt64] { get set }
+  /// Throws a `ConfigError` for a value outside its range.
+  func validate() throws
+}
+
+/// A setting that cannot be used; one line: where, what, what to do.
+public struct ConfigError: Error, Equatable, CustomStringConvertible {
+  /// The message.
+  public let description: String
+
+  /// An error at `place` (a file or an option).
+  public init(_ place: String, _ what: String, hint: String) {
+    description = "\(place): \(what); \(hint)"
+  }
+
+  static func value(_ key: String, _ value: some Any, _ expected: String) -> ConfigError {
+    ConfigError("setting '\(key)'", "\(value) is not \(expected)", hint: "choose another value")
+  }
+}
+
+extension ExperimentConfig {
+  /// The defaults, overlaid by the YAML text of `file`, overlaid by `overrides` ("key=value" each).
+  ///
+  /// Throws a `ConfigError` that names the file or option, the key, and the nearest known key.
+  public static func decode(
+    yaml text: String, file: String, overrides: [String]
+  ) throws -> Self {
+    var settings = try mapping(of: Self())
+    let known = Array(settings.keys.compactMap(\.string))
+    let overlay: Node?
+    do { overlay = try compose(yaml: text) } catch {
+      throw ConfigError(file, "not YAML (\(oneLine(error)))", hint: "correct the line it names")
+    }
+    if let overlay, overlay.null == nil {
+      guard let entries = overlay.mapping else {
+        throw ConfigError(file, "not a list of 'key: value' lines", hint: "write one setting a line")
+      }
+      for (key, value) in entries {
+        try settings.set(key.string ?? "", value, known: known, place: file)
+      }
+    }
+    for override in overrides {
+      let parts = override.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      guard parts.count == 2 else {
+        throw ConfigError("--set \(override)", "not key=value", hint: "write --set steps=2000")
+      }
+      let value = try? compose(yaml: String(parts[1]))
+      try settings.set(
+        String(parts[0]), value ?? Node(String(parts[1])), known: known, place: "--set \(override)")
+    }
+    let place = overrides.isEmpty ? file : "\(file) with \(overrides.joined(separator: ", "))"
+    do {
+      let config = try YAMLDecoder().decode(Self.self, from: serialize(node: .mapping(settings)))
+      try config.validate()
+      return config
+    } catch let error as DecodingError {
+      throw ConfigError(place, describe(error), hint: "correct its type")
+    }
+  }
+
+  /// The settings as YAML text, keys in the order of their declaration.
+  public var yaml: String {
+    get throws { try YAMLEncoder().encode(self) }
+  }
+
+  /// One "key = value" line a setting, in order: what a record's key and a checkpoint's identity are made of.
+  public var lines: [String] {
+    get throws {
+      try Self.mapping(of: self).map { key, value in
+        let text = (try? serialize(node: value, width: -1)) ?? ""
+        let flat = text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+        return "\(key.string ?? "") = \(flat.joined(separator: " "))"
+      }
+    }
+  }
+
+  private static func mapping(of config: Self) throws -> Node.Mapping {
+    guard let mapping = try compose(yaml: config.yaml)?.mapping else {
+      throw ConfigError("settings", "no settings", hint: "report this as a bug")
+    }
+    return mapping
+  }
+}
+
+extension Node.Mapping {
+  fileprivate mutating func set(
+    _ key: String, _ value: Node, known: [String], place: String
+  ) throws {
+    guard known.contains(key) else {
+      let nearest = known.min { editDistance($0, key) < editDistance($1, key) } ?? ""
+      throw ConfigError(
+        place, "unknown setting '\(key)'",
+        hint: "did you mean '\(nearest)'? (known: \(known.joined(separator: ", ")))")
+    }
+    self[Node(key)] = value
+  }
+}
+
+private func describe(_ error: DecodingError) -> String {
+  switch error {
+  case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
+    let key = context.codingPath.map(\.stringValue).joined(separator: ".")
+    return "setting '\(key)': \(context.debugDescription)"
+  case .keyNotFound(let key, _): return "setting '\(key.stringValue)' is missing"
+  @unknown default: return oneLine(error)
+  }
+}
+
+private func oneLine(_ error: any Error) -> String {
+  "\(error)".split(separator: "\n").joined(separator: " ")
+}
+
+/// Levenshtein's distance between two words.
+func editDistance(_ a: String, _ b: String) -> Int {
+  let (a, b) = (Array(a), Array(b))
+  var row = Array(0...b.count)
+  for i in 0..<a.count {
+    var diagonal = row[0]
+    row[0] = i + 1
+    for j in 0..<b.count {
+      let substituted = diagonal + (a[i] == b[j] ? 0 : 1)
+      diagonal = row[j + 1]
+      row[j + 1] = Swift.min(substituted, row[j] + 1, row[j + 1] + 1)
+    }
+  }
+  return row[b.count]
+}

@@ -1,0 +1,130 @@
+import ArgumentParser
+import Foundation
+import LinearAlgebra
+import Storage
+import Training
+
+/// The one command line of every experiment executable.
+public struct ExperimentOptions: ParsableArguments {
+  /// Which of the experiment's configurations.
+  @Option(help: "The configuration experiments/<name>/<profile>.yaml: smoke, quick, paper, …")
+  public var profile = "quick"
+  /// Seeds in place of the configuration's.
+  @Option(help: "Seeds, e.g. 11,12,13 (default: the profile's).")
+  public var seeds: String?
+  /// Changed settings.
+  @Option(name: .customLong("set"), help: "Change a setting: --set steps=2000 (repeatable).")
+  public var settings: [String] = []
+  /// Only these methods.
+  @Option(name: .customLong("method"), help: "Only this method (repeatable; default: all).")
+  public var methods: [String] = []
+  /// Where records go.
+  @Option(help: "Folder for the records (default: build/results).")
+  public var results: String?
+  /// Where data lie.
+  @Option(help: "Folder of the data sets (default: DATA_DIR, then data/).")
+  public var data: String?
+  /// Runs side by side.
+  @Option(help: "Runs side by side (default: the number of cores).")
+  public var jobs: Int?
+  /// Threads inside a run.
+  @Option(help: "Threads inside a run; results do not depend on it.")
+  public var threads = 1
+  /// The generator.
+  @Option(help: "philox, or numpy where the experiment offers it (same as --set rng=…).")
+  public var rng: String?
+  /// Seconds between checkpoints.
+  @Option(help: "Seconds between two checkpoints of a run.")
+  public var checkpointSeconds = 60.0
+  /// Plan only.
+  @Flag(help: "Print the runs and the estimated time, compute nothing.")
+  public var dryRun = false
+
+  /// Made by the argument parser.
+  public init() {}
+
+  /// Checks what can be checked without the experiment.
+  public mutating func validate() throws {
+    if let jobs, jobs < 1 { throw ValidationError("--jobs \(jobs): use at least 1") }
+    if threads < 1 { throw ValidationError("--threads \(threads): use at least 1") }
+    if !(checkpointSeconds >= 0) {
+      throw ValidationError("--checkpoint-seconds \(checkpointSeconds): use 0 or more")
+    }
+  }
+}
+
+/// The main program of an experiment: parse, run, write.
+public protocol ExperimentCommand: ParsableCommand {
+  /// The experiment.
+  associatedtype Body: Experiment
+  /// Its options.
+  var options: ExperimentOptions { get }
+}
+
+extension ExperimentCommand {
+  /// Name and abstract of the experiment.
+  public static var configuration: CommandConfiguration {
+    CommandConfiguration(commandName: Body.name, abstract: Body.abstract)
+  }
+
+  /// Decodes the settings, prints the plan, and runs what is missing.
+  public func run() throws {
+    let paths = ProjectPaths()
+    var overrides = options.settings
+    if let rng = options.rng { overrides.append("rng=\(rng)") }
+    if let seeds = options.seeds { overrides.append("seeds=[\(seeds)]") }
+    let config = try loadConfig(paths, overrides)
+    for method in options.methods where !config.methods.contains(method) {
+      let nearest = config.methods.min { editDistance($0, method) < editDistance($1, method) } ?? ""
+      throw ConfigError(
+        "--method \(method)", "not a method of this configuration",
+        hint: "did you mean '\(nearest)'? (methods: \(config.methods.joined(separator: ", ")))")
+    }
+    let telemetry = Telemetry(
+      root: paths.root, threads: options.threads,
+      jobs: options.jobs ?? ProcessInfo.processInfo.activeProcessorCount)
+    let runner = ExperimentRunner<Body>(
+      config: config, wanted: options.methods.isEmpty ? nil : options.methods,
+      profile: options.profile, overrides: overrides.filter { !$0.hasPrefix("seeds=") },
+      results: options.results ?? paths.freshResults, telemetry: telemetry,
+      checkpointSeconds: options.checkpointSeconds)
+
+    let units = runner.units
+    let estimate = try runner.estimatedSeconds()
+    print(
+      "\(Body.name), profile \(options.profile): \(units.count) runs, \(telemetry.jobs) side by side, "
+        + "\(telemetry.threads) thread\(telemetry.threads == 1 ? "" : "s") each; "
+        + "about \(ProgressLine.duration(estimate)) if nothing can be reused")
+    print(
+      "commit \(telemetry.commit); BLAS \(telemetry.blas.core), 1 thread a call; "
+        + "LAPACK \(telemetry.blas.lapackLibrary)")
+    if let warning = telemetry.blas.warning { print("warning: \(warning)") }
+    if options.dryRun {
+      for unit in units {
+        print("  \(unit.methods.joined(separator: " then ")), seed \(unit.seed)")
+      }
+      print("records would go to \(runner.folder)/")
+      return
+    }
+    let progress = ProgressLine(Body.name, total: units.reduce(0) { $0 + Body.work(of: $1, config) })
+    let watch = Stopwatch()
+    let outcome = try runner.run(progress: progress)
+    progress.finish()
+    print(
+      "\(outcome.computed) records computed, \(outcome.reused) reused in "
+        + "\(ProgressLine.duration(watch.seconds)): \(runner.folder)/")
+  }
+
+  private func loadConfig(_ paths: ProjectPaths, _ overrides: [String]) throws -> Body.Config {
+    let file = paths.config(experiment: Body.name, profile: options.profile)
+    guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+      let known = paths.profiles(of: Body.name)
+      throw ConfigError(
+        file, "cannot be read",
+        hint: known.isEmpty
+          ? "run this from the project's folder"
+          : "choose a profile among \(known.joined(separator: ", "))")
+    }
+    return try Body.Config.decode(yaml: text, file: file, overrides: overrides)
+  }
+}

@@ -1,0 +1,211 @@
+import Foundation
+import Storage
+import Training
+
+/// A run that could not be finished for reasons of its numbers.
+public enum RunError: Error, Equatable, CustomStringConvertible {
+  /// Something left the range of finite numbers.
+  case diverged(experiment: String, step: Int, what: String)
+
+  /// One line: what, where, what to do.
+  public var description: String {
+    switch self {
+    case .diverged(let experiment, let step, let what):
+      return "\(experiment): \(what) at step \(step); lower the learning rate"
+    }
+  }
+}
+
+/// Takes an experiment from settings to records: expands the runs, reuses valid records by key, works
+/// off the rest side by side, and writes each record the moment it is finished.
+public struct ExperimentRunner<E: Experiment>: Sendable {
+  /// The settings, `methods` being everything that a unit must run.
+  public let config: E.Config
+  /// The methods whose records are wanted.
+  public let wanted: [String]
+  /// The profile, for the record and its folder.
+  public let profile: String
+  /// Settings that differ from the profile's, as "key=value", for the folder's name.
+  public let overrides: [String]
+  /// Records go to `results`/<experiment>/<profile>/.
+  public let results: String
+  /// What the records say about process and machine.
+  public let telemetry: Telemetry
+  /// Seconds between two checkpoints of a run.
+  public let checkpointSeconds: Double
+
+  /// A runner for `config`; `wanted` nil means all its methods.
+  public init(
+    config: E.Config, wanted: [String]? = nil, profile: String, overrides: [String] = [],
+    results: String, telemetry: Telemetry, checkpointSeconds: Double = 60
+  ) {
+    self.config = config
+    self.wanted = wanted ?? config.methods
+    self.profile = profile
+    self.overrides = overrides
+    self.results = results
+    self.telemetry = telemetry
+    self.checkpointSeconds = checkpointSeconds
+  }
+
+  /// Where the records go: the profile's folder, or one of its own for changed settings.
+  public var folder: String {
+    let variant = overrides.sorted().map { "+" + $0.filter { $0 != "/" && $0 != " " } }.joined()
+    return "\(results)/\(E.name)/\(profile)\(variant)"
+  }
+
+  /// The units with at least one wanted method, cut off behind the last of them.
+  public var units: [RunUnit] {
+    E.units(of: config).compactMap { unit in
+      guard let last = unit.methods.lastIndex(where: wanted.contains) else { return nil }
+      return RunUnit(methods: Array(unit.methods[...last]), seed: unit.seed)
+    }
+  }
+
+  /// The record file of a method and seed.
+  public func path(_ method: String, _ seed: UInt64) -> String {
+    "\(folder)/\(method)-seed\(seed).h5"
+  }
+
+  /// What determines a record: experiment, version, settings, method, seed.
+  func identity(_ method: String, _ seed: UInt64) throws -> [String] {
+    let settings = try config.lines.filter {
+      !$0.hasPrefix("methods = ") && !$0.hasPrefix("seeds = ")
+    }
+    return ["experiment = \(E.name)", "version = \(E.version)"] + settings
+      + ["method = \(method)", "seed = \(seed)"]
+  }
+
+  /// Digest of `identity`: a record with this key need not be computed again.
+  func key(_ method: String, _ seed: UInt64) throws -> String {
+    // Where methods share a generator, those before this one are part of what determines it.
+    let unit = E.units(of: config).first { $0.seed == seed && $0.methods.contains(method) }
+    let before = unit?.methods.prefix { $0 != method } ?? []
+    return try Digest.sha256(
+      of: (identity(method, seed) + ["after = \(before.joined(separator: " "))"])
+        .joined(separator: "\n"))
+  }
+
+  /// Seconds that all units will take, from a rehearsal of a small piece of the real work.
+  public func estimatedSeconds() throws -> Double {
+    let watch = Stopwatch()
+    let steps = try E.rehearse(config)
+    let perStep = watch.seconds / Double(max(1, steps))
+    let total = units.reduce(0) { $0 + E.work(of: $1, config) }
+    return perStep * Double(total) / Double(max(1, min(telemetry.jobs, units.count)))
+  }
+
+  /// What became of the records.
+  public struct Outcome: Sendable, Equatable {
+    /// Records computed now.
+    public var computed = 0
+    /// Records found valid.
+    public var reused = 0
+  }
+
+  /// Runs what is missing. Every finished record stays whatever happens to the others.
+  public func run(
+    progress: ProgressLine? = nil, willStep: (@Sendable (RunUnit, Int) throws -> Void)? = nil
+  ) throws -> Outcome {
+    try FileManager.default.createDirectoryOrExplain(folder)
+    let (journal, _) = try Journal.open(resuming: "\(folder)/journal.log")
+    let units = units
+    let tally = Tally()
+    try runSideBySide(count: units.count, jobs: telemetry.jobs) { index in
+      let unit = units[index]
+      let label = "\(unit.methods.filter(wanted.contains).joined(separator: ",")) seed \(unit.seed)"
+      let missing = try unit.methods.filter { try wanted.contains($0) && !isValid($0, unit.seed, progress) }
+      if missing.isEmpty {
+        progress?.advance(by: E.work(of: unit, config), reused: true)
+        tally.add(reused: unit.methods.count(where: wanted.contains))
+        return try journal.append("reused \(label)")
+      }
+      try journal.append("started \(label)")
+      let watch = Stopwatch()
+      var context = RunContext()
+      context.checkpointPath = "\(folder)/\(unit.label).checkpoint"
+      let resumed = FileManager.default.fileExists(atPath: context.checkpointPath ?? "")
+      context.identity = try identity(unit.methods.joined(separator: " "), unit.seed)
+      context.checkpointSeconds = checkpointSeconds
+      context.threads = telemetry.threads
+      context.advance = { progress?.advance(by: $0) }
+      if let willStep { context.willStep = { try willStep(unit, $0) } }
+      let records = try E.run(unit, config, context)
+      for (method, record) in zip(unit.methods, records) where wanted.contains(method) {
+        try complete(record, method, unit.seed, seconds: watch.seconds, resumed: resumed)
+          .write(to: path(method, unit.seed))
+      }
+      tally.add(computed: unit.methods.count(where: wanted.contains))
+      try journal.append("finished \(label)")
+    }
+    try journal.sync()
+    let (computed, reused) = tally.outcome
+    return Outcome(computed: computed, reused: reused)
+  }
+
+  private func isValid(_ method: String, _ seed: UInt64, _ progress: ProgressLine?) throws -> Bool {
+    let file = path(method, seed)
+    guard FileManager.default.fileExists(atPath: file) else { return false }
+    let record: Record
+    do { record = try Record.read(from: file) } catch {
+      progress?.note("\(error) (computing it anew)")
+      return false
+    }
+    guard try (try? record.string(attribute: "key")) == key(method, seed) else { return false }
+    if record.telemetry.attributes["source_digest"] != .string(telemetry.sourceDigest) {
+      progress?.note(
+        "\(file): reused, though other sources computed it; `make burn` first if they changed its meaning")
+    }
+    return true
+  }
+
+  /// The record with the attributes every record has, and its telemetry.
+  private func complete(
+    _ record: Record, _ method: String, _ seed: UInt64, seconds: Double, resumed: Bool
+  ) throws -> Record {
+    var record = record
+    var attributes: Attributes = [
+      "experiment": .string(E.name), "experiment_version": .int(E.version),
+      "method": .string(method), "seed": .int(Int(seed)), "profile": .string(profile),
+      "overrides": .string(overrides.joined(separator: " ")),
+      "data": .string(E.dataName(config)), "key": .string(try key(method, seed)),
+      "config": .string(try config.yaml),
+    ]
+    for entry in record.attributes { attributes[entry.name] = entry.value }
+    record.attributes = attributes
+    var group = telemetry.group(seconds: seconds, resumed: resumed)
+    for entry in record.telemetry.attributes { group.attributes[entry.name] = entry.value }
+    for dataSet in record.telemetry.dataSets { group.add(dataSet) }
+    record.telemetry = group
+    return record
+  }
+}
+
+private final class Tally: @unchecked Sendable {
+  private let lock = NSLock()
+  private var counts: (computed: Int, reused: Int) = (0, 0)
+
+  func add(computed: Int = 0, reused: Int = 0) {
+    lock.withLock {
+      counts.computed += computed
+      counts.reused += reused
+    }
+  }
+
+  var outcome: (computed: Int, reused: Int) { lock.withLock { counts } }
+}
+
+extension FileManager {
+  /// Creates the folder and those above it, or throws one line that says why not.
+  func createDirectoryOrExplain(_ path: String) throws {
+    do { try createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
+      throw StorageError(
+        "cannot create this folder (\((error as NSError).localizedDescription))", at: path,
+        hint: "check its permissions and that no file is in the way, or pass --results DIR")
+    }
+    guard isWritableFile(atPath: path) else {
+      throw StorageError(
+        "this folder is read-only", at: path, hint: "make it writable or pass --results DIR")
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import Foundation
+
+/// The only place that knows where things lie.
+public struct ProjectPaths: Sendable {
+  /// The project's folder: the nearest one above the working folder, else above the executable, that
+  /// holds `experiments/` and `Package.swift`; nil where there is none.
+  public let root: String?
+
+  /// Looks for the project.
+  public init() {
+    let executable = (CommandLine.arguments.first.map { URL(fileURLWithPath: $0) })?
+      .resolvingSymlinksInPath().deletingLastPathComponent().path
+    let starts = [FileManager.default.currentDirectoryPath] + (executable.map { [$0] } ?? [])
+    root = starts.lazy.compactMap(Self.root(above:)).first
+  }
+
+  private static func root(above start: String) -> String? {
+    var url = URL(fileURLWithPath: start)
+    for _ in 0..<32 {
+      let manager = FileManager.default
+      if manager.fileExists(atPath: url.path + "/Package.swift")
+        && manager.fileExists(atPath: url.path + "/experiments")
+      {
+        return url.path
+      }
+      if url.path == "/" { return nil }
+      url.deleteLastPathComponent()
+    }
+    return nil
+  }
+
+  /// The configuration file of an experiment's profile.
+  public func config(experiment: String, profile: String) -> String {
+    (root ?? ".") + "/experiments/\(experiment)/\(profile).yaml"
+  }
+
+  /// Names of the profiles that an experiment has, in alphabetical order.
+  public func profiles(of experiment: String) -> [String] {
+    let folder = (root ?? ".") + "/experiments/\(experiment)"
+    let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return files.filter { $0.hasSuffix(".yaml") && !$0.hasPrefix("chosen") }
+      .map { String($0.dropLast(5)) }.sorted()
+  }
+
+  /// Where fresh records go unless told otherwise (ignored by git).
+  public var freshResults: String { (root ?? ".") + "/build/results" }
+
+  /// The checked-in records.
+  public var results: String { (root ?? ".") + "/results" }
+}

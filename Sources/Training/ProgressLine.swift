@@ -1,0 +1,66 @@
+import Foundation
+
+/// One line of progress with the time to go: redrawn in place on a terminal, once a minute when piped.
+///
+/// Safe to advance from many threads.
+public final class ProgressLine: @unchecked Sendable {
+  private let lock = NSLock()
+  private let label: String
+  private let total: Int
+  private let stopwatch = Stopwatch()
+  private let onTerminal = isatty(STDERR_FILENO) == 1
+  private var done = 0
+  private var skipped = 0
+  private var lastShown = 0.0
+
+  /// Counts to `total` units of work.
+  public init(_ label: String, total: Int) {
+    self.label = label
+    self.total = total
+  }
+
+  /// `units` more are done; `reused` ones cost no time and do not enter the estimate.
+  public func advance(by units: Int, reused: Bool = false) {
+    lock.withLock {
+      done += units
+      if reused { skipped += units }
+      let now = stopwatch.seconds
+      guard now - lastShown >= (onTerminal ? 0.2 : 60) else { return }
+      lastShown = now
+      show(now)
+    }
+  }
+
+  /// Ends the line.
+  public func finish() {
+    lock.withLock {
+      if onTerminal && lastShown > 0 { write("\r\u{1B}[2K") }
+    }
+  }
+
+  /// A message of its own line, without tearing the progress line.
+  public func note(_ message: String) {
+    lock.withLock { write((onTerminal && lastShown > 0 ? "\r\u{1B}[2K" : "") + message + "\n") }
+  }
+
+  private func show(_ now: Double) {
+    let fresh = done - skipped
+    let share = total == 0 ? 1 : Double(done) / Double(total)
+    let left = fresh == 0 ? nil : now / Double(fresh) * Double(total - done)
+    let text =
+      "\(label): \(Int(share * 100)) % after \(Self.duration(now))"
+      + (left.map { ", \(Self.duration($0)) to go" } ?? "")
+    write(onTerminal ? "\r\u{1B}[2K\(text)" : text + "\n")
+  }
+
+  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+
+  /// Seconds as people say them: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min.
+  public static func duration(_ seconds: Double) -> String {
+    if seconds < 10 { return String(format: "%.1f s", seconds) }
+    let whole = Int(seconds.rounded())
+    if whole < 60 { return "\(whole) s" }
+    if whole < 3600 { return String(format: "%d min %02d s", whole / 60, whole % 60) }
+    return String(format: "%d h %02d min", whole / 3600, whole / 60 % 60)
+  }
+}
