@@ -1,0 +1,85 @@
+extension Record: Equatable {
+  /// Bitwise equality of everything but the path read from.
+  public static func == (left: Record, right: Record) -> Bool {
+    left.root == right.root && left.groups == right.groups
+  }
+
+  /// Bitwise equality of the results: everything but the group `telemetry`.
+  public func resultsEqual(_ other: Record) -> Bool {
+    root == other.root && resultGroups == other.resultGroups
+  }
+
+  /// The first difference between the results of two records, or nil if they are equal bit for
+  /// bit: `bias_sq_exact[17]: 0.5 (bits 3fe0000000000000) against 0.25 (…)`.
+  public func firstDifference(from other: Record) -> String? {
+    if let difference = names(resultGroups.map(\.name), other.resultGroups.map(\.name), "groups") {
+      return difference
+    }
+    for (left, right) in zip([root] + resultGroups, [other.root] + other.resultGroups) {
+      if let difference = left.firstDifference(from: right) { return difference }
+    }
+    return nil
+  }
+
+  private var resultGroups: [Group] { groups.filter { $0.name != Self.telemetryName } }
+}
+
+extension Record.Group {
+  fileprivate func firstDifference(from other: Record.Group) -> String? {
+    let place = name.isEmpty ? "" : "\(name)/"
+    let at = name.isEmpty ? "" : " of \(name)"
+    if let difference = names(attributes.names, other.attributes.names, "attributes\(at)") {
+      return difference
+    }
+    for (left, right) in zip(attributes, other.attributes) where left.value != right.value {
+      return "attribute \(left.name)\(at): \(left.value) against \(right.value)"
+    }
+    if let difference = names(dataSets.map(\.name), other.dataSets.map(\.name), "data sets\(at)") {
+      return difference
+    }
+    for (left, right) in zip(dataSets, other.dataSets) {
+      if let difference = left.firstDifference(from: right) { return place + difference }
+    }
+    return nil
+  }
+}
+
+extension Record.DataSet {
+  fileprivate func firstDifference(from other: Record.DataSet) -> String? {
+    if values.typeName != other.values.typeName {
+      return "\(name): \(values.typeName) against \(other.values.typeName)"
+    }
+    if shape != other.shape { return "\(name): shape \(shape) against \(other.shape)" }
+    if let (index, difference) = values.firstDifference(from: other.values) {
+      return "\(name)\(coordinates(of: index)): \(difference)"
+    }
+    if longName != other.longName || units != other.units || dimensions != other.dimensions {
+      return "\(name): \(labels) against \(other.labels)"
+    }
+    return nil
+  }
+
+  private var labels: String { "long name \(longName), units \(units), dimensions \(dimensions)" }
+
+  /// `[2, 5]` for the element at a place in row-major order; nothing for a scalar.
+  private func coordinates(of index: Int) -> String {
+    var rest = index
+    var place: [Int] = []
+    for extent in shape.reversed() {
+      place.append(rest % extent)
+      rest /= extent
+    }
+    return place.isEmpty ? "" : "\(Array(place.reversed()))"
+  }
+}
+
+private func names(_ left: [String], _ right: [String], _ what: String) -> String? {
+  if left == right { return nil }
+  if let missing = left.first(where: { !right.contains($0) }) {
+    return "\(what): only the first record has \(missing)"
+  }
+  if let missing = right.first(where: { !left.contains($0) }) {
+    return "\(what): only the second record has \(missing)"
+  }
+  return "\(what): order \(left) against \(right)"
+}

@@ -1,0 +1,135 @@
+import Foundation
+
+#if _endian(big)
+  #error("the file formats here are little-endian and so must be the host")
+#endif
+
+/// Thin throwing forms of the POSIX calls that the module needs.
+enum SystemCalls {
+  /// Writes bytes to a descriptor: the number written, or -1 with `errno` set, as write(2).
+  /// An argument wherever something is written, so that tests can fill the disk.
+  typealias Writer = (Int32, UnsafeRawPointer, Int) -> Int
+
+  static func systemWriter(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+    write(descriptor, bytes, count)
+  }
+
+  static func openFile(
+    _ path: String, _ flags: Int32, doing: String, mode: mode_t = 0o666
+  ) throws -> Int32 {
+    while true {
+      let descriptor = open(path, flags | O_CLOEXEC, mode)
+      if descriptor >= 0 { return descriptor }
+      let code = errno
+      if code != EINTR { throw StorageError.system(code, doing, at: path) }
+    }
+  }
+
+  /// Writes all of `bytes`, however many calls it takes.
+  static func writeAll(
+    _ bytes: UnsafeRawBufferPointer, to descriptor: Int32, path: String, writer: Writer
+  ) throws {
+    guard let base = bytes.baseAddress else { return }
+    var done = 0
+    while done < bytes.count {
+      let written = writer(descriptor, base + done, bytes.count - done)
+      if written < 0 {
+        let code = errno
+        if code == EINTR { continue }
+        throw StorageError.system(code, "write", at: path)
+      }
+      if written == 0 { throw StorageError.system(ENOSPC, "write", at: path) }
+      done += written
+    }
+  }
+
+  static func sync(_ descriptor: Int32, path: String) throws {
+    while fsync(descriptor) != 0 {
+      let code = errno
+      if code == EINTR { continue }
+      // Pipes, devices and some network file systems have nothing to sync.
+      if code == EINVAL || code == ENOTSUP { return }
+      throw StorageError.system(code, "write", at: path)
+    }
+  }
+
+  /// Makes a rename or a new file in `folder` survive a power cut.
+  static func syncDirectory(_ folder: String) throws {
+    let descriptor = try openFile(folder, O_RDONLY | O_DIRECTORY, doing: "open the folder")
+    defer { close(descriptor) }
+    try sync(descriptor, path: folder)
+  }
+
+  static func makeDirectories(_ folder: String) throws {
+    var status = stat()
+    if stat(folder, &status) == 0 {
+      if status.st_mode & S_IFMT == S_IFDIR { return }
+      throw StorageError.system(ENOTDIR, "create the folder", at: folder)
+    }
+    let parent = parentFolder(of: folder)
+    if parent != folder { try makeDirectories(parent) }
+    if mkdir(folder, 0o777) != 0 {
+      let code = errno
+      // Another process may have made it in the meantime.
+      if code != EEXIST { throw StorageError.system(code, "create the folder", at: folder) }
+    }
+  }
+
+  /// `a/b` for `a/b/c`, `.` for `c`, `/` for `/c`.
+  static func parentFolder(of path: String) -> String {
+    let parent = (path as NSString).deletingLastPathComponent
+    return parent.isEmpty ? "." : parent
+  }
+
+  /// The size of the regular file behind an open descriptor.
+  static func fileSize(_ descriptor: Int32, path: String) throws -> Int {
+    var status = stat()
+    if fstat(descriptor, &status) != 0 { throw StorageError.system(errno, "read", at: path) }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: return Int(status.st_size)
+    case S_IFDIR: throw StorageError.system(EISDIR, "read", at: path)
+    default:
+      throw StorageError("not a regular file", at: path, hint: "name a file on a disk")
+    }
+  }
+
+  /// Calls `body` with the file's bytes from the present offset on, piece by piece.
+  static func readPieces(
+    _ descriptor: Int32, path: String, _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) throws {
+    let size = 1 << 20
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+    defer { buffer.deallocate() }
+    while true {
+      let count = read(descriptor, buffer.baseAddress, size)
+      if count < 0 {
+        let code = errno
+        if code == EINTR { continue }
+        throw StorageError.system(code, "read", at: path)
+      }
+      if count == 0 { return }
+      try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+    }
+  }
+
+  /// The whole content of a regular file.
+  static func readFile(_ path: String) throws -> Data {
+    let descriptor = try openFile(path, O_RDONLY, doing: "read")
+    defer { close(descriptor) }
+    var data = Data()
+    data.reserveCapacity(try fileSize(descriptor, path: path))
+    try readPieces(descriptor, path: path) { data.append(contentsOf: $0) }
+    return data
+  }
+
+  /// The whole content of a regular file, mapped where the system allows it.
+  static func mapFile(_ path: String) throws -> Data {
+    let descriptor = try openFile(path, O_RDONLY, doing: "read")
+    defer { close(descriptor) }
+    let size = try fileSize(descriptor, path: path)
+    guard size > 0 else { return Data() }
+    guard let base = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED
+    else { return try readFile(path) }
+    return Data(bytesNoCopy: base, count: size, deallocator: .unmap)
+  }
+}

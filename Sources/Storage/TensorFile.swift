@@ -1,0 +1,160 @@
+import Foundation
+
+/// A file of named tensors, HDF5 or safetensors by its first bytes.
+public struct TensorFile: Sendable {
+  /// The two formats.
+  public enum Format: String, Sendable {
+    /// HDF5, any layout of groups.
+    case hdf5 = "HDF5"
+    /// Hugging Face's safetensors.
+    case safetensors
+  }
+
+  /// A real tensor to be written, F32 or F64 by its values.
+  public struct Tensor: Sendable {
+    /// The name; in HDF5 `/` separates groups.
+    public let name: String
+    /// The extent of each axis.
+    public let shape: [Int]
+    /// The elements in row-major order.
+    public let values: TensorValues
+
+    /// A tensor.
+    public init(_ name: String, shape: [Int], _ values: TensorValues) {
+      precondition(
+        shape.reduce(1, *) == values.count,
+        "\(name): \(values.count) values for shape \(shape)")
+      self.name = name
+      self.shape = shape
+      self.values = values
+    }
+  }
+
+  /// Where the file lies.
+  public let path: String
+  /// What the first bytes say.
+  public let format: Format
+  /// The tensors in the order of the file.
+  public let entries: [TensorEntry]
+
+  private let safetensors: SafetensorsFile?
+
+  /// Opens the file at `path` and lists its tensors.
+  public init(_ path: String) throws {
+    self.path = path
+    format = try Self.format(of: path)
+    switch format {
+    case .hdf5:
+      safetensors = nil
+      entries = try HDF5Tensors.entries(of: path)
+    case .safetensors:
+      let file = try SafetensorsFile(path)
+      safetensors = file
+      entries = file.entries
+    }
+  }
+
+  /// The format by the first bytes; throws for anything else.
+  public static func format(of path: String) throws -> Format {
+    let data = try SystemCalls.mapFile(path)
+    let hint = "give an HDF5 or a safetensors file"
+    if data.isEmpty { throw StorageError("empty file", at: path, hint: hint) }
+    if HDF5File.hasMagic(data) { return .hdf5 }
+    // safetensors has no magic number: 8 bytes of header length, then the header's {.
+    if data.count >= 9, data[data.startIndex + 8] == UInt8(ascii: "{") { return .safetensors }
+    if data.count < 8, HDF5File.magic.starts(with: data) {
+      throw StorageError("truncated HDF5 file of \(data.count) bytes", at: path, hint: hint)
+    }
+    throw StorageError(
+      "neither HDF5 nor safetensors (first bytes \(firstBytes(data, count: 9)))", at: path,
+      hint: hint)
+  }
+
+  // MARK: - Reading
+
+  /// The entry of that name.
+  public func entry(_ name: String) throws -> TensorEntry {
+    if let entry = entries.first(where: { $0.name == name }) { return entry }
+    throw StorageError("no tensor \(name)", at: path, hint: "list the names in the file first")
+  }
+
+  /// The reals of an F32, F16 or BF16 tensor.
+  public func floats(_ name: String) throws -> [Float] {
+    if let safetensors { return try safetensors.floats(name) }
+    let entry = try entry(name)
+    guard entry.type.reading == .float else { throw entry.cannotRead("Float", at: path) }
+    return try HDF5Tensors.read(name, of: path)
+  }
+
+  /// The numbers of any real tensor, or of one of type I32 or U8.
+  public func doubles(_ name: String) throws -> [Double] {
+    if let safetensors { return try safetensors.doubles(name) }
+    let entry = try entry(name)
+    switch entry.type {
+    case .f64, .f32, .f16, .bf16, .i32, .u8: return try HDF5Tensors.read(name, of: path)
+    default: throw entry.cannotRead("Double", at: path)
+    }
+  }
+
+  /// The reals of a tensor in the precision its type asks for: Double for F64, else Float.
+  public func values(_ name: String) throws -> TensorValues {
+    let entry = try entry(name)
+    switch entry.type.reading {
+    case .double: return .double(try doubles(name))
+    case .float: return .float(try floats(name))
+    default: throw entry.cannotRead("reals", at: path)
+    }
+  }
+
+  // MARK: - Writing
+
+  /// Writes a copy of this file to `path` in which the named tensors have new values.
+  ///
+  /// Everything else (other tensors, types, attributes, metadata, order) stays bit for bit; new
+  /// values are stored in the tensor's own type. `path` may be this file's own.
+  public func copy(to path: String, replacing: [String: TensorValues]) throws {
+    for name in replacing.keys.sorted() { try check(name, replacing[name]) }
+    guard let safetensors else {
+      return try HDF5Tensors.copy(self.path, to: path, entries: entries, replacing: replacing)
+    }
+    let tensors = try entries.map { entry in
+      switch replacing[entry.name] {
+      case .double(let values)?: SafetensorsTensor(entry.name, shape: entry.shape, values)
+      case .float(let values)?:
+        SafetensorsTensor(entry.name, shape: entry.shape, values, as: entry.type)
+      case nil: SafetensorsTensor(entry, bytes: try safetensors.bytes(entry.name))
+      }
+    }
+    try SafetensorsFile.write(
+      tensors, layout: safetensors.layout, metadata: safetensors.metadata, to: path)
+  }
+
+  /// New values must fit the tensor: as many, and in its precision.
+  private func check(_ name: String, _ values: TensorValues?) throws {
+    let entry = try entry(name)
+    let fits =
+      switch (values, entry.type.reading) {
+      case (.double, .double), (.float, .float), (nil, _): true
+      default: false
+      }
+    precondition(fits, "\(name): the new values are not in the precision of \(entry.type)")
+    precondition(
+      values.map { $0.count == entry.count } ?? true,
+      "\(name): \(values?.count ?? 0) new values for shape \(entry.shape)")
+  }
+
+  /// Writes a new file of tensors, whole or not at all, in the given order.
+  public static func write(_ tensors: [Tensor], format: Format, to path: String) throws {
+    switch format {
+    case .hdf5: try HDF5Tensors.write(tensors, to: path)
+    case .safetensors:
+      try SafetensorsFile.write(
+        tensors.map {
+          switch $0.values {
+          case .float(let values): SafetensorsTensor($0.name, shape: $0.shape, values)
+          case .double(let values): SafetensorsTensor($0.name, shape: $0.shape, values)
+          }
+        }, to: path)
+    }
+  }
+}
