@@ -24,6 +24,23 @@ enum HDF5 {
     return status
   }
 
+  /// Runs `body` with an open id and closes it. The status of closing counts: what the library
+  /// still held back is written there, and a full disk may show nowhere else.
+  static func using<Result>(
+    _ id: hid_t, closing close: (hid_t) -> herr_t, _ what: String,
+    _ body: (hid_t) throws -> Result
+  ) throws -> Result {
+    let result: Result
+    do {
+      result = try body(id)
+    } catch {
+      _ = close(id)
+      throw error
+    }
+    try check(close(id), "finish \(what)")
+    return result
+  }
+
   /// The innermost entry of the library's error stack.
   private static func deepestMessage() -> String {
     var message = ""
@@ -58,14 +75,21 @@ enum HDF5 {
 
 /// A failed HDF5 call before the path is known; the file level turns it into a `StorageError`.
 struct HDF5Failure: Error {
-  let what: String
+  /// What is wrong: `cannot write x`.
+  let action: String
+  let detail: String
 
   init(_ action: String, _ detail: String) {
-    what = detail.isEmpty ? action : "\(action): \(detail)"
+    self.action = action
+    self.detail = detail
   }
 
+  /// The error about a file; a system error deep inside, say a full disk, is told as such.
   func error(at path: String, hint: String) -> StorageError {
-    StorageError(what, at: path, hint: hint)
+    if let number = detail.firstMatch(of: /errno = ([0-9]+)/)?.1, let code = Int32(number) {
+      return StorageError.system(code, action.replacing("cannot ", with: ""), at: path)
+    }
+    return StorageError(detail.isEmpty ? action : "\(action): \(detail)", at: path, hint: hint)
   }
 }
 

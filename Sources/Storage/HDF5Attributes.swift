@@ -52,8 +52,7 @@ enum HDF5Attributes {
       let attribute = try HDF5.check(
         H5Acreate2(object, name, type, space, properties, chdf5_default()),
         "create the attribute \(name)")
-      defer { H5Aclose(attribute) }
-      try body(attribute)
+      try HDF5.using(attribute, closing: H5Aclose, "the attribute \(name)", body)
     }
   }
 

@@ -39,18 +39,19 @@ enum HDF5File {
     try setReproducible(creation, "file")
     try HDF5.check(
       H5Pset_link_creation_order(creation, chdf5_keep_order()), "keep the order of groups")
-    let file = try HDF5.check(
+    let id = try HDF5.check(
       H5Fcreate("record", chdf5_truncate(), creation, access), "create a file in memory")
-    defer { H5Fclose(file) }
-    try body(file)
-    try HDF5.check(H5Fflush(file, H5F_SCOPE_GLOBAL), "finish the file")
-    let size = try HDF5.check(H5Fget_file_image(file, nil, 0), "measure the file")
-    var data = Data(count: size)
-    try data.withUnsafeMutableBytes { bytes in
-      _ = try HDF5.check(
-        H5Fget_file_image(file, bytes.baseAddress, bytes.count), "take the file from memory")
+    return try HDF5.using(id, closing: H5Fclose, "the file") { file in
+      try body(file)
+      try HDF5.check(H5Fflush(file, H5F_SCOPE_GLOBAL), "finish the file")
+      let size = try HDF5.check(H5Fget_file_image(file, nil, 0), "measure the file")
+      var data = Data(count: size)
+      try data.withUnsafeMutableBytes { bytes in
+        _ = try HDF5.check(
+          H5Fget_file_image(file, bytes.baseAddress, bytes.count), "take the file from memory")
+      }
+      return data
     }
-    return data
   }
 
   /// Opens a file held in memory for reading.
@@ -64,9 +65,8 @@ enum HDF5File {
       _ = try HDF5.check(
         H5Pset_file_image(access, bytes.baseAddress, bytes.count), "hold the file in memory")
     }
-    let file = try HDF5.check(H5Fopen("record", chdf5_read_only(), access), "open as HDF5")
-    defer { H5Fclose(file) }
-    return try body(file)
+    let id = try HDF5.check(H5Fopen("record", chdf5_read_only(), access), "open as HDF5")
+    return try HDF5.using(id, closing: H5Fclose, "the file", body)
   }
 
   private static func memoryAccess() throws -> hid_t {
@@ -88,14 +88,11 @@ enum HDF5File {
     // A file system that has no locks is no reason not to read.
     try HDF5.check(H5Pset_file_locking(access, true, true), "set file locking")
     let mode = writing ? chdf5_read_write() : chdf5_read_only()
-    let file = try HDF5.check(H5Fopen(path, mode, access), "open as HDF5")
-    do {
+    let id = try HDF5.check(H5Fopen(path, mode, access), "open as HDF5")
+    return try HDF5.using(id, closing: H5Fclose, "the file") { file in
       let result = try body(file)
-      try HDF5.check(H5Fclose(file), "finish the file")
+      if writing { try HDF5.check(H5Fflush(file, H5F_SCOPE_GLOBAL), "finish the file") }
       return result
-    } catch {
-      H5Fclose(file)
-      throw error
     }
   }
 
@@ -121,8 +118,7 @@ enum HDF5File {
     let group = try HDF5.check(
       H5Gcreate2(location, name, chdf5_default(), properties, chdf5_default()),
       "create the group \(name)")
-    defer { H5Gclose(group) }
-    try body(group)
+    try HDF5.using(group, closing: H5Gclose, "the group \(name)", body)
   }
 
   /// Opens a group of a file; "/" is the root.
@@ -131,8 +127,7 @@ enum HDF5File {
   ) throws -> Result {
     let group = try HDF5.check(
       H5Gopen2(location, name, chdf5_default()), "open the group \(name)")
-    defer { H5Gclose(group) }
-    return try body(group)
+    return try HDF5.using(group, closing: H5Gclose, "the group \(name)", body)
   }
 
   /// Opens a data set of a file.
@@ -141,8 +136,7 @@ enum HDF5File {
   ) throws -> Result {
     let set = try HDF5.check(
       H5Dopen2(location, name, chdf5_default()), "open the data set \(name)")
-    defer { H5Dclose(set) }
-    return try body(set)
+    return try HDF5.using(set, closing: H5Dclose, "the data set \(name)", body)
   }
 
   /// What a group holds.

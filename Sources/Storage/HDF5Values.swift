@@ -154,8 +154,7 @@ enum HDF5Values {
       let set = try HDF5.check(
         H5Dcreate2(location, name, type, space, links, properties, chdf5_default()),
         "create the data set \(name)")
-      defer { H5Dclose(set) }
-      try body(set)
+      try HDF5.using(set, closing: H5Dclose, "the data set \(name)", body)
     }
   }
 

@@ -19,7 +19,7 @@ public struct SafetensorsTensor: Sendable {
   }
 
   /// A tensor of Float values, stored as F32 or rounded to F16 or BF16.
-  public init(_ name: String, shape: [Int], _ values: [Float], as type: TensorType = .f32) {
+  public init(_ name: String, shape: [Int], floats values: [Float], as type: TensorType = .f32) {
     let entry = TensorEntry(name: name, type: type, shape: shape)
     switch type {
     case .f32: self.init(entry, bytes: Self.data(values))
@@ -30,12 +30,12 @@ public struct SafetensorsTensor: Sendable {
   }
 
   /// A tensor of type F64.
-  public init(_ name: String, shape: [Int], _ values: [Double]) {
+  public init(_ name: String, shape: [Int], doubles values: [Double]) {
     self.init(TensorEntry(name: name, type: .f64, shape: shape), bytes: Self.data(values))
   }
 
   /// A tensor of whole numbers, stored as I64, I32 or U8, where they must fit.
-  public init(_ name: String, shape: [Int], _ values: [Int], as type: TensorType = .i64) {
+  public init(_ name: String, shape: [Int], ints values: [Int], as type: TensorType = .i64) {
     let entry = TensorEntry(name: name, type: type, shape: shape)
     switch type {
     case .i64: self.init(entry, bytes: Self.data(values.map { Int64($0) }))

@@ -119,9 +119,9 @@ public struct TensorFile: Sendable {
     }
     let tensors = try entries.map { entry in
       switch replacing[entry.name] {
-      case .double(let values)?: SafetensorsTensor(entry.name, shape: entry.shape, values)
+      case .double(let values)?: SafetensorsTensor(entry.name, shape: entry.shape, doubles: values)
       case .float(let values)?:
-        SafetensorsTensor(entry.name, shape: entry.shape, values, as: entry.type)
+        SafetensorsTensor(entry.name, shape: entry.shape, floats: values, as: entry.type)
       case nil: SafetensorsTensor(entry, bytes: try safetensors.bytes(entry.name))
       }
     }
@@ -151,8 +151,8 @@ public struct TensorFile: Sendable {
       try SafetensorsFile.write(
         tensors.map {
           switch $0.values {
-          case .float(let values): SafetensorsTensor($0.name, shape: $0.shape, values)
-          case .double(let values): SafetensorsTensor($0.name, shape: $0.shape, values)
+          case .float(let values): SafetensorsTensor($0.name, shape: $0.shape, floats: values)
+          case .double(let values): SafetensorsTensor($0.name, shape: $0.shape, doubles: values)
           }
         }, to: path)
     }

@@ -8,7 +8,7 @@ final class Scratch {
   let path: String
 
   init() throws {
-    path = NSTemporaryDirectory() + "/storage-tests-" + UUID().uuidString
+    path = "\(FileManager.default.temporaryDirectory.path)/storage-tests-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 
@@ -75,7 +75,8 @@ func sampleRecord() -> Record {
   var record = Record(attributes: [
     "experiment": "trace-regression", "method": "spektral · τ=0.5 · 谱", "seed": 11,
     "lr": 0.125, "empty": "", "config": .string("line: 1\nline: 2\n"),
-    "odd": .doubles([.nan, -0.0, .infinity, -.infinity, .leastNonzeroMagnitude]), "none": .doubles([]),
+    "odd": .doubles([.nan, -0.0, .infinity, -.infinity, .leastNonzeroMagnitude]),
+    "none": .doubles([]),
     "shape": .ints([3, 4, .min, .max]), "names": .strings(["α", "", "plain"]),
   ])
   record.add(
@@ -93,7 +94,8 @@ func sampleRecord() -> Record {
   record.add(.init("layer", .string(["wte", "h.0 – größe", ""]), dimensions: ["layer"]))
   record.add(
     .init(
-      "odd", .double([.nan, .signalingNaN, -.nan, -0.0, .infinity, .leastNonzeroMagnitude]), shape: [2, 1, 3]))
+      "odd", .double([.nan, .signalingNaN, -.nan, -0.0, .infinity, .leastNonzeroMagnitude]),
+      shape: [2, 1, 3]))
   record.add(.init("scalar", .double([42]), shape: []))
   record.add(.init("nothing", .float([]), shape: [0]))
   record.add(.init("nothing2", .int32([]), shape: [0, 3]))

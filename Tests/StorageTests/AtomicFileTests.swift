@@ -1,0 +1,143 @@
+import Foundation
+import Testing
+
+@testable import Storage
+
+@Suite struct AtomicFileTests {
+  let scratch: Scratch
+
+  init() throws { scratch = try Scratch() }
+
+  private let old = Data("the old content".utf8)
+
+  @Test func writesAndReplaces() throws {
+    let path = scratch.file("a/b/c.txt")
+    for size in [0, 1, 4096, 3_000_000] {
+      let data = Data((0..<size).map { UInt8(truncatingIfNeeded: $0 * 31) })
+      try AtomicFile.write(data, to: path)
+      #expect(try content(path) == data)
+    }
+    try AtomicFile.write("τ\n", to: path)
+    #expect(try content(path) == Data("τ\n".utf8))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.file("a/b")) == ["c.txt"])
+  }
+
+  @Test func aPathWithoutFolder() {
+    #expect(SystemCalls.parentFolder(of: "c.txt") == ".")
+    #expect(SystemCalls.parentFolder(of: "/c.txt") == "/")
+    #expect(SystemCalls.parentFolder(of: "a/b/c.txt") == "a/b")
+  }
+
+  @Test(arguments: [0, 1, 999, 1000])
+  func aFullDiskLeavesTheOldFile(room: Int) throws {
+    let path = try scratch.file("a.txt", holding: old)
+    expectError("disk full", at: path) {
+      try AtomicFile.write(to: path, writer: fullDisk(after: room)) {
+        try $0.write(Data(repeating: 7, count: 1001))
+      }
+    }
+    #expect(try content(path) == old)
+    #expect(scratch.names == ["a.txt"])
+  }
+
+  @Test func writesInPiecesAndThroughInterrupts() throws {
+    var calls = 0
+    let path = scratch.file("a.bin")
+    let data = Data((0..<1000).map { UInt8(truncatingIfNeeded: $0) })
+    let writer: SystemCalls.Writer = { descriptor, bytes, count in
+      calls += 1
+      if calls % 2 == 0 {
+        errno = EINTR
+        return -1
+      }
+      return write(descriptor, bytes, min(count, 7))
+    }
+    try AtomicFile.write(to: path, writer: writer) { try $0.write(data) }
+    #expect(try content(path) == data)
+    #expect(calls > 200)
+  }
+
+  @Test func theDeviceThatIsAlwaysFull() throws {
+    let device = "/dev/full"
+    guard FileManager.default.fileExists(atPath: device) else { return }
+    let descriptor = try SystemCalls.openFile(device, O_WRONLY, doing: "write")
+    defer { close(descriptor) }
+    let sink = AtomicFile.Sink(
+      descriptor: descriptor, path: device, writer: SystemCalls.systemWriter)
+    expectError("disk full", at: device) { try sink.write(Data([1])) }
+  }
+
+  @Test func aFailingBodyLeavesTheOldFile() throws {
+    struct Failure: Error {}
+    let path = try scratch.file("a.h5", holding: old)
+    #expect(throws: Failure.self) {
+      try AtomicFile.withTemporary(for: path) { temporary in
+        #expect(SystemCalls.parentFolder(of: temporary) == scratch.path)
+        try Data("half".utf8).write(to: URL(fileURLWithPath: temporary))
+        throw Failure()
+      }
+    }
+    #expect(try content(path) == old)
+    #expect(scratch.names == ["a.h5"])
+  }
+
+  @Test func placesThatCannotBeWritten() throws {
+    let file = try scratch.file("file", holding: old)
+    expectError("is a file, not a folder", at: file) { try AtomicFile.write("x", to: "\(file)/x") }
+    try FileManager.default.createDirectory(
+      atPath: scratch.file("folder"), withIntermediateDirectories: true)
+    expectError("cannot replace", "folder", at: scratch.file("folder")) {
+      try AtomicFile.write("x", to: scratch.file("folder"))
+    }
+    #expect(scratch.names == ["file", "folder"])
+    // The administrator may write everywhere.
+    if geteuid() != 0 {
+      let locked = scratch.file("folder")
+      chmod(locked, 0o555)
+      expectError("permission denied", at: "\(locked)/x") {
+        try AtomicFile.write("x", to: "\(locked)/x")
+      }
+      chmod(locked, 0o755)
+    }
+  }
+
+  @Test(arguments: [
+    (ENOSPC, "disk full"), (EROFS, "read-only file system"), (EACCES, "permission denied"),
+    (ENOENT, "no such file"), (EDQUOT, "quota"), (E2BIG, "Argument list too long"),
+  ])
+  func systemErrorsAreOneLine(code: Int32, reason: String) {
+    let line = expectError("results/a.h5: cannot write: ", reason) {
+      throw StorageError.system(code, "write", at: "results/a.h5")
+    }
+    #expect(line.contains("; "))
+    let broken = StorageError("one\ntwo", at: "a\nb", hint: "three\r\nfour")
+    #expect(broken.description == "a b: one two; three four")
+    #expect(broken.localizedDescription == broken.description)
+  }
+
+  @Test func aLinkStaysALink() throws {
+    let target = try scratch.file("target", holding: old)
+    let link = scratch.file("link")
+    try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "target")
+    try AtomicFile.write("new", to: link)
+    #expect(try content(target) == Data("new".utf8))
+    #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "target")
+  }
+
+  @Test func manyWritersOneFile() async throws {
+    let path = scratch.file("a.txt")
+    let failures = await withTaskGroup(of: Bool.self) { group in
+      for number in 0..<32 {
+        group.addTask {
+          let text = String(repeating: "\(number % 10)", count: 5000)
+          return (try? AtomicFile.write(text, to: path)) == nil
+        }
+      }
+      return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+    }
+    #expect(failures == 0)
+    let result = try content(path)
+    #expect(result.count == 5000 && Set(result).count == 1)
+    #expect(scratch.names == ["a.txt"])
+  }
+}
