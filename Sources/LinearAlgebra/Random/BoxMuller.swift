@@ -7,18 +7,58 @@
 /// compiler can put several elements into one vector instruction.
 ///
 /// Accuracy: `u` is a midpoint `(k + 1/2) / 2^52`, so it is never 0 or 1, the law is symmetric and
-/// `|z| <= sqrt(106 ln 2) = 8.5717`; the cut-off tail has probability 1.0e-17. The relative error of a
-/// value is a few ulp (measured against libm in the tests). Normals in `Float` come from 32-bit words,
-/// are computed in `Double` and rounded once: `|z| <= 6.7637`, cut-off probability 1.4e-11.
+/// `|z| <= sqrt(106 ln 2) = 8.5717`; the cut-off tail has probability 1.0e-17. The relative error
+/// of a value is a few ulp (measured against libm in the tests). Normals in `Float` come from
+/// 32-bit words, are computed in `Double` and rounded once: `|z| <= 6.7637`, cut-off probability
+/// 1.4e-11.
 enum BoxMuller {
   @inline(__always)
   static func pair(_ first: UInt64, _ second: UInt64) -> (Double, Double) {
-    let radius = (-2 * logarithm(openUnit(first))).squareRoot()
+    let radius = squaredRadius(first).squareRoot()
     let (sine, cosine) = sineAndCosineOfTurns(openUnit(second))
     return (radius * cosine, radius * sine)
   }
 
-  /// A 32-bit word as the 64-bit word whose midpoint in (0, 1) is the same: (w + 1/2) / 2^32, up to 2^-53.
+  @inline(__always)
+  private static func squaredRadius(_ word: UInt64) -> Double { -2 * logarithm(openUnit(word)) }
+
+  /// Makes `pairs` pairs tile by tile: `words` puts two words a pair into its buffers,
+  /// `transformed` takes the two normals of each. Both get the tile's first pair and its number of
+  /// pairs (even, but for the last tile). The first loop in between becomes vector instructions.
+  @inline(__always)
+  static func forEachTile(
+    pairs: Int,
+    words: (Int, Int, UnsafeMutablePointer<UInt64>, UnsafeMutablePointer<UInt64>) -> Void,
+    transformed: (Int, Int, UnsafeMutablePointer<Double>, UnsafeMutablePointer<Double>) -> Void
+  ) {
+    let capacity = 64
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2 * capacity) { wordTile in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: 3 * capacity) { normalTile in
+        guard let radii = wordTile.baseAddress, let cosines = normalTile.baseAddress else { return }
+        let turns = radii + capacity
+        let sines = cosines + capacity
+        let squares = sines + capacity
+        for start in stride(from: 0, to: pairs, by: capacity) {
+          let count = min(capacity, pairs - start)
+          words(start, count, radii, turns)
+          for i in 0..<count {
+            squares[i] = squaredRadius(radii[i])
+            (sines[i], cosines[i]) = sineAndCosineOfTurns(openUnit(turns[i]))
+          }
+          // Apart, because a square root is a call (errno), which would keep the loop above scalar.
+          for i in 0..<count {
+            let radius = squares[i].squareRoot()
+            cosines[i] *= radius
+            sines[i] *= radius
+          }
+          transformed(start, count, cosines, sines)
+        }
+      }
+    }
+  }
+
+  /// A 32-bit word as the 64-bit word whose midpoint in (0, 1) is the same: (w + 1/2) / 2^32, up to
+  /// 2^-53.
   @inline(__always)
   static func widened(_ word: UInt64) -> UInt64 { word &<< 32 | 0x8000_0000 }
 
@@ -30,13 +70,13 @@ enum BoxMuller {
 
   /// ln x for a positive, normal x.
   ///
-  /// x = 2^k m with m in [√½, √2), and ln m = 2 artanh s with s = (m - 1) / (m + 1), |s| < 0.1716; the
-  /// series of artanh ends after s^21, where the next term is below 2^-56 of the first.
+  /// x = 2^k m with m in [√½, √2), and ln m = 2 artanh s with s = (m - 1) / (m + 1), |s| < 0.1716;
+  /// the series of artanh ends after s^21, where the next term is below 2^-56 of the first.
   @inline(__always)
   static func logarithm(_ x: Double) -> Double {
     let rootOfHalf: UInt64 = 0x3FE6_A09E_667F_3BCD
-    // Biased by 2048 so that the exponent stays a small positive integer, which then becomes a Double by
-    // being put into the mantissa of 2^52: vector units lack the 64-bit conversion.
+    // Biased by 2048 so that the exponent stays a small positive integer, which then becomes a
+    // Double by being put into the mantissa of 2^52: vector units lack the 64-bit conversion.
     let biased = (x.bitPattern &- rootOfHalf &+ 2048 &<< 52) &>> 52
     let k = Double(bitPattern: 0x4330_0000_0000_0000 | biased) - (0x1p52 + 2048)
     let m = Double(bitPattern: x.bitPattern &- (biased &- 2048) &<< 52)

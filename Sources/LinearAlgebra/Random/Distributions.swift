@@ -31,8 +31,9 @@ extension RandomNumberGenerator {
     1 - Real.halfOpenUnit(next())
   }
 
-  /// Uniform on 0, …, n - 1 without bias: Lemire's multiplication with rejection ("Fast random integer
-  /// generation in an interval", 2019). One word, and one more with probability below n / 2^64.
+  /// Uniform on 0, …, n - 1 without bias: Lemire's multiplication with rejection ("Fast random
+  /// integer generation in an interval", 2019). One word, and one more with probability below n /
+  /// 2^64.
   public mutating func integer(below n: Int) -> Int {
     precondition(n > 0, "an integer below \(n) does not exist")
     let bound = UInt64(n)
@@ -50,8 +51,8 @@ extension RandomNumberGenerator {
     return BoxMuller.pair(first, next())
   }
 
-  /// A standard normal; two words, of whose pair the first is used, so that the position in the stream
-  /// is the whole state. Use ``RandomStream/fill(normal:from:)`` for many.
+  /// A standard normal; two words, of whose pair the first is used, so that the position in the
+  /// stream is the whole state. Use ``RandomStream/fill(normal:from:)`` for many.
   public mutating func normal<Real: RandomReal>(as type: Real.Type = Real.self) -> Real {
     Real(normalPair().0)
   }

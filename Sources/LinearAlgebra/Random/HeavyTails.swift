@@ -22,8 +22,8 @@ public struct Exponential<Real: RandomReal>: Distribution {
 
 /// The Pareto law: P(X > x) = (scale / x)^shape for x >= scale.
 ///
-/// Its moment of order p is finite for p < shape: at the paper's shape 1.1 the mean is finite (11 scale)
-/// and the variance is not.
+/// Its moment of order p is finite for p < shape: at the paper's shape 1.1 the mean is finite (11
+/// scale) and the variance is not.
 public struct Pareto<Real: RandomReal>: Distribution {
   /// The exponent of the tail, alpha.
   public let shape: Real
@@ -75,8 +75,9 @@ public struct Gamma<Real: RandomReal>: Distribution {
     self.scale = scale
   }
 
-  /// One draw, by Marsaglia and Tsang, "A simple method for generating gamma variables" (2000): accepts
-  /// more than 95 % of its candidates of three words each; a shape below 1 takes one word more.
+  /// One draw, by Marsaglia and Tsang, "A simple method for generating gamma variables" (2000):
+  /// accepts more than 95 % of its candidates of three words each; a shape below 1 takes one word
+  /// more.
   public func sample(using generator: inout some RandomNumberGenerator) -> Real {
     let boosted = shape < 1
     let d = Double(shape) + (boosted ? 1 : 0) - 1.0 / 3

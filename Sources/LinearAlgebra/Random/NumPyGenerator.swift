@@ -1,10 +1,12 @@
 import Foundation
 
-/// `numpy.random.default_rng(seed)`, bit for bit: for following published NumPy scripts number for number.
+/// `numpy.random.default_rng(seed)`, bit for bit: for following published NumPy scripts number for
+/// number.
 ///
-/// Checked against NumPy 2.4 over nine seeds; NumPy has kept these streams since 1.17 (`integers` since
-/// the Lemire default of that release). It deliberately does not conform to `RandomNumberGenerator`: the
-/// laws defined there take their words differently, and a mix-up would be silent.
+/// Checked against NumPy 2.4 over nine seeds; NumPy has kept these streams since 1.17 (`integers`
+/// since the Lemire default of that release). It deliberately does not conform to
+/// `RandomNumberGenerator`: the laws defined there take their words differently, and a mix-up would
+/// be silent.
 public struct NumPyGenerator: Sendable, Hashable, Codable {
   /// The underlying bit generator.
   public private(set) var bits: PCG64
@@ -33,8 +35,8 @@ public struct NumPyGenerator: Sendable, Hashable, Codable {
 
   // MARK: - Normal
 
-  /// `standard_normal()`: the ziggurat of 256 layers (Marsaglia and Tsang 2000, in Doornik's variant with
-  /// a full-precision mantissa). See ``ZigguratTables`` for the layers.
+  /// `standard_normal()`: the ziggurat of 256 layers (Marsaglia and Tsang 2000, in Doornik's
+  /// variant with a full-precision mantissa). See ``ZigguratTables`` for the layers.
   public mutating func standardNormal() -> Double {
     while true {
       // From the lowest bit: layer (8), sign (1), position in the layer (52).
@@ -111,8 +113,8 @@ public struct NumPyGenerator: Sendable, Hashable, Codable {
     return UInt32(product >> 32)
   }
 
-  /// Lemire's method on 64-bit words, 0, …, `last` with `last` below 2^64 - 1, which two `Int` bounds,
-  /// the upper one excluded, guarantee.
+  /// Lemire's method on 64-bit words, 0, …, `last` with `last` below 2^64 - 1, which two `Int`
+  /// bounds, the upper one excluded, guarantee.
   private mutating func bounded64(_ last: UInt64) -> UInt64 {
     let size = last + 1
     var product = bits.nextUInt64().multipliedFullWidth(by: size)

@@ -1,5 +1,6 @@
-/// O'Neill's PCG XSL RR 128/64: a 128-bit linear congruential generator whose state is folded to 64 bits
-/// and rotated by its upper six. NumPy's `PCG64`, including the buffered half of a 64-bit output.
+/// O'Neill's PCG XSL RR 128/64: a 128-bit linear congruential generator whose state is folded to 64
+/// bits and rotated by its upper six. NumPy's `PCG64`, including the buffered half of a 64-bit
+/// output.
 ///
 /// O'Neill, "PCG: a family of simple fast space-efficient statistically good algorithms for random
 /// number generation", 2014.
@@ -8,8 +9,8 @@ public struct PCG64: Sendable, Hashable {
   public private(set) var state: UInt128
   /// The odd increment, which selects the sequence.
   public let increment: UInt128
-  /// The upper half of the last word split by ``nextUInt32()``, until it is handed out. Outputs of 64
-  /// bits neither use nor clear it.
+  /// The upper half of the last word split by ``nextUInt32()``, until it is handed out. Outputs of
+  /// 64 bits neither use nor clear it.
   public private(set) var bufferedHalf: UInt32?
 
   private static let multiplier: UInt128 =
@@ -18,7 +19,8 @@ public struct PCG64: Sendable, Hashable {
   /// The generator that NumPy's `PCG64(seed)` makes.
   public init(seed: UInt64) { self.init(SeedSequence(seed)) }
 
-  /// The generator of a seed sequence: four words, high halves first, give state and sequence number.
+  /// The generator of a seed sequence: four words, high halves first, give state and sequence
+  /// number.
   public init(_ sequence: SeedSequence) {
     let words = sequence.state(4).map { UInt128($0) }
     increment = (words[2] << 64 | words[3]) << 1 | 1

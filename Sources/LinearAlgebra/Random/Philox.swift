@@ -1,9 +1,9 @@
-/// The Philox 4×32 counter-based generator with ten rounds: a pure function from a 128-bit counter and
-/// a 64-bit key to 128 random bits.
+/// The Philox 4×32 counter-based generator with ten rounds: a pure function from a 128-bit counter
+/// and a 64-bit key to 128 random bits.
 ///
-/// Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. It passes the
-/// BigCrush battery at seven rounds; ten is the authors' recommended margin. There is no state, so any
-/// element of a stream can be computed on its own, in any order and on any thread.
+/// Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. It passes
+/// the BigCrush battery at seven rounds; ten is the authors' recommended margin. There is no state,
+/// so any element of a stream can be computed on its own, in any order and on any thread.
 public enum Philox4x32 {
   /// 128 random bits as four words, least significant first.
   public typealias Block = (UInt32, UInt32, UInt32, UInt32)

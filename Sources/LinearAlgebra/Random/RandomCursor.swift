@@ -1,5 +1,5 @@
-/// A sequential generator over a ``RandomStream``: a stream and a position, nothing else, so that an
-/// encoded cursor resumes exactly.
+/// A sequential generator over a ``RandomStream``: a stream and a position, nothing else, so that
+/// an encoded cursor resumes exactly.
 ///
 /// `stream.cursor()` walks through all words of the cursor's own lane (2^61 of them);
 /// `stream.element(i)` has the 512 words that belong to element `i` alone, for laws that reject.
@@ -10,7 +10,8 @@ public struct RandomCursor: RandomNumberGenerator, Sendable, Hashable {
   public let element: Int?
   /// The number of 64-bit words taken so far.
   public private(set) var position: UInt64
-  /// The second word of the current block while `position` is odd, else 0: a function of the position.
+  /// The second word of the current block while `position` is odd, else 0: a function of the
+  /// position.
   private var spare: UInt64 = 0
 
   private static let wordsOfElement: UInt64 = 512
@@ -46,7 +47,7 @@ public struct RandomCursor: RandomNumberGenerator, Sendable, Hashable {
     }
     // No law here comes near: the rejections of 512 words in a row have probability below 1e-100.
     precondition(position < Self.wordsOfElement, "one element has 512 words; use a cursor")
-    return stream.words(.element, position / 2 &<< 52 | UInt64(element))
+    return stream.words(.element, (position / 2) &<< 52 | UInt64(element))
   }
 }
 

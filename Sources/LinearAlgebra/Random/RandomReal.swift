@@ -1,6 +1,7 @@
 /// `Float` and `Double`, the types that streams produce.
 ///
-/// The requirements are how a ``RandomStream`` makes its elements; call the stream's methods instead.
+/// The requirements are how a ``RandomStream`` makes its elements; call the stream's methods
+/// instead.
 public protocol RandomReal: BinaryFloatingPoint, Sendable {
   /// The uppermost bits of `word` as a number in [0, 1).
   static func halfOpenUnit(_ word: UInt64) -> Self
@@ -16,8 +17,8 @@ public protocol RandomReal: BinaryFloatingPoint, Sendable {
     normal buffer: UnsafeMutableBufferPointer<Self>, _ stream: RandomStream, from index: Int)
 }
 
-// A Double takes one 64-bit word, two elements a block; a Float one 32-bit word, four elements a block.
-// Element 2j of a normal stream is the cosine and 2j + 1 the sine of the same pair of words.
+// A Double takes one 64-bit word, two elements a block; a Float one 32-bit word, four elements a
+// block. Element 2j of a normal stream is the cosine and 2j + 1 the sine of the same pair of words.
 
 extension Double: RandomReal {
   /// The upper 53 bits of `word`, times 2^-53.
@@ -43,10 +44,12 @@ extension Double: RandomReal {
   ) {
     fillByBlocks(buffer, from: index, elementsPerBlock: 2) {
       uniform(stream, at: $0)
-    } whole: { out, block in
-      let words = stream.words(.uniformDouble, block)
-      out[0] = halfOpenUnit(words.0)
-      out[1] = halfOpenUnit(words.1)
+    } whole: { out, first, blocks in
+      for i in 0..<blocks {
+        let words = stream.words(.uniformDouble, first &+ UInt64(truncatingIfNeeded: i))
+        out[2 &* i] = halfOpenUnit(words.0)
+        out[2 &* i &+ 1] = halfOpenUnit(words.1)
+      }
     }
   }
 
@@ -56,9 +59,19 @@ extension Double: RandomReal {
   ) {
     fillByBlocks(buffer, from: index, elementsPerBlock: 2) {
       normal(stream, at: $0)
-    } whole: { out, block in
-      let words = stream.words(.normalDouble, block)
-      (out[0], out[1]) = BoxMuller.pair(words.0, words.1)
+    } whole: { out, first, blocks in
+      BoxMuller.forEachTile(pairs: blocks) { start, count, radii, turns in
+        for i in 0..<count {
+          (radii[i], turns[i]) = stream.words(
+            .normalDouble, first &+ UInt64(truncatingIfNeeded: start &+ i))
+        }
+      } transformed: { start, count, cosines, sines in
+        let target = out + 2 &* start
+        for i in 0..<count {
+          target[2 &* i] = cosines[i]
+          target[2 &* i &+ 1] = sines[i]
+        }
+      }
     }
   }
 }
@@ -90,12 +103,15 @@ extension Float: RandomReal {
   ) {
     fillByBlocks(buffer, from: index, elementsPerBlock: 4) {
       uniform(stream, at: $0)
-    } whole: { out, block in
-      let words = stream.words(.uniformFloat, block)
-      out[0] = halfOpenUnit(words.0 &<< 32)
-      out[1] = halfOpenUnit(words.0)
-      out[2] = halfOpenUnit(words.1 &<< 32)
-      out[3] = halfOpenUnit(words.1)
+    } whole: { out, first, blocks in
+      for i in 0..<blocks {
+        let words = stream.words(.uniformFloat, first &+ UInt64(truncatingIfNeeded: i))
+        let target = out + 4 &* i
+        target[0] = halfOpenUnit(words.0 &<< 32)
+        target[1] = halfOpenUnit(words.0)
+        target[2] = halfOpenUnit(words.1 &<< 32)
+        target[3] = halfOpenUnit(words.1)
+      }
     }
   }
 
@@ -105,10 +121,24 @@ extension Float: RandomReal {
   ) {
     fillByBlocks(buffer, from: index, elementsPerBlock: 4) {
       normal(stream, at: $0)
-    } whole: { out, block in
-      let words = stream.words(.normalFloat, block)
-      (out[0], out[1]) = normalPair(words.0)
-      (out[2], out[3]) = normalPair(words.1)
+    } whole: { out, first, blocks in
+      BoxMuller.forEachTile(pairs: 2 * blocks) { start, count, radii, turns in
+        // Tiles start at even pairs, so each begins with a whole block.
+        for i in 0..<count / 2 {
+          let block = UInt64(truncatingIfNeeded: start &>> 1 &+ i)
+          let words = stream.words(.normalFloat, first &+ block)
+          radii[2 &* i] = BoxMuller.widened(words.0 & 0xFFFF_FFFF)
+          turns[2 &* i] = BoxMuller.widened(words.0 &>> 32)
+          radii[2 &* i &+ 1] = BoxMuller.widened(words.1 & 0xFFFF_FFFF)
+          turns[2 &* i &+ 1] = BoxMuller.widened(words.1 &>> 32)
+        }
+      } transformed: { start, count, cosines, sines in
+        let target = out + 2 &* start
+        for i in 0..<count {
+          target[2 &* i] = Float(cosines[i])
+          target[2 &* i &+ 1] = Float(sines[i])
+        }
+      }
     }
   }
 
@@ -129,12 +159,12 @@ private func blockNumber(_ index: Int, elementsPerBlock: Int) -> UInt64 {
   return UInt64(index / elementsPerBlock)
 }
 
-/// Fills `buffer` with elements from `index` on: single elements up to the first whole block, whole
-/// blocks, single elements again.
+/// Fills `buffer` with elements from `index` on: `single` elements up to the first whole block, the
+/// `whole` blocks (where to, number of the first, how many), single elements again.
 @inline(__always)
 private func fillByBlocks<Real>(
   _ buffer: UnsafeMutableBufferPointer<Real>, from index: Int, elementsPerBlock width: Int,
-  single: (Int) -> Real, whole: (UnsafeMutablePointer<Real>, UInt64) -> Void
+  single: (Int) -> Real, whole: (UnsafeMutablePointer<Real>, UInt64, Int) -> Void
 ) {
   guard let base = buffer.baseAddress else { return }
   let count = buffer.count
@@ -146,11 +176,7 @@ private func fillByBlocks<Real>(
     done += 1
   }
   let blocks = (count - done) / width
-  let firstBlock = UInt64((index + done) / width)
-  let start = base + done
-  for block in 0..<blocks {
-    whole(start + block &* width, firstBlock &+ UInt64(truncatingIfNeeded: block))
-  }
+  whole(base + done, UInt64((index + done) / width), blocks)
   done += blocks * width
   while done < count {
     base[done] = single(index + done)

@@ -2,17 +2,19 @@
 ///
 /// A stream is the triple (`seed`, `name`, `step`). Its elements are blocks of ``Philox4x32``:
 ///
-///     key      = seed XOR mix64(fnv1a64(UTF-8 of name)),              least significant word first
-///     counter  = (word of the element: 64 bits, step: 64 bits),       least significant words first
-///     word     = law · 2^60 + block number
+///     key     = seed XOR mix64(fnv1a64(UTF-8 of name))
+///     counter = (law · 2^60 + block number) + step · 2^64
 ///
-/// `mix64` is SplitMix64's finaliser, a bijection, and `fnv1a64` the 64-bit Fowler-Noll-Vo hash. So under
-/// one seed two names share numbers only if their FNV hashes collide, two steps never share any, and the
-/// laws of one stream (uniform or normal, `Float` or `Double`, single elements, cursor) never do either.
-/// Two pairs (seed, name) collide with probability 2^-64.
+/// both cut into 32-bit words, least significant first. The laws have the numbers of `Lane`; a
+/// single element `i` has the blocks k · 2^52 + i, k = 0, …, 255.
 ///
-/// A child's name is appended after a slash: `stream.child("weights").child("wte")` is the stream named
-/// `"init/weights/wte"`, if `stream` is `"init"`.
+/// `mix64` is SplitMix64's finaliser, a bijection, and `fnv1a64` the 64-bit Fowler-Noll-Vo hash. So
+/// under one seed two names share numbers only if their FNV hashes collide, two steps never share
+/// any, and the laws of one stream (uniform or normal, `Float` or `Double`, single elements,
+/// cursor) never do either. Two pairs (seed, name) collide with probability 2^-64.
+///
+/// A child's name is appended after a slash: `stream.child("weights").child("wte")` is the stream
+/// named `"init/weights/wte"`, if `stream` is `"init"`.
 ///
 ///     let noise = RandomStream(seed: 11, name: "noise")
 ///     let z: Double = noise.at(step: t).normal(at: 42)
@@ -51,7 +53,8 @@ public struct RandomStream: Sendable, Hashable {
 
   // MARK: - Random access
 
-  /// Element `index` of the uniform law on [0, 1), a multiple of 2^-53 (`Double`) or 2^-24 (`Float`).
+  /// Element `index` of the uniform law on [0, 1), a multiple of 2^-53 (`Double`) or 2^-24
+  /// (`Float`).
   public func uniform<Real: RandomReal>(at index: Int, as type: Real.Type = Real.self) -> Real {
     Real.uniform(self, at: index)
   }
@@ -81,7 +84,8 @@ public struct RandomStream: Sendable, Hashable {
 
   // MARK: - Sequential filling
 
-  /// Fills `buffer` with the uniform elements `index`, `index + 1`, …, equal to ``uniform(at:as:)``.
+  /// Fills `buffer` with the uniform elements `index`, `index + 1`, …, equal to
+  /// ``uniform(at:as:)``.
   public func fill<Real: RandomReal>(
     uniform buffer: UnsafeMutableBufferPointer<Real>, from index: Int = 0
   ) {

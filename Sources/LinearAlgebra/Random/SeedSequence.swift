@@ -1,12 +1,14 @@
-/// NumPy's `SeedSequence` with an empty spawn key: spreads the entropy of a seed over a pool of four
-/// 32-bit words, from which a generator's state is drawn.
+/// NumPy's `SeedSequence` with an empty spawn key: spreads the entropy of a seed over a pool of
+/// four 32-bit words, from which a generator's state is drawn.
 ///
-/// The hash is Melissa O'Neill's `seed_seq_fe`; constants and order of mixing as in NumPy since 1.17.
+/// The hash is Melissa O'Neill's `seed_seq_fe`; constants and order of mixing as in NumPy since
+/// 1.17.
 public struct SeedSequence: Sendable, Hashable {
   /// The mixed entropy.
   public let pool: [UInt32]
 
-  /// The sequence of a non-negative integer, cut into 32-bit words, lowest first, leading zeros dropped.
+  /// The sequence of a non-negative integer, cut into 32-bit words, lowest first, leading zeros
+  /// dropped.
   public init(_ seed: UInt64) {
     let low = UInt32(truncatingIfNeeded: seed)
     let high = UInt32(seed >> 32)

@@ -1,11 +1,11 @@
 extension Statistics {
   /// Efron's percentile bootstrap interval of any statistic of independent observations.
   ///
-  /// Each of `resamples` rounds draws `observations.count` observations with replacement; the interval
-  /// lies between the interpolated quantiles (1 ± confidence)/2 of the statistic over the rounds. An
-  /// observation may be a pair (`(method, baseline)` of one seed: the paired bootstrap) or a whole
-  /// curve. A NaN statistic in any round makes both ends NaN. Too narrow below some five observations;
-  /// use ``pairedTInterval(_:_:confidence:)`` there.
+  /// Each of `resamples` rounds draws `observations.count` observations with replacement; the
+  /// interval lies between the interpolated quantiles (1 ± confidence)/2 of the statistic over the
+  /// rounds. An observation may be a pair (`(method, baseline)` of one seed: the paired bootstrap)
+  /// or a whole curve. A NaN statistic in any round makes both ends NaN. Too narrow below some five
+  /// observations; use ``pairedTInterval(_:_:confidence:)`` there.
   public static func bootstrapInterval<Observation>(
     _ observations: [Observation], confidence: Double = 0.95, resamples: Int = 10_000,
     using generator: inout some RandomNumberGenerator, statistic: ([Observation]) -> Double
@@ -15,8 +15,9 @@ extension Statistics {
     ) { statistic($0[0]) }
   }
 
-  /// The percentile bootstrap with each stratum resampled within itself (tasks × seeds, or two unpaired
-  /// samples that are compared). `count` of the result is the number of observations in all strata.
+  /// The percentile bootstrap with each stratum resampled within itself (tasks × seeds, or two
+  /// unpaired samples that are compared). `count` of the result is the number of observations in
+  /// all strata.
   public static func stratifiedBootstrapInterval<Observation>(
     _ strata: [[Observation]], confidence: Double = 0.95, resamples: Int = 10_000,
     using generator: inout some RandomNumberGenerator, statistic: ([[Observation]]) -> Double

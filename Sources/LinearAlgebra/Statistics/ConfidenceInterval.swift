@@ -41,8 +41,8 @@ extension Statistics {
       count: count)
   }
 
-  /// Student's t interval for the mean of a[n] - b[n], where a[i] and b[i] belong together (one seed,
-  /// say). On log losses this is an interval for the log of their ratio.
+  /// Student's t interval for the mean of a[n] - b[n], where a[i] and b[i] belong together (one
+  /// seed, say). On log losses this is an interval for the log of their ratio.
   public static func pairedTInterval(
     _ a: [Double], _ b: [Double], confidence: Double = 0.95
   ) -> ConfidenceInterval {

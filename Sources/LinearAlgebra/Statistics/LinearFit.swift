@@ -6,7 +6,8 @@ public struct LinearFit: Sendable, Hashable, Codable {
   public let slope: Double
   /// The value at x = 0.
   public let intercept: Double
-  /// The standard error of the slope under independent errors of equal variance; NaN for two points.
+  /// The standard error of the slope under independent errors of equal variance; NaN for two
+  /// points.
   public let slopeStandardError: Double
   /// The share of the variance of y that the line explains; NaN if y is constant.
   public let rSquared: Double
@@ -32,8 +33,8 @@ public struct LinearFit: Sendable, Hashable, Codable {
     rSquared = yy > 0 ? 1 - residual / yy : .nan
   }
 
-  /// Fits ln y = intercept + slope · ln x: the exponent of a power law. All x and y must be positive;
-  /// a NaN gives NaN.
+  /// Fits ln y = intercept + slope · ln x: the exponent of a power law. All x and y must be
+  /// positive; a NaN gives NaN.
   public init(logLog x: [Double], _ y: [Double]) {
     precondition(
       (x + y).allSatisfy { !($0 <= 0) }, "a log-log line needs positive values: x \(x), y \(y)")

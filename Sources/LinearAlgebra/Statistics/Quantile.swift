@@ -33,9 +33,9 @@ extension Statistics {
       return value(lower)
     case .interpolated:
       let weight = position - Double(lower)
-      // As NumPy, which at a weight from 1/2 on counts back from the upper neighbour, so that the result
-      // is monotonic in q. A whole position takes its value without a neighbour, also an infinite one,
-      // where NumPy's 0 · infinity is NaN.
+      // As NumPy, which at a weight from 1/2 on counts back from the upper neighbour, so that the
+      // result is monotonic in q. A whole position takes its value without a neighbour, also an
+      // infinite one, where NumPy's 0 · infinity is NaN.
       if weight == 0 { return value(lower) }
       let a = value(lower)
       let b = value(lower + 1)

@@ -3,8 +3,8 @@
 /// One policy for all of them: a NaN among the values gives NaN, an infinity gives what the formula
 /// gives, and a sample too small for the statistic is the caller's error.
 public enum Statistics {
-  /// The sum of the values from first to last with Neumaier's compensation: the error is at most an ulp of
-  /// the sum plus n² ε² Σ|x|, so in practice that of one rounding.
+  /// The sum of the values from first to last with Neumaier's compensation: the error is at most an
+  /// ulp of the sum plus n² ε² Σ|x|, so in practice that of one rounding.
   ///
   /// Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", 1974.
   public static func sum(_ values: some Sequence<Double>) -> Double {

@@ -2,8 +2,8 @@ import Foundation
 
 /// Probabilities and quantiles of Student's t law.
 ///
-/// Relative error below 1e-11 for degrees of freedom from 1 to 1e5 (checked against SciPy in the tests);
-/// what limits it is log-gamma at large arguments.
+/// Relative error below 1e-11 for degrees of freedom from 1 to 1e5 (tested against 30-digit
+/// values).
 public struct StudentT: Sendable, Hashable {
   /// The degrees of freedom, above 0.
   public let degreesOfFreedom: Double
@@ -24,13 +24,16 @@ public struct StudentT: Sendable, Hashable {
     if t.isNaN { return .nan }
     if t < 0 { return 1 - upperTail(-t) }
     let nu = degreesOfFreedom
-    let square = t * t
-    // The same incomplete beta function from its two ends. At this boundary both arguments reach
-    // (a + 1) / (a + b + 2), up to which the continued fraction converges fast.
-    if square * (nu + 2) < 3 * nu {
-      return 0.5 - 0.5 * SpecialFunctions.incompleteBeta(0.5, 0.5 * nu, square / (nu + square))
+    let ratio = t * t / nu
+    // The incomplete beta function I_x(nu/2, 1/2) at x = 1/(1 + t²/nu), or its mirror image. At
+    // this boundary both arguments reach (a + 1)/(a + b + 2), up to which the fraction converges
+    // fast. Both have the factor x^(nu/2) (1 - x)^(1/2) / B(nu/2, 1/2).
+    let front =
+      exp(-0.5 * nu * log1p(ratio) - Self.logBetaOfHalf(0.5 * nu)) / (1 + 1 / ratio).squareRoot()
+    if ratio * (nu + 2) < 3 {
+      return 0.5 - front * Self.betaFraction(0.5, 0.5 * nu, ratio / (1 + ratio))
     }
-    return 0.5 * SpecialFunctions.incompleteBeta(0.5 * nu, 0.5, 1 / (1 + square / nu))
+    return front / nu * Self.betaFraction(0.5 * nu, 0.5, 1 / (1 + ratio))
   }
 
   /// The t with P(T <= t) = `probability`, in (0, 1).
@@ -53,37 +56,45 @@ public struct StudentT: Sendable, Hashable {
       if upperTail(middle) > probability { low = middle } else { high = middle }
     }
   }
-}
 
-/// Functions that libm lacks.
-enum SpecialFunctions {
-  /// The regularised incomplete beta function I_x(a, b) for 0 <= x <= (a + 1) / (a + b + 2), by its
-  /// continued fraction (DLMF 8.17.22), evaluated from the top with Lentz's method as modified by Thompson
-  /// and Barnett. For a greater x use 1 - I_{1-x}(b, a).
-  static func incompleteBeta(_ a: Double, _ b: Double, _ x: Double) -> Double {
-    if x <= 0 { return 0 }
-    let logBeta = lgamma(a).0 + lgamma(b).0 - lgamma(a + b).0
-    let front = exp(a * log(x) + b * log1p(-x) - logBeta) / a
+  // MARK: - The incomplete beta function
+
+  /// ln B(a, 1/2) = ln √π - ln(Γ(a + 1/2) / Γ(a)).
+  private static func logBetaOfHalf(_ a: Double) -> Double {
+    let logRootOfPi = 0.5 * log(Double.pi)
+    // From a = 50 on the asymptotic series of the ratio (DLMF 5.11.13) is exact to 2e-14, where the
+    // difference of two log-gammas would lose ever more digits.
+    guard a >= 50 else { return logRootOfPi - (lgamma(a + 0.5).0 - lgamma(a).0) }
+    let z = 1 / a
+    var series = z * (-399.0 / 262_144) - 21.0 / 32768
+    series = series * z + 5.0 / 1024
+    series = series * z + 1.0 / 128
+    series = series * z - 1.0 / 8
+    return logRootOfPi - (0.5 * log(a) + log1p(series * z))
+  }
+
+  /// The continued fraction F with I_x(a, b) = x^a (1 - x)^b F / (a B(a, b)) (DLMF 8.17.22), for
+  /// x <= (a + 1)/(a + b + 2); by Lentz's method as modified by Thompson and Barnett.
+  private static func betaFraction(_ a: Double, _ b: Double, _ x: Double) -> Double {
     let tiny = 1e-300  // replaces a zero denominator, far below every term's rounding
     var c = 1.0
     var d = 1 - (a + b) * x / (a + 1)
     d = 1 / (d.magnitude < tiny ? tiny : d)
     var fraction = d
-    // About sqrt(max(a, b)) rounds are needed; the limit only stops a NaN.
-    for m in 1...100_000 {
-      let k = Double(m)
-      for term in [
-        k * (b - k) * x / ((a + 2 * k - 1) * (a + 2 * k)),
-        -(a + k) * (a + b + k) * x / ((a + 2 * k) * (a + 2 * k + 1)),
-      ] {
-        d = 1 + term * d
-        d = 1 / (d.magnitude < tiny ? tiny : d)
-        c = 1 + term / c
-        if c.magnitude < tiny { c = tiny }
-        fraction *= d * c
-      }
-      if (d * c - 1).magnitude <= 1e-16 { break }
+    func multiply(_ term: Double) {
+      d = 1 + term * d
+      d = 1 / (d.magnitude < tiny ? tiny : d)
+      c = 1 + term / c
+      if c.magnitude < tiny { c = tiny }
+      fraction *= d * c
     }
-    return front * fraction
+    // About sqrt(max(a, b)) rounds are needed; the limit only stops what would never converge.
+    for round in 1...100_000 {
+      let k = Double(round)
+      multiply(k * (b - k) * x / ((a + 2 * k - 1) * (a + 2 * k)))
+      multiply(-(a + k) * (a + b + k) * x / ((a + 2 * k) * (a + 2 * k + 1)))
+      if (d * c - 1).magnitude <= 0x1p-52 { break }
+    }
+    return fraction
   }
 }
