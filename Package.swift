@@ -60,11 +60,19 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
+    .executableTarget(
+      name: "suite-bench",
+      dependencies: ["Clipping", "Experiments", "LinearAlgebra", "Storage", "Training"],
+      path: "Benchmarks/suite-bench"),
+
     // MARK: - Tests, one target per module
-    .testTarget(name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"]),
+    .testTarget(
+      name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"], exclude: ["Goldens"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage"]),
-    .testTarget(name: "ClippingTests", dependencies: ["Clipping"]),
-    .testTarget(name: "ExperimentsTests", dependencies: ["Experiments"]),
+    .testTarget(name: "ClippingTests", dependencies: ["Clipping", "LinearAlgebra"]),
+    .testTarget(
+      name: "ExperimentsTests",
+      dependencies: ["Clipping", "Experiments", "LinearAlgebra", "Storage", "Training"]),
   ],
   swiftLanguageModes: [.v6]
 )
