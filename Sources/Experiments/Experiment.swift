@@ -23,6 +23,12 @@ public protocol Experiment: Sendable {
   static func dataName(_ config: Config) -> String
   /// Computes the records of a unit, one a method, in the unit's order; times go to their telemetry.
   static func run(_ unit: RunUnit, _ config: Config, _ context: RunContext) throws -> [Record]
+  /// The table its figure is drawn from.
+  static func table(of set: RecordSet) throws -> String
+  /// The numbers its captions mention, by placeholder.
+  static func captionValues(of set: RecordSet) throws -> [(String, String)]
+  /// What the paper claims of it, with criteria.
+  static var claims: [Claim] { get }
 }
 
 /// A piece of work that stands alone: one seed, and the methods that must run one after another.

@@ -1,0 +1,105 @@
+# make all: reproduce; make test: invariants. Everything else: make help.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+PROFILE ?= quick
+JOBS ?= $(shell nproc)
+RESULTS ?= build/results
+BIN := .build/release
+SWIFT_RELEASE := swift build -c release -Xcc -march=native
+RUN_FLAGS := --profile $(PROFILE) --jobs $(JOBS) --results $(RESULTS) \
+	$(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA_DIR),--data $(DATA_DIR))
+FIGURES := trace-regression clip-cost
+# Where a figure's records are looked for: fresh ones of this profile, else the checked-in ones.
+PACKAGES := libopenblas-dev liblapacke-dev libhdf5-dev gnuplot
+export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: all test smoke figures data record bench repeat claims lint burn help packages build \
+	fig5 fig5a cost trace-regression clip-cost smoke-run
+
+all: trace-regression clip-cost record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
+
+test: packages ## packages, then swift test (invariants)
+	swift build --build-tests 2>&1 | tail -n 1
+	swift test --skip-build
+
+fig5: fig5a ## Figure 5
+fig5a: trace-regression ## Figure 5a: bias in trace regression
+cost: clip-cost ## §5.2: what exact and randomized clipping cost
+
+trace-regression: build
+	$(BIN)/trace-regression $(RUN_FLAGS)
+	@./figures/draw trace-regression $(RESULTS)/trace-regression/$(PROFILE) build/figures
+
+clip-cost: build
+	$(BIN)/clip-cost $(RUN_FLAGS) --jobs 1
+	@./figures/draw clip-cost $(RESULTS)/clip-cost/$(PROFILE) build/figures
+
+.PHONY: record-claims
+record-claims: trace-regression clip-cost
+	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md
+
+figures: build ## redraw every figure from the checked-in records (no training)
+	@for f in $(FIGURES); do \
+	  for p in paper full quick; do if [ -d results/$$f/$$p ]; then \
+	    ./figures/draw $$f results/$$f/$$p figures/out; break; fi; done; done
+
+claims: build ## hold the checked-in records against the claims, write CLAIMS.md
+	@$(BIN)/spectral claims --results results --out CLAIMS.md
+
+record: build ## promote fresh records of this PROFILE from build/results to results/, redraw, rewrite CLAIMS.md
+	@for f in $(FIGURES); do if [ -d $(RESULTS)/$$f/$(PROFILE) ]; then \
+	  mkdir -p results/$$f/$(PROFILE) && cp -v $(RESULTS)/$$f/$(PROFILE)/*.h5 results/$$f/$(PROFILE)/ | tail -n 1; \
+	fi; done
+	@$(MAKE) --no-print-directory figures claims
+
+smoke: build ## everything end to end at toy size (what CI runs)
+	@rm -rf build/smoke
+	@$(MAKE) --no-print-directory smoke-run PROFILE=smoke RESULTS=build/smoke/results
+
+smoke-run: build
+	$(BIN)/trace-regression --profile smoke --jobs $(JOBS) --results $(RESULTS)
+	$(BIN)/clip-cost --profile smoke --jobs 1 --results $(RESULTS)
+	@for f in $(FIGURES); do ./figures/draw $$f $(RESULTS)/$$f/smoke build/smoke/figures; done
+	@$(BIN)/spectral claims --results $(RESULTS) --out build/smoke/CLAIMS.md
+	@for f in $(FIGURES); do for s in svg pdf png; do test -s build/smoke/figures/$$f.$$s; done; done
+
+repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a kill
+	@./experiments/repeat $(BIN)
+
+bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and NumPy)
+	@$(SWIFT_RELEASE) --product suite-bench 2>&1 | tail -n 1
+	env -u OPENBLAS_CORETYPE $(BIN)/suite-bench
+
+data: ## download the data sets (none of the experiments so far needs any)
+	@echo "trace-regression and clip-cost make their own data: nothing to download"
+
+lint: ## the formatter's rules
+	swift format lint --strict -r Sources Tests Benchmarks Package.swift
+
+burn: ## delete what is cheap to make again: builds, fresh records, figures in build/
+	rm -rf .build build
+
+help: ## this list, with the measured cost of each experiment
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@if [ -x $(BIN)/spectral ]; then $(BIN)/spectral costs --results results; fi
+
+build: packages
+	@$(SWIFT_RELEASE) 2>&1 | grep -E "error|warning: var|Compiling|Build" | tail -n 1
+	@test -x $(BIN)/spectral
+
+packages:
+	@missing=""; \
+	for p in openblas lapacke hdf5; do pkg-config --exists $$p 2>/dev/null || missing=yes; done; \
+	command -v gnuplot >/dev/null || missing=yes; command -v pkg-config >/dev/null || missing=yes; \
+	if [ -n "$$missing" ]; then \
+	  install="apt-get install -y --no-install-recommends pkg-config $(PACKAGES) gnuplot-nox"; \
+	  if [ "$$(id -u)" = 0 ]; then sudo=""; \
+	  elif sudo -n true 2>/dev/null; then sudo="sudo"; \
+	  else echo "missing Debian packages; type:  sudo apt-get update && sudo $$install" >&2; exit 1; fi; \
+	  echo "installing: pkg-config $(PACKAGES)"; \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo $$install >build-packages.log 2>&1 \
+	    || { tail -n 5 build-packages.log >&2; exit 1; }; rm -f build-packages.log; \
+	fi

@@ -1,0 +1,196 @@
+import Foundation
+import LinearAlgebra
+
+/// What the records say of a claim.
+public enum Verdict: String, Sendable, CaseIterable {
+  /// The pre-declared criterion holds.
+  case reproduced
+  /// It fails, beyond the noise.
+  case notReproduced = "not reproduced"
+  /// The records cannot tell.
+  case inconclusive
+  /// Only records of profile paper can tell.
+  case needsPaper = "needs profile paper"
+}
+
+/// A statement of the paper with a criterion that was fixed before the records were made.
+public struct Claim: Sendable {
+  /// A short name, unique in the suite.
+  public let id: String
+  /// Where the paper makes it.
+  public let item: String
+  /// The claim in our words.
+  public let statement: String
+  /// What must hold, with its threshold, for the verdict "reproduced".
+  public let criterion: String
+  /// An invariant must hold: if it does not, `spectral claims` fails.
+  public let isInvariant: Bool
+  /// Looks at the records.
+  public let evaluate: @Sendable (RecordSet) throws -> Finding
+
+  /// A claim and its test.
+  public init(
+    id: String, item: String, statement: String, criterion: String, isInvariant: Bool = false,
+    evaluate: @escaping @Sendable (RecordSet) throws -> Finding
+  ) {
+    self.id = id
+    self.item = item
+    self.statement = statement
+    self.criterion = criterion
+    self.isInvariant = isInvariant
+    self.evaluate = evaluate
+  }
+}
+
+/// The evidence for a claim.
+public struct Finding: Sendable {
+  /// The statistic with its interval, in words.
+  public let evidence: String
+  /// How many seeds.
+  public let count: Int
+  /// The conclusion.
+  public let verdict: Verdict
+
+  /// Evidence and conclusion.
+  public init(evidence: String, count: Int, verdict: Verdict) {
+    self.evidence = evidence
+    self.count = count
+    self.verdict = verdict
+  }
+
+  /// Tests "value < bound" (or > for `above`) on the log10 of one positive number a seed.
+  ///
+  /// n >= 5: 95 % bootstrap interval of the mean; 2 <= n < 5: Student's t; n < 2: inconclusive. The
+  /// verdict is "reproduced" if the whole interval lies on the claimed side, "not reproduced" if it
+  /// lies on the other, else "inconclusive". Zeros count as 1e-40, far below rounding.
+  public static func logTest(
+    _ name: String, _ values: [Double], below bound: Double? = nil, above floor: Double? = nil
+  ) -> Finding {
+    let logs = values.map { log10(max($0, 1e-40)) }
+    guard logs.count >= 2, logs.allSatisfy(\.isFinite) else {
+      return Finding(
+        evidence: "\(name): \(values.map(short).joined(separator: ", "))", count: logs.count,
+        verdict: .inconclusive)
+    }
+    let interval = interval(of: logs)
+    let (low, high) = (pow(10, interval.lower), pow(10, interval.upper))
+    var holds = true
+    var fails = false
+    if let bound {
+      holds = holds && high < bound
+      fails = fails || low >= bound
+    }
+    if let floor {
+      holds = holds && low > floor
+      fails = fails || high <= floor
+    }
+    return Finding(
+      evidence: "\(name): \(short(pow(10, interval.estimate))) [\(short(low)), \(short(high))]",
+      count: logs.count, verdict: holds ? .reproduced : fails ? .notReproduced : .inconclusive)
+  }
+
+  private static func interval(of values: [Double]) -> ConfidenceInterval {
+    guard values.count >= 5 else { return Statistics.tInterval(values) }
+    var generator = RandomStream(seed: 0, name: "claims").cursor()
+    return Statistics.bootstrapInterval(values, using: &generator) { Statistics.mean($0) }
+  }
+
+  /// Several findings that must all hold.
+  public static func all(_ findings: [Finding]) -> Finding {
+    let verdicts = findings.map(\.verdict)
+    let verdict: Verdict =
+      verdicts.allSatisfy { $0 == .reproduced }
+      ? .reproduced : verdicts.contains(.notReproduced) ? .notReproduced : .inconclusive
+    return Finding(
+      evidence: findings.map(\.evidence).joined(separator: "; "),
+      count: findings.map(\.count).min() ?? 0, verdict: verdict)
+  }
+}
+
+/// Two significant digits.
+func short(_ value: Double) -> String { String(format: "%.2g", value) }
+
+// MARK: - The report
+
+/// All claims of the suite held against the records below a folder.
+public struct ClaimsReport: Sendable {
+  /// One claim with what was found.
+  public struct Row: Sendable {
+    /// The experiment.
+    public let experiment: String
+    /// The claim.
+    public let claim: Claim
+    /// The profile whose records were read, empty if there are none.
+    public let profile: String
+    /// What they say.
+    public let finding: Finding
+  }
+
+  /// In the suite's order.
+  public let rows: [Row]
+
+  /// Reads the records below `results`, for each experiment those of the largest profile there is.
+  public init(results: String) throws {
+    var rows: [Row] = []
+    for experiment in Suite.experiments {
+      let folder = ["paper", "full", "quick", "smoke"].map { "\(results)/\(experiment.name)/\($0)" }
+        .first { FileManager.default.fileExists(atPath: $0) }
+      let records = try folder.map { try RecordSet(folder: $0) }
+      for claim in experiment.claims {
+        let finding = try records.map { try claim.evaluate($0) }
+        rows.append(
+          Row(
+            experiment: experiment.name, claim: claim, profile: records?.profile ?? "",
+            finding: finding
+              ?? Finding(evidence: "no records", count: 0, verdict: .needsPaper)))
+      }
+    }
+    self.rows = rows
+  }
+
+  /// The invariants that do not hold.
+  public var brokenInvariants: [Row] {
+    rows.filter { $0.claim.isInvariant && $0.finding.verdict != .reproduced }
+  }
+
+  /// CLAIMS.md.
+  public var markdown: String {
+    var text = """
+      # Claims
+
+      Generated by `make claims` from the records; do not edit. Every criterion was fixed before the
+      records were made. Intervals are 95 %: bootstrap of the mean for n >= 5, Student's t for n < 5, both on
+      the logarithm. "Inconclusive" means that the interval crosses the threshold. A claim that does not
+      reproduce is a finding, not an error; a broken invariant fails the build.
+
+      | claim | in the paper | what it says | verdict | n | profile |
+      |---|---|---|---|---|---|
+
+      """
+    for row in rows {
+      text +=
+        "| [\(row.claim.id)](#\(row.claim.id)) | \(row.claim.item) | \(row.claim.statement) | "
+        + "**\(row.finding.verdict.rawValue)** | \(row.finding.count) | \(row.profile) |\n"
+    }
+    for row in rows {
+      text += """
+
+        ## \(row.claim.id)
+
+        \(row.claim.statement) (\(row.claim.item); experiment `\(row.experiment)`)
+
+        - Criterion: \(row.claim.criterion)
+        - Found: \(row.finding.evidence)
+        - Verdict: **\(row.finding.verdict.rawValue)** (n = \(row.finding.count), profile \(row.profile))
+
+        """
+    }
+    return text
+  }
+
+  /// One line a claim, for the terminal.
+  public var summary: String {
+    rows.map { "\($0.claim.item)  \($0.claim.id): \($0.finding.verdict.rawValue)" }
+      .joined(separator: "\n")
+  }
+}

@@ -1,0 +1,151 @@
+import Foundation
+import LinearAlgebra
+import Storage
+import Yams
+
+/// The records of one experiment and profile, as figures, captions and claims read them.
+public struct RecordSet: Sendable {
+  /// The folder they lie in.
+  public let folder: String
+  /// Sorted by method (in the order of the settings), then by seed.
+  public let records: [Record]
+  /// The methods that have records, in the order of the settings.
+  public let methods: [String]
+
+  /// Reads every `*.h5` of `folder`.
+  ///
+  /// Throws a `StorageError` for a missing or empty folder and for a record that cannot be read.
+  public init(folder: String) throws {
+    let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [])
+      .filter { $0.hasSuffix(".h5") }.sorted()
+    guard !names.isEmpty else {
+      throw StorageError(
+        "holds no records", at: folder, hint: "run the experiment first (make help lists them)")
+    }
+    try self.init(folder: folder, records: names.map { try Record.read(from: "\(folder)/\($0)") })
+  }
+
+  /// A set of records already in memory.
+  init(folder: String, records: [Record]) throws {
+    var order: [String] = []
+    if let first = records.first,
+      let settings = try compose(yaml: first.string(attribute: "config"))?.mapping
+    {
+      order = settings["methods"]?.sequence?.compactMap(\.string) ?? []
+    }
+    let keyed = try records.map { record in
+      let method = try record.string(attribute: "method")
+      return (
+        rank: order.firstIndex(of: method) ?? order.count, method: method,
+        seed: try record.int(attribute: "seed"), record: record
+      )
+    }.sorted { ($0.rank, $0.method, $0.seed) < ($1.rank, $1.method, $1.seed) }
+    self.folder = folder
+    self.records = keyed.map(\.record)
+    var seen: [String] = []
+    for entry in keyed where seen.last != entry.method { seen.append(entry.method) }
+    methods = seen
+  }
+
+  /// The records of one method, by seed.
+  public func records(of method: String) throws -> [Record] {
+    let found = records.filter { $0.attributes["method"] == .string(method) }
+    guard !found.isEmpty else {
+      throw StorageError(
+        "no record of method '\(method)'", at: folder, hint: "run the experiment with all its methods")
+    }
+    return found
+  }
+
+  /// One number a seed: the attribute `name` of the records of `method`.
+  public func values(_ name: String, of method: String) throws -> [Double] {
+    try records(of: method).map { try $0.double(attribute: name) }
+  }
+
+  /// The seeds that have records, ascending.
+  public var seeds: [Int] {
+    Set(records.compactMap { try? $0.int(attribute: "seed") }).sorted()
+  }
+
+  /// The profile, the same for all.
+  public var profile: String { text("profile") }
+
+  /// The commit that computed them, or "several commits".
+  public var commit: String {
+    let commits = Set(
+      records.map { record -> String in
+        if case .string(let commit)? = record.telemetry.attributes["commit"] { return commit }
+        return "unknown"
+      })
+    return commits.count == 1 ? commits.first ?? "unknown" : "several commits"
+  }
+
+  /// Profile, n, data and commit: what every figure says in its corner.
+  public var stamp: String {
+    let seeds = seeds
+    return "profile \(profile) · n = \(seeds.count) seed\(seeds.count == 1 ? "" : "s") "
+      + "(\(seeds.map(String.init).joined(separator: ", "))) · \(text("data")) · commit \(commit)"
+  }
+
+  private func text(_ attribute: String) -> String {
+    (try? records.first?.string(attribute: attribute)) ?? "unknown"
+  }
+}
+
+// MARK: - Tables for gnuplot
+
+extension RecordSet {
+  /// The column names of one measured quantity in `seriesTable`, before one column a seed.
+  static let summaryColumns = ["mean", "std", "min", "max"]
+
+  /// A table of the data sets `quantities` against `axis`: one block a method (two blank lines between,
+  /// so that gnuplot's `index` counts methods), one row a point; for every quantity mean, population
+  /// standard deviation, minimum and maximum over the seeds, then each seed's own value.
+  public func seriesTable(axis: String, quantities: [String]) throws -> String {
+    var text = ""
+    for method in methods {
+      let records = try records(of: method)
+      let x = try records[0].doubles(axis)
+      for record in records where try record.doubles(axis) != x {
+        throw StorageError(
+          "records of '\(method)' differ in their \(axis) axis", at: folder,
+          hint: "compute them with the same settings")
+      }
+      let series = try quantities.map { name in try records.map { try $0.doubles(name) } }
+      let seeds = try records.map { "seed\(try $0.int(attribute: "seed"))" }
+      text += "# \(method)\n# \(axis)"
+      for name in quantities {
+        text += (Self.summaryColumns + seeds).map { "\t\(name).\($0)" }.joined()
+      }
+      text += "\n"
+      for (row, position) in x.enumerated() {
+        text += number(position)
+        for values in series {
+          let atRow = values.map { $0[row] }
+          let summary = [
+            Statistics.mean(atRow), Statistics.populationStandardDeviation(atRow),
+            atRow.min() ?? .nan, atRow.max() ?? .nan,
+          ]
+          text += (summary + atRow).map { "\t" + number($0) }.joined()
+        }
+        text += "\n"
+      }
+      text += "\n\n"
+    }
+    return text
+  }
+
+  /// gnuplot variables beside a table: stamp, methods, number of seeds.
+  public var gnuplotVariables: String {
+    """
+    stamp = "\(stamp)"
+    profile = "\(profile)"
+    methods = "\(methods.joined(separator: " "))"
+    n_seeds = \(seeds.count)
+
+    """
+  }
+}
+
+/// A number as gnuplot reads it: shortest exact digits, NaN for what it cannot draw.
+func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "NaN" }
