@@ -29,5 +29,5 @@ set border 3 lc rgb "#404040"
 set tics nomirror out scale 0.6
 set grid ytics lc rgb "#e0e0e0" lw 0.6 dt 1
 set key samplen 2.2 spacing 1.05
-set label 99 stamp at screen 0.995, screen 0.012 right font ",6.5" tc rgb "#808080"
+set label 99 stamp at screen 0.995, screen 0.03 right font ",6.5" tc rgb "#808080"
 set bmargin 4.6

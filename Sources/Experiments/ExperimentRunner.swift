@@ -109,6 +109,7 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   ) throws -> Outcome {
     try FileManager.default.createDirectoryOrExplain(folder)
     let (journal, _) = try Journal.open(resuming: "\(folder)/journal.log")
+    defer { journal.release() }
     let units = units
     let tally = Tally()
     try runSideBySide(count: units.count, jobs: telemetry.jobs) { index in

@@ -56,14 +56,13 @@ public struct BLASEnvironment: Sendable, Equatable {
   }
 
   private static func loadedLapack() -> String {
-    guard let maps = try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8) else {
+    // Files of /proc have no size, so they are read to their end rather than by it.
+    guard let data = try? FileHandle(forReadingAtPath: "/proc/self/maps")?.readToEnd() else {
       return "unknown"
     }
-    for line in maps.split(separator: "\n") {
-      if let path = line.split(separator: " ").last, path.contains("liblapack.so") {
-        return String(path)
-      }
-    }
-    return "none mapped (LAPACKE may be linked to OpenBLAS itself)"
+    let maps = String(decoding: data, as: UTF8.self)
+    let libraries = maps.split(separator: "\n").compactMap { $0.split(separator: " ").last }
+    return libraries.first { $0.contains("liblapack.so") || $0.contains("liblapack-") }
+      .map(String.init) ?? "none mapped (LAPACKE may be linked to OpenBLAS itself)"
   }
 }

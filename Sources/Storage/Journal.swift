@@ -105,6 +105,11 @@ public final class Journal: @unchecked Sendable {
     }
   }
 
+  /// Lets the next writer in; nothing may be appended afterwards.
+  ///
+  /// Letting go of the last reference does the same, but only once every thread has.
+  public func release() { flock(descriptor, LOCK_UN) }
+
   // MARK: - Helpers
 
   private func currentSize() -> Int {

@@ -1,0 +1,103 @@
+import ArgumentParser
+import Experiments
+import Foundation
+import LinearAlgebra
+import Storage
+import Training
+
+// The subcommands behind the figures and CLAIMS.md; the Makefile calls them.
+
+struct Tabulate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Merge the records of a folder into the table its figure is drawn from.",
+    discussion: "Writes OUT (tab-separated, one gnuplot block a method) and OUT's twin .tsv.vars.")
+
+  @Argument(help: "Folder of records, e.g. results/trace-regression/paper.")
+  var folder: String
+  @Option(help: "The table to write.")
+  var out: String
+
+  func run() throws {
+    let set = try RecordSet(folder: folder)
+    try AtomicFile.write(try Suite.experiment(of: set).table(of: set), to: out)
+    try AtomicFile.write(set.gnuplotVariables, to: out + ".vars")
+  }
+}
+
+struct Caption: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Fill the numbers of the records into a caption's template.")
+
+  @Argument(help: "Folder of records.")
+  var folder: String
+  @Argument(help: "Template with {{placeholders}}.")
+  var template: String
+  @Option(help: "The caption to write.")
+  var out: String
+
+  func run() throws {
+    guard let text = try? String(contentsOfFile: template, encoding: .utf8) else {
+      throw StorageError("cannot be read", at: template, hint: "name a text file")
+    }
+    let set = try RecordSet(folder: folder)
+    try AtomicFile.write(
+      try Suite.caption(template: text, file: template, set: set), to: out)
+  }
+}
+
+struct Claims: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Hold the records against the paper's claims and write CLAIMS.md.")
+
+  @Option(help: "Folder of results.")
+  var results = "results"
+  @Option(help: "The report to write.")
+  var out = "CLAIMS.md"
+
+  func run() throws {
+    let report = try ClaimsReport(results: results)
+    try AtomicFile.write(report.markdown, to: out)
+    print(report.summary)
+    print("written: \(out)")
+    guard report.brokenInvariants.isEmpty else {
+      throw StorageError(
+        "invariants broken: \(report.brokenInvariants.map(\.claim.id).joined(separator: ", "))",
+        at: results, hint: "this is a bug here, not a finding about the paper")
+    }
+  }
+}
+
+struct Costs: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Print the measured time, memory and disk of every recorded experiment.")
+
+  @Option(help: "Folder of results.")
+  var results = "results"
+
+  func run() throws {
+    print("\nmeasured (from the records in \(results)/):")
+    for experiment in Suite.experiments {
+      for profile in ["smoke", "quick", "full", "paper"] {
+        let folder = "\(results)/\(experiment.name)/\(profile)"
+        guard FileManager.default.fileExists(atPath: folder) else { continue }
+        let records = try RecordSet(folder: folder).records
+        func total(_ name: String) -> Double {
+          records.reduce(0) { sum, record in
+            if case .double(let value)? = record.telemetry.attributes[name] { return sum + value }
+            return sum
+          }
+        }
+        let memory = records.compactMap { record -> Int? in
+          if case .int(let bytes)? = record.telemetry.attributes["peak_memory_bytes"] { return bytes }
+          return nil
+        }.max() ?? 0
+        let disk = records.compactMap(\.source).reduce(0) { sum, path in
+          sum + (((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int) ?? 0)
+        }
+        print(
+          "  \(experiment.name) \(profile): \(ProgressLine.duration(total("seconds"))) of core time, "
+            + "\(memory / 1_000_000) MB memory, \(disk / 1000) kB of records")
+      }
+    }
+  }
+}
