@@ -1,4 +1,39 @@
 import ArgumentParser
-@main struct Spectral: ParsableCommand {
-  static let configuration = CommandConfiguration(subcommands: [Tabulate.self, Caption.self, Claims.self, Costs.self])
+import Foundation
+import LinearAlgebra
+
+/// The user's tool: clip tensors in files, look at spectra, inspect and compare records.
+@main
+struct Spectral: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "spectral",
+    abstract: "Spectral clipping of tensors in files, and what is in a file or record.",
+    discussion: """
+      Tensor files are HDF5 or safetensors, told apart by their first bytes. Files are written \
+      whole or not at all. Exit status: 0 done, 1 a difference or a fault of the data, 64 wrong \
+      usage.
+      """,
+    subcommands: [
+      // The user's files.
+      Clip.self,
+      Spectrum.self,
+      Info.self,
+      // The suite's records.
+      Diff.self,
+      Tabulate.self,
+      Caption.self,
+      Claims.self,
+      Costs.self,
+    ])
+
+  /// Pins BLAS before anything else, so that no result depends on the number of threads.
+  static func main() {
+    if let warning = BLASEnvironment.pinned().warning { note("warning: \(warning)") }
+    main(nil)
+  }
+}
+
+/// One line for people on standard error; standard output stays for results.
+func note(_ line: String) {
+  FileHandle.standardError.write(Data("\(line)\n".utf8))
 }

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Foundation
+import Storage
+
+/// `spectral diff`: whether two records, or two folders of records, hold the same results.
+struct Diff: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Compare the results of two records, or of two folders of records, bit for bit.",
+    discussion: """
+      Telemetry (times, memory, host, versions) is left out. Of folders, the files *.h5 at any \
+      depth are matched by their relative paths; a file in one folder only is a difference. \
+      Exit status 0 for equal results, 1 otherwise.
+      """)
+
+  @Argument(help: "A record, or a folder of records.")
+  var first: String
+  @Argument(help: "A record, or a folder of records.")
+  var second: String
+
+  func run() throws {
+    let (equal, lines) = try compare()
+    if lines.isEmpty {
+      print("equal: \(counted(equal, "record", "records"))")
+      return
+    }
+    for line in lines { print(line) }
+    throw ExitCode.failure
+  }
+
+  /// How many records are equal, and a line for every other one.
+  private func compare() throws -> (equal: Int, differences: [String]) {
+    switch (try isFolder(first), try isFolder(second)) {
+    case (false, false):
+      let difference = try difference(first, second)
+      return difference.map { (0, ["\(first): \($0)"]) } ?? (1, [])
+    case (true, true): return try compareFolders()
+    case (let firstIsFolder, _):
+      throw StorageError(
+        "a folder", at: firstIsFolder ? first : second,
+        hint: "the other, \(firstIsFolder ? second : first), is a file; give two of a kind")
+    }
+  }
+
+  private func compareFolders() throws -> (equal: Int, differences: [String]) {
+    let (left, right) = (try records(in: first), try records(in: second))
+    // Nothing against nothing would pass any check that relies on this command.
+    if left.isEmpty && right.isEmpty {
+      throw StorageError(
+        "no records (*.h5) in either folder", at: "\(first), \(second)",
+        hint: "check the paths, or run an experiment first")
+    }
+    var equal = 0
+    var lines: [String] = []
+    for name in left.union(right).sorted() {
+      switch (left.contains(name), right.contains(name)) {
+      case (true, false): lines.append("\(name): only in \(first)")
+      case (false, true): lines.append("\(name): only in \(second)")
+      default:
+        if let difference = try difference("\(first)/\(name)", "\(second)/\(name)") {
+          lines.append("\(name): \(difference)")
+        } else {
+          equal += 1
+        }
+      }
+    }
+    return (equal, lines)
+  }
+
+  private func difference(_ left: String, _ right: String) throws -> String? {
+    let left = try Record.read(from: left)
+    let difference = left.firstDifference(from: try Record.read(from: right))
+    return difference.map { abbreviated($0, limit: 1000) }
+  }
+
+  private func isFolder(_ path: String) throws -> Bool {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+      throw StorageError("no such file or folder", at: path, hint: "check the path")
+    }
+    return isFolder.boolValue
+  }
+
+  /// The relative paths of the records in a folder.
+  private func records(in folder: String) throws -> Set<String> {
+    let root = URL(fileURLWithPath: folder).resolvingSymlinksInPath().path
+    guard let paths = FileManager.default.enumerator(atPath: root) else {
+      throw StorageError("the folder cannot be listed", at: folder, hint: "check who may read it")
+    }
+    return Set(paths.compactMap { $0 as? String }.filter { $0.hasSuffix(".h5") })
+  }
+}
