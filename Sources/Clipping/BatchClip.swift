@@ -36,7 +36,8 @@ extension SpectralClip {
     batch: inout [Double], count: Int, rows: Int, columns: Int, at tau: Double
   ) throws {
     let size = rows * columns
-    precondition(batch.count == count * size, "\(count) matrices[\(rows), \(columns)] in \(batch.count)")
+    precondition(
+      batch.count == count * size, "\(count) matrices[\(rows), \(columns)] in \(batch.count)")
     let inside = batch.withUnsafeBufferPointer { batch in
       for i in 0..<count {
         var sum = 0.0

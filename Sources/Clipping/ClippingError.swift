@@ -15,7 +15,8 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
     case .invalidParameter(let name, let value, let expected):
       return "\(name) = \(value): expected \(expected)"
     case .unknownLayer(let name, let known):
-      return "no clipping state for layer '\(name)'; this clipper holds \(known.joined(separator: ", "))"
+      return
+        "no clipping state for layer '\(name)'; this clipper holds \(known.joined(separator: ", "))"
     }
   }
 }

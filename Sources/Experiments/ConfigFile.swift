@@ -45,7 +45,8 @@ extension ExperimentConfig {
     }
     if let overlay, overlay.null == nil {
       guard let entries = overlay.mapping else {
-        throw ConfigError(file, "not a list of 'key: value' lines", hint: "write one setting a line")
+        throw ConfigError(
+          file, "not a list of 'key: value' lines", hint: "write one setting a line")
       }
       for (key, value) in entries {
         try settings.set(key.string ?? "", value, known: known, place: file)

@@ -106,7 +106,8 @@ extension ExperimentCommand {
       print("records would go to \(runner.folder)/")
       return
     }
-    let progress = ProgressLine(Body.name, total: units.reduce(0) { $0 + Body.work(of: $1, config) })
+    let progress = ProgressLine(
+      Body.name, total: units.reduce(0) { $0 + Body.work(of: $1, config) })
     let watch = Stopwatch()
     let outcome = try runner.run(progress: progress)
     progress.finish()

@@ -115,7 +115,9 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
     try runSideBySide(count: units.count, jobs: telemetry.jobs) { index in
       let unit = units[index]
       let label = "\(unit.methods.filter(wanted.contains).joined(separator: ",")) seed \(unit.seed)"
-      let missing = try unit.methods.filter { try wanted.contains($0) && !isValid($0, unit.seed, progress) }
+      let missing = try unit.methods.filter {
+        try wanted.contains($0) && !isValid($0, unit.seed, progress)
+      }
       if missing.isEmpty {
         progress?.advance(by: E.work(of: unit, config), reused: true)
         tally.add(reused: unit.methods.count(where: wanted.contains))
@@ -155,7 +157,8 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
     guard try (try? record.string(attribute: "key")) == key(method, seed) else { return false }
     if record.telemetry.attributes["source_digest"] != .string(telemetry.sourceDigest) {
       progress?.note(
-        "\(file): reused, though other sources computed it; `make burn` first if they changed its meaning")
+        "\(file): reused, though other sources computed it; `make burn` first if they changed its meaning"
+      )
     }
     return true
   }
@@ -165,12 +168,14 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
     _ record: Record, _ method: String, _ seed: UInt64, seconds: Double, resumed: Bool
   ) throws -> Record {
     var record = record
+    var own = config  // a record's settings do not mention the other seeds it was computed beside
+    own.seeds = [seed]
     var attributes: Attributes = [
       "experiment": .string(E.name), "experiment_version": .int(E.version),
       "method": .string(method), "seed": .int(Int(seed)), "profile": .string(profile),
       "overrides": .string(overrides.joined(separator: " ")),
       "data": .string(E.dataName(config)), "key": .string(try key(method, seed)),
-      "config": .string(try config.yaml),
+      "config": .string(try own.yaml),
     ]
     for entry in record.attributes { attributes[entry.name] = entry.value }
     record.attributes = attributes

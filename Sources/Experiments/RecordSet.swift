@@ -52,7 +52,8 @@ public struct RecordSet: Sendable {
     let found = records.filter { $0.attributes["method"] == .string(method) }
     guard !found.isEmpty else {
       throw StorageError(
-        "no record of method '\(method)'", at: folder, hint: "run the experiment with all its methods")
+        "no record of method '\(method)'", at: folder,
+        hint: "run the experiment with all its methods")
     }
     return found
   }

@@ -53,7 +53,8 @@ public enum TraceRegression: Experiment {
     /// ema, ema-paper, ema-repository, ema-traceScript, quantile, quantile-interpolated,
     /// quantile-lowerOrderStatistic, constant-<tau>; run in this order.
     public var methods = [
-      "ema", "quantile", "constant-0.05", "constant-0.1", "constant-0.5", "constant-1", "constant-5",
+      "ema", "quantile", "constant-0.05", "constant-0.1", "constant-0.5", "constant-1",
+      "constant-5",
     ]
     /// One run a method and seed.
     public var seeds: [UInt64] = [11, 12, 13]
@@ -104,11 +105,15 @@ public enum TraceRegression: Experiment {
     }
   }
 
+  /// See `Experiment`.
   public static let name = "trace-regression"
+  /// See `Experiment`.
   public static let abstract =
     "Bias of spectrally clipped stochastic gradients in trace regression (Fig 5a)."
+  /// See `Experiment`.
   public static let version = 1
 
+  /// See `Experiment`.
   public static func units(of config: Config) -> [RunUnit] {
     switch config.rng {
     case .philox:
@@ -119,10 +124,12 @@ public enum TraceRegression: Experiment {
     }
   }
 
+  /// See `Experiment`.
   public static func work(of unit: RunUnit, _ config: Config) -> Int {
     unit.methods.count * config.steps
   }
 
+  /// See `Experiment`.
   public static func rehearse(_ config: Config) throws -> Int {
     var short = config
     short.steps = min(config.steps, 2000)
@@ -132,8 +139,12 @@ public enum TraceRegression: Experiment {
     return work(of: unit, short)
   }
 
-  public static func dataName(_ config: Config) -> String { "synthetic data (\(config.rng.rawValue))" }
+  /// See `Experiment`.
+  public static func dataName(_ config: Config) -> String {
+    "synthetic data (\(config.rng.rawValue))"
+  }
 
+  /// See `Experiment`.
   public static func run(
     _ unit: RunUnit, _ config: Config, _ context: RunContext
   ) throws -> [Record] {

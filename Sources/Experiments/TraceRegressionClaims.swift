@@ -1,12 +1,14 @@
 // What Fig 5a is read for: its table, the numbers of its caption, and its claims with their criteria.
 
 extension TraceRegression {
+  /// See `Experiment`.
   public static func table(of set: RecordSet) throws -> String {
     try set.seriesTable(
       axis: "step",
       quantities: ["bias_sq_monte_carlo_mean", "bias_sq_exact_mean", "bias_sq_exact"])
   }
 
+  /// See `Experiment`.
   public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
     var values = [("steps", "\((try record.ints("step").last ?? 0) + 1)")]
@@ -26,11 +28,13 @@ extension TraceRegression {
     ).map { $0 / $1 }
   }
 
+  /// See `Experiment`.
   public static let claims: [Claim] = [
     Claim(
       id: "fig5a-large-tau", item: "§4, Fig 5a",
       statement: "With a large enough constant threshold the gradient bias approaches 0.",
-      criterion: "for tau = 1 and tau = 5, the exact squared bias averaged over the last tenth of the "
+      criterion:
+        "for tau = 1 and tau = 5, the exact squared bias averaged over the last tenth of the "
         + "iterations is below 1e-6 of the first squared gradient norm"
     ) { set in
       .all(
@@ -41,7 +45,8 @@ extension TraceRegression {
     Claim(
       id: "fig5a-small-tau", item: "§4, Fig 5a",
       statement: "With a small constant threshold the gradient bias stays away from 0.",
-      criterion: "for tau = 0.05 and tau = 0.1, the same relative tail bias is above 1e-4, and above half "
+      criterion:
+        "for tau = 0.05 and tau = 0.1, the same relative tail bias is above 1e-4, and above half "
         + "of the bias over the tenth before (it does not keep falling)"
     ) { set in
       .all(
@@ -61,9 +66,11 @@ extension TraceRegression {
     adaptive("quantile", "quantile threshold, eq. (9)"),
     Claim(
       id: "fig5a-as-plotted", item: "§4, Fig 5a",
-      statement: "As the authors plot it (running mean of the 10-sample bias up to K), small constant "
+      statement:
+        "As the authors plot it (running mean of the 10-sample bias up to K), small constant "
         + "thresholds end far above a large one and above both adaptive rules.",
-      criterion: "at the last iteration the running mean of tau = 0.05 and of tau = 0.1 is above ten times "
+      criterion:
+        "at the last iteration the running mean of tau = 0.05 and of tau = 0.1 is above ten times "
         + "that of tau = 5, of the EMA and of the quantile rule, paired by seed (this row was added after the "
         + "first records were seen: the rows above look at the exact bias at the end of the run, which "
         + "the paper does not plot)"
@@ -75,7 +82,8 @@ extension TraceRegression {
         try ["constant-0.05", "constant-0.1"].flatMap { small in
           try ["constant-5", "ema", "quantile"].map { other in
             .logTest(
-              "\(small) over \(other)", try zip(last(small), last(other)).map { $0 / $1 }, above: 10)
+              "\(small) over \(other)", try zip(last(small), last(other)).map { $0 / $1 }, above: 10
+            )
           }
         })
     },

@@ -124,11 +124,12 @@ public enum Small3x3 {
       for lane in 0..<lanes { values[lane] = g[9 &* lane &+ offset] }
       return values * scales
     }
-    let jacobi = Jacobi3x3((
-      Jacobi3x3.Column(x: gather(0), y: gather(3), z: gather(6)),
-      Jacobi3x3.Column(x: gather(1), y: gather(4), z: gather(7)),
-      Jacobi3x3.Column(x: gather(2), y: gather(5), z: gather(8))
-    ))
+    let jacobi = Jacobi3x3(
+      (
+        Jacobi3x3.Column(x: gather(0), y: gather(3), z: gather(6)),
+        Jacobi3x3.Column(x: gather(1), y: gather(4), z: gather(7)),
+        Jacobi3x3.Column(x: gather(2), y: gather(5), z: gather(8))
+      ))
     let sigma = (
       jacobi.w.0.dot(jacobi.w.0).squareRoot() / scales,
       jacobi.w.1.dot(jacobi.w.1).squareRoot() / scales,

@@ -16,17 +16,20 @@ public protocol RealScalar: RandomReal, SIMDScalar, Codable {
   static func _gesdd(
     _ job: Int8, _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Self>,
     _ s: UnsafeMutablePointer<Self>, _ u: UnsafeMutablePointer<Self>?,
-    _ vt: UnsafeMutablePointer<Self>?) -> Int
+    _ vt: UnsafeMutablePointer<Self>?
+  ) -> Int
 
   /// The same decomposition by QR iteration: slower, but converges where divide and conquer may not.
   static func _gesvd(
     _ job: Int8, _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Self>,
     _ s: UnsafeMutablePointer<Self>, _ u: UnsafeMutablePointer<Self>?,
-    _ vt: UnsafeMutablePointer<Self>?) -> Int
+    _ vt: UnsafeMutablePointer<Self>?
+  ) -> Int
 
   /// Householder QR of the column-major a[m,n], m >= n: Q overwrites a, R's upper triangle goes to r[n,n] (column-major).
   static func _qr(
-    _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Self>, _ r: UnsafeMutablePointer<Self>?) -> Int
+    _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Self>, _ r: UnsafeMutablePointer<Self>?
+  ) -> Int
 
   /// Sum of squares, accumulated in `Double` in 16 interleaved partial sums (a fixed order).
   static func _sumOfSquares(_ x: UnsafePointer<Self>, _ count: Int) -> Double
@@ -58,6 +61,7 @@ private func withWorkspace<S: RealScalar>(
 }
 
 extension Float: RealScalar {
+  /// See `RealScalar`.
   public static func _gemm(
     _ transposeA: CBLAS_TRANSPOSE, _ transposeB: CBLAS_TRANSPOSE, _ m: Int, _ n: Int, _ k: Int,
     _ alpha: Float, _ a: UnsafePointer<Float>, _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int,
@@ -68,6 +72,7 @@ extension Float: RealScalar {
       Int32(ldb), beta, c, Int32(ldc))
   }
 
+  /// See `RealScalar`.
   public static func _gesdd(
     _ job: Int8, _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Float>,
     _ s: UnsafeMutablePointer<Float>, _ u: UnsafeMutablePointer<Float>?,
@@ -82,6 +87,7 @@ extension Float: RealScalar {
     }
   }
 
+  /// See `RealScalar`.
   public static func _gesvd(
     _ job: Int8, _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Float>,
     _ s: UnsafeMutablePointer<Float>, _ u: UnsafeMutablePointer<Float>?,
@@ -93,6 +99,7 @@ extension Float: RealScalar {
     }
   }
 
+  /// See `RealScalar`.
   public static func _qr(
     _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Float>, _ r: UnsafeMutablePointer<Float>?
   ) -> Int {
@@ -109,6 +116,7 @@ extension Float: RealScalar {
     }
   }
 
+  /// See `RealScalar`.
   public static func _sumOfSquares(_ x: UnsafePointer<Float>, _ count: Int) -> Double {
     var low = SIMD8<Double>()
     var high = SIMD8<Double>()
@@ -124,16 +132,19 @@ extension Float: RealScalar {
     return (low + high).sum() + rest
   }
 
+  /// See `RealScalar`.
   public static func _scale(_ x: UnsafeMutablePointer<Float>, _ count: Int, by factor: Float) {
     for i in 0..<count { x[i] *= factor }
   }
 
+  /// See `RealScalar`.
   public static func _widen(
     _ x: UnsafePointer<Float>, _ count: Int, into y: UnsafeMutablePointer<Double>
   ) {
     for i in 0..<count { y[i] = Double(x[i]) }
   }
 
+  /// See `RealScalar`.
   public static func _narrow(
     _ x: UnsafePointer<Double>, _ count: Int, into y: UnsafeMutablePointer<Float>
   ) {
@@ -142,6 +153,7 @@ extension Float: RealScalar {
 }
 
 extension Double: RealScalar {
+  /// See `RealScalar`.
   public static func _gemm(
     _ transposeA: CBLAS_TRANSPOSE, _ transposeB: CBLAS_TRANSPOSE, _ m: Int, _ n: Int, _ k: Int,
     _ alpha: Double, _ a: UnsafePointer<Double>, _ lda: Int, _ b: UnsafePointer<Double>, _ ldb: Int,
@@ -152,6 +164,7 @@ extension Double: RealScalar {
       Int32(ldb), beta, c, Int32(ldc))
   }
 
+  /// See `RealScalar`.
   public static func _gesdd(
     _ job: Int8, _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Double>,
     _ s: UnsafeMutablePointer<Double>, _ u: UnsafeMutablePointer<Double>?,
@@ -166,6 +179,7 @@ extension Double: RealScalar {
     }
   }
 
+  /// See `RealScalar`.
   public static func _gesvd(
     _ job: Int8, _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Double>,
     _ s: UnsafeMutablePointer<Double>, _ u: UnsafeMutablePointer<Double>?,
@@ -177,6 +191,7 @@ extension Double: RealScalar {
     }
   }
 
+  /// See `RealScalar`.
   public static func _qr(
     _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Double>, _ r: UnsafeMutablePointer<Double>?
   ) -> Int {
@@ -193,6 +208,7 @@ extension Double: RealScalar {
     }
   }
 
+  /// See `RealScalar`.
   public static func _sumOfSquares(_ x: UnsafePointer<Double>, _ count: Int) -> Double {
     var low = SIMD8<Double>()
     var high = SIMD8<Double>()
@@ -209,16 +225,19 @@ extension Double: RealScalar {
     return (low + high).sum() + rest
   }
 
+  /// See `RealScalar`.
   public static func _scale(_ x: UnsafeMutablePointer<Double>, _ count: Int, by factor: Double) {
     for i in 0..<count { x[i] *= factor }
   }
 
+  /// See `RealScalar`.
   public static func _widen(
     _ x: UnsafePointer<Double>, _ count: Int, into y: UnsafeMutablePointer<Double>
   ) {
     y.update(from: x, count: count)
   }
 
+  /// See `RealScalar`.
   public static func _narrow(
     _ x: UnsafePointer<Double>, _ count: Int, into y: UnsafeMutablePointer<Double>
   ) {

@@ -40,7 +40,9 @@ public func symmetricEigen(
 
   let count = countOfLargest(values)
   precondition(count >= 0 && count <= n, "\(count) eigenvectors of a matrix[\(n), \(n)]")
-  guard count > 0 else { return SymmetricEigen(values: values, vectors: Matrix(rows: 0, columns: n)) }
+  guard count > 0 else {
+    return SymmetricEigen(values: values, vectors: Matrix(rows: 0, columns: n))
+  }
   var vectors: [Double]
   if count > n / 4 {
     vectors = [Double](repeating: 0, count: n * n)

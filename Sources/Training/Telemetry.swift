@@ -72,7 +72,9 @@ public struct Telemetry: Sendable {
       return nil
     }
     let changes = output(
-      of: ["git", "-C", root, "status", "--porcelain", "--", "Sources", "experiments", "Package.swift"])
+      of: [
+        "git", "-C", root, "status", "--porcelain", "--", "Sources", "experiments", "Package.swift",
+      ])
     return hash + (changes?.isEmpty ?? true ? "" : "-dirty")
   }
 

@@ -87,10 +87,13 @@ struct Costs: ParsableCommand {
             return sum
           }
         }
-        let memory = records.compactMap { record -> Int? in
-          if case .int(let bytes)? = record.telemetry.attributes["peak_memory_bytes"] { return bytes }
-          return nil
-        }.max() ?? 0
+        let memory =
+          records.compactMap { record -> Int? in
+            if case .int(let bytes)? = record.telemetry.attributes["peak_memory_bytes"] {
+              return bytes
+            }
+            return nil
+          }.max() ?? 0
         let disk = records.compactMap(\.source).reduce(0) { sum, path in
           sum + (((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int) ?? 0)
         }

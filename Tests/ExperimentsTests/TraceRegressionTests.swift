@@ -15,7 +15,9 @@ struct Scratch: ~Copyable {
 
 struct Killed: Error {}
 
-private func config(steps: Int, seeds: [UInt64] = [11, 12], rng: TraceRegression.Generator = .philox)
+private func config(
+  steps: Int, seeds: [UInt64] = [11, 12], rng: TraceRegression.Generator = .philox
+)
   -> TraceRegression.Config
 {
   var config = TraceRegression.Config()
@@ -60,7 +62,9 @@ private func plainBias(seed: UInt64, steps: Int) throws -> [String: [Double]] {
   let b = (0..<10).map { inner(a[$0], truth) + 0.01 * noise[$0] }
   let learningRate = 0.5 / (2 * a.reduce(0) { $0 + inner($1, $1) } / 10)
 
-  func gradient(_ x: Matrix<Double>, _ i: Int) -> Matrix<Double> { 2 * (inner(a[i], x) - b[i]) * a[i] }
+  func gradient(_ x: Matrix<Double>, _ i: Int) -> Matrix<Double> {
+    2 * (inner(a[i], x) - b[i]) * a[i]
+  }
   func clip(_ g: Matrix<Double>, _ tau: Double) throws -> (Matrix<Double>, Double) {
     let s = try svd(g)
     return (matmul(matmul(s.u, .diagonal(s.sigma.map { min($0, tau) })), s.vT), s.sigma[0])

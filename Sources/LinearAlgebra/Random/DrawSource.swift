@@ -21,7 +21,9 @@ extension NumPyGenerator: DrawSource {
 
 extension RandomCursor: DrawSource {
   /// `count` Box-Muller normals.
-  public mutating func normals(_ count: Int) -> [Double] { Normal<Double>().samples(count, using: &self) }
+  public mutating func normals(_ count: Int) -> [Double] {
+    Normal<Double>().samples(count, using: &self)
+  }
   /// `count` multiples of 2^-53 (high - low), shifted.
   public mutating func uniforms(_ low: Double, _ high: Double, _ count: Int) -> [Double] {
     Uniform(low, high).samples(count, using: &self)
