@@ -110,6 +110,7 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
     try FileManager.default.createDirectoryOrExplain(folder)
     let (journal, _) = try Journal.open(resuming: "\(folder)/journal.log")
     defer { journal.release() }
+    try removeLeftovers()  // the journal's lock says that nobody else writes here
     let units = units
     let tally = Tally()
     try runSideBySide(count: units.count, jobs: telemetry.jobs) { index in
@@ -144,6 +145,14 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
     try journal.sync()
     let (computed, reused) = tally.outcome
     return Outcome(computed: computed, reused: reused)
+  }
+
+  /// Removes what writers that were killed in mid-write left behind.
+  private func removeLeftovers() throws {
+    for file in try FileManager.default.contentsOfDirectory(atPath: folder)
+    where file.hasPrefix(".") && file.hasSuffix(".tmp") {
+      try FileManager.default.removeItem(atPath: "\(folder)/\(file)")
+    }
   }
 
   private func isValid(_ method: String, _ seed: UInt64, _ progress: ProgressLine?) throws -> Bool {
