@@ -72,7 +72,9 @@ let package = Package(
     .testTarget(name: "ClippingTests", dependencies: ["Clipping", "LinearAlgebra"]),
     .testTarget(
       name: "ExperimentsTests",
-      dependencies: ["Clipping", "Experiments", "LinearAlgebra", "Storage", "Training"]),
+      dependencies: [
+        "Clipping", "Experiments", "LinearAlgebra", "Storage", "Training", "spectral",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,116 @@
+import Foundation
+import Testing
+
+/// The executable beside the tests, and a temporary folder of a test's own.
+final class SpectralTool {
+  let executable: URL
+  let folder: String
+
+  init() throws {
+    executable = try Self.find()
+    folder = "\(FileManager.default.temporaryDirectory.path)/spectral-tool-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+  func file(_ name: String) -> String { "\(folder)/\(name)" }
+
+  /// Everything in the folder, temporaries included, by name.
+  var names: [String] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
+  }
+
+  /// Products lie in the folder of the test bundle, which the test process was started from.
+  private static func find() throws -> URL {
+    for argument in CommandLine.arguments where argument.contains(".xctest") {
+      var place = URL(fileURLWithPath: argument)
+      while place.path != "/" {
+        place.deleteLastPathComponent()
+        let candidate = place.appendingPathComponent("spectral")
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: candidate.path, isDirectory: &isFolder),
+          !isFolder.boolValue
+        {
+          return candidate
+        }
+      }
+    }
+    throw ToolMissing()
+  }
+
+  struct ToolMissing: Error, CustomStringConvertible {
+    var description: String { "no executable spectral beside \(CommandLine.arguments)" }
+  }
+
+  // MARK: - Running
+
+  /// What a run left: exit status and the lines of both outputs.
+  struct Run {
+    let status: Int32
+    let output: [String]
+    let errors: [String]
+  }
+
+  func run(_ arguments: String...) throws -> Run { try run(arguments) }
+
+  /// Runs the tool; it finds no OPENBLAS_CORETYPE but the given one, which would add a warning.
+  func run(
+    _ arguments: [String], environment extra: [String: String] = [:]
+  ) throws -> Run {
+    var environment = ProcessInfo.processInfo.environment
+    environment["OPENBLAS_CORETYPE"] = nil
+    environment.merge(extra) { $1 }
+    let process = Process()
+    process.executableURL = executable
+    process.arguments = arguments
+    process.environment = environment
+    // Files, not pipes: nothing can fill up, whatever is written.
+    let (output, errors) = (try Capture(), try Capture())
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = output.handle
+    process.standardError = errors.handle
+    try process.run()
+    process.waitUntilExit()
+    #expect(process.terminationReason == .exit, "\(arguments) crashed")
+    return Run(
+      status: process.terminationStatus, output: try output.lines(), errors: try errors.lines())
+  }
+
+  /// A file outside the test's folder that takes one output of the process.
+  private struct Capture {
+    let path = "\(FileManager.default.temporaryDirectory.path)/spectral-out-\(UUID().uuidString)"
+    let handle: FileHandle
+
+    init() throws {
+      try Data().write(to: URL(fileURLWithPath: path))
+      handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+    }
+
+    func lines() throws -> [String] {
+      try handle.close()
+      let text = String(decoding: try content(path), as: UTF8.self)
+      try FileManager.default.removeItem(atPath: path)
+      return text.split(separator: "\n").map(String.init)
+    }
+  }
+}
+
+extension String {
+  /// The parts between spaces.
+  var words: [String] { split(separator: " ").map(String.init) }
+}
+
+/// The bytes of a file.
+func content(_ path: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path)) }
+
+/// Exit status 1 and one line on standard error with all `parts`.
+func expectFault(
+  _ run: SpectralTool.Run, _ parts: String..., sourceLocation: SourceLocation = #_sourceLocation
+) {
+  #expect(run.status == 1 && run.errors.count == 1, "\(run)", sourceLocation: sourceLocation)
+  for part in parts {
+    #expect(
+      run.errors.first?.contains(part) == true, "\(part): \(run)", sourceLocation: sourceLocation)
+  }
+}
