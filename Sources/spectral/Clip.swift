@@ -10,8 +10,8 @@ struct Clip: ParsableCommand {
     discussion: """
       Writes a copy of IN, in the format of IN, in which every chosen matrix U diag(s) Vᵀ has \
       become U diag(min(s, tau)) Vᵀ; whatever else IN holds, and every matrix already within \
-      tau, is copied bit for bit. F64 is computed in double, everything else in single precision; \
-      the result is rounded to the type of the tensor. OUT may be IN.
+      tau, is copied bit for bit. F64 tensors are held in double, other real types in single \
+      precision; the result is rounded to the type of the tensor. OUT may be IN.
       """)
 
   enum Method: String, ExpressibleByArgument, CaseIterable {
