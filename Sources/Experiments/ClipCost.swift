@@ -50,7 +50,8 @@ public enum ClipCost: Experiment {
 
     func shape(_ size: String) throws -> (rows: Int, columns: Int) {
       let sides = size.split(separator: "x").compactMap { Int($0) }
-      guard sides.count == 2, sides.allSatisfy({ $0 >= 2 }), "\(sides[0])x\(sides[1])" == size else {
+      guard sides.count == 2, sides.allSatisfy({ $0 >= 2 }), "\(sides[0])x\(sides[1])" == size
+      else {
         throw ConfigError("size '\(size)'", "not rows x columns", hint: "write 768x3072")
       }
       return (sides[0], sides[1])
@@ -275,7 +276,8 @@ extension ClipCost {
     Claim(
       id: "cost-truncated", item: "§5.2",
       statement: "The truncated SVD is substantially cheaper than a full one when r is small.",
-      criterion: "for the largest matrix, the rank-5 clip takes less than a tenth of the time of a full SVD "
+      criterion:
+        "for the largest matrix, the rank-5 clip takes less than a tenth of the time of a full SVD "
         + "with reassembly (one machine: a measurement, not a statistic)"
     ) { set in
       guard let (size, ratio) = try largestRatio(set) else {
@@ -288,7 +290,8 @@ extension ClipCost {
     Claim(
       id: "cost-order", item: "§5.2",
       statement: "The cost of the truncated clip grows as O(mnr).",
-      criterion: "the log-log slope of time over m·n·r, for ranks from 5 on and all sizes, is at most 1.1 "
+      criterion:
+        "the log-log slope of time over m·n·r, for ranks from 5 on and all sizes, is at most 1.1 "
         + "(an upper bound: products with more columns run more efficiently, so less is fine)"
     ) { set in
       guard let fit = try slope(set) else {

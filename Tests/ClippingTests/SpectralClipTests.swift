@@ -1,0 +1,270 @@
+import LinearAlgebra
+import Testing
+
+@testable import Clipping
+
+/// Errors of the routes are a modest multiple of max(m, n) ulps of σ_1 (backward stability), with
+/// an allowance of 32 for the constants.
+private func tolerance<S: RealScalar>(_ type: S.Type, _ c: Case, _ sigma: Double) -> Double {
+  32 * Double(max(c.rows, c.columns)) * Double(S.ulpOfOne) * sigma
+}
+
+private func thresholds(_ sigma: [Double]) -> [Double] {
+  let top = sigma.first ?? 0
+  let middle = sigma[sigma.count / 2]
+  return [0, 0.3 * middle, middle * 0.999, 0.9 * top, top * 1.001, .infinity]
+}
+
+@Suite struct SpectralClipTests {
+  init() { _ = BLASEnvironment.pinned() }
+
+  @Test(arguments: Case.all) func equalsThePlainTwinInDouble(_ c: Case) throws {
+    try check(c, Double.self)
+  }
+
+  @Test(arguments: Case.all) func equalsThePlainTwinInFloat(_ c: Case) throws {
+    try check(c, Float.self)
+  }
+
+  /// Against U diag(min(σ, τ)) Vᵀ of the plain SVD, with every number of the report, and the properties
+  /// that follow from being a projection.
+  private func check<S: RealScalar>(_ c: Case, _ type: S.Type) throws {
+    let g = c.content.matrix(c.rows, c.columns).converted(to: S.self)
+    let wide = g.converted(to: Double.self)
+    let plain = PlainSVD(wide)
+    let sigma = plain.sigma(min(c.rows, c.columns))
+    let clip = try SpectralClip()
+    for tau in thresholds(sigma) {
+      var result = g
+      let report = try result.withMutableView {
+        try clip.clip($0, at: .fixed(tau, measuringSigmaMax: true))
+      }
+      let expected = plain.clipped(at: tau, rows: c.rows)
+      let limit = tolerance(S.self, c, max(sigma[0], 1e-300))
+      let error = (result.converted(to: Double.self) - expected).largestEntry
+      #expect(error <= limit, "\(c) tau \(tau) route \(report.route): off by \(error) > \(limit)")
+
+      #expect(report.tau == tau)
+      #expect(report.valueCount == sigma.count)
+      let sigmaMax = try #require(report.sigmaMax)
+      #expect(abs(sigmaMax - sigma[0]) <= limit, "\(c): sigma_1 \(sigmaMax), expected \(sigma[0])")
+      // Values within rounding of τ may count either way.
+      let (sure, possible) = (sigma.count { $0 > tau + limit }, sigma.count { $0 > tau - limit })
+      #expect((sure...max(sure, possible)).contains(report.clippedCount), "\(c) tau \(tau)")
+      #expect(abs(report.normBefore - wide.frobeniusNorm) <= limit * 4)
+      #expect(abs(report.normAfter - result.frobeniusNorm) <= limit * 4, "\(c) tau \(tau)")
+
+      if tau >= sigma[0] * (1 + 1e-6) || sigma[0] == 0 {
+        #expect(result == g, "\(c): the very same bits")
+      }
+      let after = PlainSVD(result.converted(to: Double.self)).sigma(1)[0]
+      #expect(after <= tau + limit, "\(c) tau \(tau): sigma_1 \(after) after the clip")
+      var twice = result
+      try clip.clip(&twice, at: tau)
+      #expect((twice - result).largestEntry <= limit, "\(c) tau \(tau): not idempotent")
+      var negative = -1 * g
+      try clip.clip(&negative, at: tau)
+      #expect((negative + result).largestEntry <= limit, "\(c) tau \(tau): not odd")
+      var scaled = 4 * g
+      try clip.clip(&scaled, at: 4 * tau)
+      #expect((scaled - 4 * result).largestEntry <= 4 * limit, "\(c) tau \(tau): not homogeneous")
+    }
+  }
+
+  @Test(arguments: Case.all) func isEquivariantNonExpansiveAndTheProjection(_ c: Case) throws {
+    let g = c.content.matrix(c.rows, c.columns)
+    let h = Content.random.matrix(c.rows, c.columns, seed: 2)
+    let clip = try SpectralClip()
+    let top = PlainSVD(g).sigma(1)[0]
+    let tau = 0.5 * max(top, 1)
+    let limit = tolerance(Double.self, c, max(top, 10)) * 4
+    var (clippedG, clippedH) = (g, h)
+    try clip.clip(&clippedG, at: tau)
+    try clip.clip(&clippedH, at: tau)
+    #expect((clippedG - clippedH).frobeniusNorm <= (g - h).frobeniusNorm + limit, "\(c)")
+    // Orthogonal equivariance.
+    let left = try qr(Content.random.matrix(c.rows, c.rows, seed: 3)).q
+    let right = try qr(Content.random.matrix(c.columns, c.columns, seed: 4)).q
+    var turned = matmul(matmul(left, g), right)
+    try clip.clip(&turned, at: tau)
+    #expect((turned - matmul(matmul(left, clippedG), right)).largestEntry <= limit * 4, "\(c)")
+    // ⟨G - C, Z - C⟩ <= 0 for Z in the ball: C is the nearest point of it.
+    for seed in UInt64(10)..<14 {
+      var z = max(top, 1) * Content.random.matrix(c.rows, c.columns, seed: seed)
+      try clip.clip(&z, at: tau)
+      let product = dot((g - clippedG).elements, (z - clippedG).elements)
+      #expect(product <= limit * (max(top, 1) + tau) * 40, "\(c): \(product)")
+    }
+  }
+
+  @Test(arguments: [1, 2, 5, 64]) func vectorsAreNormClippedToTheLastBit(_ n: Int) throws {
+    for tau in [0.0, 0.1, 1, 100] {
+      for (rows, columns) in [(n, 1), (1, n)] {
+        var spectral = Content.random.matrix(rows, columns).converted(to: Float.self)
+        var norm = spectral
+        try SpectralClip().clip(&spectral, at: tau)
+        try NormClip(maximumNorm: tau).clip(&norm)
+        #expect(spectral == norm)
+      }
+    }
+  }
+
+  @Test func everyRouteIsTaken() throws {
+    func route(_ g: Matrix<Double>, _ tau: Double) throws -> ClipReport.Route {
+      var g = g
+      return try SpectralClip().clip(&g, at: tau).route
+    }
+    #expect(try route(Content.random.matrix(7, 7), 1e3) == .insideBall)
+    #expect(try route(Content.random.matrix(7, 1), 0.1) == .vector)
+    #expect(try route(Content.random.matrix(3, 3), 0.1) == .jacobi3x3)
+    #expect(try route(Content.random.matrix(16, 33), 4) == .gram)
+    #expect(try route(Content.hugeSpike.matrix(16, 33), 4) == .svd)
+    #expect(try route(1e200 * Content.random.matrix(16, 33), 4e200) == .svd)
+    #expect(try route(1e-200 * Content.random.matrix(16, 33), 4e-200) == .svd)
+  }
+
+  @Test(arguments: [1e200, 1e-200, 0x1p-1030])
+  func extremeScalesKeepTheirAccuracy(_ scale: Double) throws {
+    for (m, n) in [(3, 3), (16, 33), (40, 12)] {
+      let g = Content.random.matrix(m, n)
+      var (scaled, plain) = (scale * g, g)
+      try SpectralClip().clip(&plain, at: 2)
+      try SpectralClip().clip(&scaled, at: 2 * scale)
+      // Denormal entries carry an absolute error of half a unit of 5e-324.
+      let limit = 1e-13 * 10 * scale + 64 * Double.leastNonzeroMagnitude
+      #expect((scaled - scale * plain).largestEntry <= limit, "[\(m), \(n)] times \(scale)")
+    }
+  }
+
+  @Test func anEmptyMatrixHasNothingToClip() throws {
+    for (m, n) in [(0, 4), (4, 0), (0, 0)] {
+      var g = Matrix<Float>(rows: m, columns: n)
+      let report = try SpectralClip().clip(&g, at: 1)
+      #expect(report.valueCount == 0 && report.clippedShare == 0)
+    }
+  }
+
+  @Test(arguments: [Content.random, .rankDeficient, .spike, .zero])
+  func productsFromThinFactorsEqualDenseOnes(_ content: Content) throws {
+    for (r, m, n) in [(4, 30, 20), (6, 20, 31), (1, 12, 12), (12, 14, 13)] {
+      let (a, b) = (content.matrix(r, m, seed: 5), Content.random.matrix(r, n, seed: 6))
+      let dense = matmul(a, .yes, b, .no)
+      let top = PlainSVD(dense).sigma(1)[0]
+      for tau in [0.05 * top, 0.5 * top, 2 * top + 1] {
+        let expected = PlainSVD(dense).clipped(at: tau, rows: m)
+        var g = Matrix<Double>(rows: m, columns: n)
+        let report = try a.withView { a in
+          try b.withView { b in
+            try g.withMutableView {
+              try SpectralClip().clip(productOf: a, b, into: $0, at: .fixed(tau))
+            }
+          }
+        }
+        let error = (g - expected).largestEntry
+        // The Gram route is allowed ε (σ_1/τ)² τ / 2 with σ_1/τ up to 32.
+        #expect(
+          error <= 1e-12 * max(top, 1),
+          "\(content) r \(r) [\(m), \(n)] tau \(tau) \(report.route): \(error)")
+        if content == .random && r == 4 && tau < top {
+          #expect(report.route == (tau < 0.1 * top ? report.route : .factors))
+        }
+      }
+    }
+  }
+
+  @Test func tensorsOfHigherOrderAreMatricesOfTheirFirstAxis() {
+    #expect(SpectralClip.matrixShape(of: [8, 3, 3, 2]) == (8, 18))
+    #expect(SpectralClip.matrixShape(of: [8, 3]) == (8, 3))
+    #expect(SpectralClip.matrixShape(of: [8]) == (8, 1))
+    #expect(SpectralClip.matrixShape(of: []) == (1, 1))
+  }
+
+  @Test(arguments: 1...9) func batchesEqualSingleClipsBitForBit(_ count: Int) throws {
+    let matrices = (0..<count).map { Content.random.matrix(3, 3, seed: UInt64($0)) }
+    var batch = matrices.flatMap(\.elements)
+    var sigmaMax = [Double](repeating: 0, count: count)
+    try SpectralClip.clip(
+      batch: &batch, count: count, rows: 3, columns: 3, sigmaMax: &sigmaMax
+    ) { _ in 1.5 }
+    var fixed = matrices.flatMap(\.elements)
+    try SpectralClip.clip(batch: &fixed, count: count, rows: 3, columns: 3, at: 1.5)
+    #expect(batch == fixed)
+    for (i, matrix) in matrices.enumerated() {
+      var single = matrix
+      let report = try SpectralClip().clip(&single, at: 1.5)
+      #expect(Array(batch[(9 * i)..<(9 * i + 9)]) == single.elements)
+      if let top = report.sigmaMax { #expect(sigmaMax[i] == top) }
+    }
+    // Other sizes go one by one through the general routes.
+    let larger = (0..<count).map { Content.random.matrix(4, 5, seed: UInt64($0)) }
+    var general = larger.flatMap(\.elements)
+    try SpectralClip.clip(batch: &general, count: count, rows: 4, columns: 5, at: 1.5)
+    for (i, matrix) in larger.enumerated() {
+      let expected = PlainSVD(matrix).clipped(at: 1.5, rows: 4)
+      for j in 0..<20 { #expect(abs(general[20 * i + j] - expected.elements[j]) <= 1e-13) }
+    }
+  }
+
+  @Test func faultsAreNamedAndLeaveTheGradientAlone() throws {
+    let g = Content.random.matrix(5, 4)
+    for tau in [-1, -Double.infinity, .nan] {
+      var copy = g
+      #expect(throws: ClippingError.self) { try SpectralClip().clip(&copy, at: tau) }
+      #expect(throws: ClippingError.self) {
+        try copy.withMutableView { try SpectralClip().clip($0, at: .fromSigmaMax { _ in tau }) }
+      }
+      #expect(copy == g)
+    }
+    for bad in [Double.nan, .infinity, -.infinity] {
+      for method in [SpectralClip.Method.exactSVD, .randomizedSVD(rank: 2)] {
+        var broken = g
+        broken[3, 2] = bad
+        let before = broken.elements.map(\.bitPattern)
+        do {
+          try SpectralClip(method).clip(&broken, at: 0.1)
+          Issue.record("no error for \(bad)")
+        } catch {
+          #expect("\(error)".contains("(3, 2)"), "\(error)")
+          #expect(!"\(error)".contains("\n"))
+        }
+        #expect(broken.elements.map(\.bitPattern) == before)
+      }
+    }
+    #expect(throws: ClippingError.self) { try SpectralClip(.randomizedSVD(rank: 0)) }
+    #expect(throws: ClippingError.self) {
+      try SpectralClip(.randomizedSVD(rank: 1, oversampling: -1))
+    }
+    #expect(throws: ClippingError.self) {
+      try SpectralClip(.randomizedSVD(rank: 1, powerIterations: -1))
+    }
+    #expect(throws: ClippingError.self) { try NormClip(maximumNorm: -1) }
+    #expect(throws: ClippingError.self) { try NormClip(maximumNorm: .nan) }
+  }
+}
+
+@Suite struct NormClipTests {
+  @Test func bothFormulasByHand() throws {
+    var g = Matrix<Double>(rows: 1, columns: 2, elements: [3, 4])
+    let report = try NormClip(maximumNorm: 1).clip(&g)
+    let fifth: Double = 1 / 5
+    #expect(g.elements == [3 * fifth, 4 * fifth])
+    #expect(report.normBefore == 5 && report.normAfter == 1)
+    var h = Matrix<Double>(rows: 1, columns: 2, elements: [3, 4])
+    try NormClip(maximumNorm: 1, formula: .torch).clip(&h)
+    let factor: Double = 1 / (5 + 1e-6)
+    #expect(h.elements == [3 * factor, 4 * factor])
+    var inside = Matrix<Double>(rows: 1, columns: 2, elements: [0.3, 0.4])
+    try NormClip(maximumNorm: 1, formula: .torch).clip(&inside)
+    #expect(inside.elements == [0.3, 0.4])
+  }
+
+  @Test func severalTensorsShareOneNorm() throws {
+    var a = Matrix<Float>(rows: 1, columns: 2, elements: [2, 0])
+    var b = Matrix<Float>(rows: 2, columns: 1, elements: [1, 2])
+    let report = try a.withMutableView { a in
+      try b.withMutableView { b in try NormClip(maximumNorm: 1.5).clip([a, b]) }
+    }
+    #expect(report.normBefore == 3)
+    #expect(a.elements == [1, 0] && b.elements == [0.5, 1])
+  }
+}

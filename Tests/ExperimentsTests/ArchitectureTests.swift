@@ -1,0 +1,71 @@
+import Foundation
+import Testing
+
+/// Each line knows its room (CONTRIBUTING.md): what a grep over the sources can see.
+@Suite struct ArchitectureTests {
+  private static let root = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+  /// Lines of code (comments left out) of all Swift sources, with their path below Sources/.
+  private static func lines() throws -> [(file: String, line: String)] {
+    let sources = root.appendingPathComponent("Sources").path
+    let walker = try #require(FileManager.default.enumerator(atPath: sources))
+    var lines: [(String, String)] = []
+    for case let file as String in walker where file.hasSuffix(".swift") {
+      let text = try String(contentsOfFile: sources + "/" + file, encoding: .utf8)
+      for line in text.split(separator: "\n") {
+        let code = line.trimmingCharacters(in: .whitespaces)
+        if !code.hasPrefix("//") { lines.append((file, code)) }
+      }
+    }
+    return lines
+  }
+
+  @Test(arguments: [
+    // pattern, the folders where it belongs
+    (#"\b(LAPACKE|cblas)_\w"#, ["LinearAlgebra/"]),
+    (#"\bopenblas_\w"#, ["LinearAlgebra/"]),
+    (#"\bH5[A-Z]\w*\("#, ["Storage/"]),
+    (#"\bexit\("#, ["spectral/"]),
+    (
+      #"(^|\s)print\("#,
+      ["spectral/", "trace-regression/", "clip-cost/", "Experiments/ExperimentCommand"]
+    ),
+    (
+      #"\bDate\(|DispatchTime|clock_gettime|gettimeofday"#,
+      ["Training/Stopwatch", "Training/Telemetry"]
+    ),
+    (#"SystemRandomNumberGenerator|\.random\(in:"#, []),
+    (#"\btry!|fatalError\("#, []),
+  ])
+  func everyLineKnowsItsRoom(_ pattern: String, _ rooms: [String]) throws {
+    let expression = try NSRegularExpression(pattern: pattern)
+    var seen = 0
+    for (file, line) in try Self.lines() {
+      seen += 1
+      let found =
+        expression.firstMatch(in: line, range: NSRange(line.startIndex..., in: line)) != nil
+      let belongs = rooms.contains { file.hasPrefix($0) }
+      #expect(!found || belongs, "\(file): \(line)")
+    }
+    #expect(seen > 1000, "only \(seen) lines were looked at")
+  }
+
+  @Test func importsOnlyGoDownTheFloors() throws {
+    let floors: [[String]] = [
+      ["COpenBLAS", "CLAPACKE", "CHDF5"], ["LinearAlgebra", "Storage"],
+      ["Clipping", "Datasets", "Training"], ["Experiments"],
+      ["trace-regression", "clip-cost", "spectral"],
+    ]
+    func floor(_ module: String) -> Int? { floors.firstIndex { $0.contains(module) } }
+    for (file, line) in try Self.lines() {
+      let words = line.split(separator: " ")
+      guard words.first == "import", words.count == 2, let to = floor(String(words[1])) else {
+        continue
+      }
+      let module = String(file.split(separator: "/")[0])
+      let from = try #require(floor(module), "\(module) stands on no floor")
+      #expect(to < from, "\(file) imports \(words[1])")
+    }
+  }
+}
