@@ -1,1 +1,145 @@
-print("placeholder")
+import Clipping
+import Experiments
+import Foundation
+import LinearAlgebra
+import Training
+
+// One JSON line a case: medians over repeats. compare.py runs the peers in turn beside it.
+// suite-bench [SUBSTRING]: only the cases whose name contains it.
+
+let filter = CommandLine.arguments.dropFirst().first ?? ""
+let blas = BLASEnvironment.pinned()
+if let warning = blas.warning { FileHandle.standardError.write(Data("warning: \(warning)\n".utf8)) }
+
+/// Times `body` after `prepare`, which does not count, and prints the line.
+func measure(
+  _ name: String, unit: String = "s", work: Double? = nil, repeats: Int = 9,
+  prepare: () -> Void = {}, _ body: () throws -> Void
+) throws {
+  guard filter.isEmpty || name.contains(filter) else { return }
+  var values: [Double] = []
+  for round in 0...repeats {
+    prepare()
+    let watch = Stopwatch()
+    try body()
+    let seconds = watch.seconds
+    if round > 0 { values.append(work.map { $0 / seconds } ?? seconds) }  // round 0 warms up
+  }
+  let (low, high) = (values.min() ?? .nan, values.max() ?? .nan)
+  print(
+    "{\"case\": \"\(name)\", \"unit\": \"\(unit)\", \"median\": \(Statistics.median(values)), "
+      + "\"min\": \(low), \"max\": \(high), \"repeats\": \(repeats), \"threads\": 1, "
+      + "\"blas_core\": \"\(blas.core)\", \"cpu\": \"\(Telemetry.cpu)\"}")
+}
+
+// Trace regression, all seven methods: 11 gradients are clipped an iteration (and 10 for the exact bias).
+do {
+  var config = TraceRegression.Config()
+  config.steps = 20_000
+  config.seeds = [11]
+  config.denseSteps = 1
+  for rng in TraceRegression.Generator.allCases {
+    config.rng = rng
+    let unit = RunUnit(methods: config.methods, seed: 11)
+    let iterations = Double(config.methods.count * config.steps)
+    try measure(
+      "trace-regression, \(rng.rawValue)", unit: "iterations/s", work: iterations, repeats: 5
+    ) {
+      if rng == .numpy {
+        _ = try TraceRegression.run(unit, config, RunContext())
+      } else {
+        for unit in TraceRegression.units(of: config) {
+          _ = try TraceRegression.run(unit, config, RunContext())
+        }
+      }
+    }
+  }
+}
+
+func normal(_ m: Int, _ n: Int, _ name: String) -> Matrix<Float> {
+  Matrix(
+    rows: m, columns: n,
+    elements: RandomStream(seed: 1, name: "bench/\(name)").normals(m * n, as: Float.self))
+}
+
+// Small matrices.
+do {
+  let count = 1000
+  let source = RandomStream(seed: 1, name: "bench/3x3").normals(9 * count, as: Double.self)
+  var batch = source
+  var sigmaMax = [Double](repeating: 0, count: count)
+  try measure(
+    "clip 3x3 batch", unit: "matrices/s", work: Double(count), repeats: 21,
+    prepare: { batch = source }
+  ) {
+    try SpectralClip.clip(
+      batch: &batch, count: count, rows: 3, columns: 3, sigmaMax: &sigmaMax
+    ) { _ in 1 }
+  }
+}
+
+// 100×100 of rank 33, from its factors and by LAPACK.
+do {
+  let (a, b) = (normal(33, 100, "a"), normal(33, 100, "b"))
+  let dense = matmul(a, .yes, b, .no)
+  let tau = Double(try singularValues(dense)[8])
+  var g = dense
+  let clip = try SpectralClip()
+  try measure("clip 100x100 from rank-33 factors", repeats: 51) {
+    try a.withView { a in
+      try b.withView { b in
+        try g.withMutableView { _ = try clip.clip(productOf: a, b, into: $0, at: .fixed(tau)) }
+      }
+    }
+  }
+  try measure("gesdd 100x100, rank 33", repeats: 51) { _ = try svd(dense) }
+}
+
+// Gradient sizes of the paper's models: exact with few and with half of the values above τ, full SVD.
+for (m, n) in [(100, 100), (384, 1536), (768, 3072)] {
+  let source = normal(m, n, "\(m)x\(n)")
+  let sigma = try singularValues(source)
+  var g = source
+  let repeats = m > 500 ? 3 : 9
+  let clip = try SpectralClip()
+  for (what, index) in [("3 values", 3), ("half of the values", min(m, n) / 2)] {
+    let tau = Double(sigma[index])
+    try measure("exact clip \(m)x\(n), \(what)", repeats: repeats, prepare: { g = source }) {
+      _ = try clip.clip(&g, at: tau)
+    }
+  }
+  try measure("gesdd \(m)x\(n)", repeats: repeats) { _ = try svd(source) }
+}
+
+// Algorithm 2 at the ranks of the authors' configurations.
+for (m, n, rank, oversampling, powerIterations) in [
+  (768, 3072, 5, 5, 1), (3072, 768, 5, 5, 1), (768, 3072, 64, 10, 2), (3072, 768, 64, 10, 2),
+  (384, 1536, 3, 5, 2), (256, 2304, 10, 5, 1),
+] {
+  let source = normal(m, n, "\(m)x\(n)")
+  var g = source
+  let clip = try SpectralClip(
+    .randomizedSVD(rank: rank, oversampling: oversampling, powerIterations: powerIterations))
+  try measure(
+    "randomized clip \(m)x\(n), rank \(rank), p \(oversampling), q \(powerIterations)",
+    repeats: 15,
+    prepare: {
+      g = source
+      g.elements[0] += 0  // a copy of its own before the clock starts
+    }
+  ) {
+    _ = try clip.clip(&g, at: 1)
+  }
+}
+
+do {
+  var buffer = [Float](repeating: 0, count: 1 << 20)
+  let stream = RandomStream(seed: 1, name: "bench/normals")
+  try measure("normals, Float", unit: "numbers/s", work: Double(1 << 20)) {
+    buffer.withUnsafeMutableBufferPointer { stream.fill(normal: $0) }
+  }
+  var g = normal(2048, 2048, "norm")
+  try measure("norm clip 2048x2048", unit: "bytes/s", work: 4 * 2048 * 2048 * 2) {
+    _ = try NormClip(maximumNorm: 1e-3).clip(&g)
+  }
+}

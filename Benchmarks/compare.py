@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Optional: the suite's clips against PyTorch's and NumPy's, in turn in one run, medians and ratios.
+
+Needs numpy and a CPU build of PyTorch; nothing else in the project does. Usage, after `make bench`:
+    python3 Benchmarks/compare.py [--rounds 3] [--out compare.jsonl]
+    python3 Benchmarks/compare.py --check RECORDS_DIR    # of --rng numpy --set steps=2000
+"""
+import argparse, glob, json, os, statistics, subprocess, sys, time
+
+import numpy as np
+
+BENCH = os.path.join(os.path.dirname(__file__), "..", ".build", "release", "suite-bench")
+
+
+def clip(gradient, tau):
+    u, s, vt = np.linalg.svd(gradient)
+    return (u * np.minimum(s, tau)) @ vt, s[0]
+
+
+def trace_regression(seed, steps, methods=("ema", "quantile", 0.05, 0.1, 0.5, 1.0, 5.0)):
+    """The squared bias of every method and iteration: trace regression as PAPER_MAP.md's Fig 5a row describes it."""
+    rng = np.random.default_rng(seed)
+    sensing = []
+    for _ in range(10):
+        q, _r = np.linalg.qr(rng.standard_normal((3, 3)))
+        sensing.append(q @ np.diag(rng.uniform(0.5, 1.5, 3)) @ q.T)
+    sensing = np.array(sensing)
+    truth = rng.standard_normal((3, 3))
+    targets = np.tensordot(sensing, truth, 2) + 0.01 * rng.standard_normal(10)
+    rate = 0.5 / (2 * np.mean(np.sum(sensing**2, axis=(1, 2))))
+    result = {}
+    for method in methods:
+        x, average, tau, seen, bias = np.zeros((3, 3)), 0.0, 0.0, [], np.empty(steps)
+        for k in range(steps):
+            if method == "quantile":
+                tau = np.quantile(seen[-100:], 0.85) if seen else np.inf
+            elif method != "ema":
+                tau = method
+            residual = np.tensordot(sensing, x, 2) - targets
+            full = 2 * np.tensordot(residual, sensing, 1) / 10
+            total = np.zeros((3, 3))
+            for _ in range(10):
+                i = rng.integers(10)
+                total += clip(2 * residual[i] * sensing[i], tau)[0]
+            bias[k] = np.linalg.norm(full - total / 10) ** 2
+            i = rng.integers(10)
+            step, top = clip(2 * residual[i] * sensing[i], tau)
+            x = x - rate * step
+            seen.append(top)
+            if method == "ema":
+                average = 0.9 * average + (1 - 0.9) * (top + 1e-8)
+                tau = average / (1 - 0.9 ** (k + 1))
+        result[method if isinstance(method, str) else f"constant-{method:g}"] = bias
+    return result
+
+
+def check(folder):
+    import h5py
+
+    files = sorted(glob.glob(os.path.join(folder, "**", "*.h5"), recursive=True))
+    if not files:
+        sys.exit(f"{folder}: holds no records")
+    expected, worst = {}, 0.0
+    for name in files:
+        with h5py.File(name) as record:
+            seed, method = int(record.attrs["seed"]), record.attrs["method"]
+            got = record["bias_sq_monte_carlo"][:]
+        if seed not in expected:
+            expected[seed] = trace_regression(seed, len(got))
+        # Relative to the bias, and for biases that are rounding alone to the square of the unit roundoff.
+        error = np.abs(got - expected[seed][method]) / np.maximum(expected[seed][method], 1e-24)
+        worst = max(worst, float(error.max()))
+    print(f"{len(files)} records, largest relative difference {worst:.2e}")
+    sys.exit(0 if worst < 1e-8 else 1)
+
+
+def median_time(function, repeats):
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def peers():
+    """The same cases by NumPy and PyTorch: name -> (unit, value by threads)."""
+    import torch
+
+    start = time.perf_counter()
+    trace_regression(11, 300)
+    values = {"trace-regression, numpy": {1: 7 * 300 / (time.perf_counter() - start)}}
+    generator = torch.Generator().manual_seed(1)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for m, n, r, p, q in [(768, 3072, 5, 5, 1), (3072, 768, 5, 5, 1), (768, 3072, 64, 10, 2),
+                              (3072, 768, 64, 10, 2), (384, 1536, 3, 5, 2), (256, 2304, 10, 5, 1)]:
+            g = torch.randn(m, n, generator=generator)
+
+            def truncated():
+                u, s, v = torch.svd_lowrank(g, q=r + p, niter=q)
+                return g - (u[:, :r] * torch.clamp(s[:r] - 1, min=0)) @ v[:, :r].T
+
+            name = f"randomized clip {m}x{n}, rank {r}, p {p}, q {q}"
+            values.setdefault(name, {})[threads] = median_time(truncated, 7)
+        for m, n in [(100, 100), (384, 1536)]:
+            g = torch.randn(m, n, generator=generator)
+
+            def full():
+                u, s, vt = torch.linalg.svd(g, full_matrices=False)
+                return (u * torch.clamp(s, max=float(s[3]))) @ vt
+
+            values.setdefault(f"exact clip {m}x{n}, 3 values", {})[threads] = median_time(full, 5)
+    return values
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out")
+    parser.add_argument("--check", metavar="RECORDS_DIR")
+    options = parser.parse_args()
+    if options.check:
+        check(options.check)
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
+    ours, theirs = {}, {}
+    for _ in range(options.rounds):
+        for line in subprocess.run([BENCH], env=environment, check=True, capture_output=True, text=True).stdout.splitlines():
+            case = json.loads(line)
+            ours.setdefault(case["case"], (case["unit"], []))[1].append(case["median"])
+        for name, by_threads in peers().items():
+            for threads, value in by_threads.items():
+                theirs.setdefault((name, threads), []).append(value)
+    lines = []
+    for (name, threads), values in theirs.items():
+        unit, mine = ours[name]
+        a, b = statistics.median(mine), statistics.median(values)
+        ratio = a / b if unit.endswith("/s") else b / a
+        lines.append({"case": name, "unit": unit, "suite": a, "peer": b, "peer_threads": threads, "times_faster": ratio, "rounds": options.rounds})
+        print(f"{name:48s} suite {a:10.4g} {unit:12s} peer ({threads} thread{'s' if threads > 1 else ''}) {b:10.4g}   {ratio:6.1f} times faster")
+    if options.out:
+        with open(options.out, "w") as out:
+            out.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
