@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc)
 RESULTS ?= build/results
 BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
-RUN_FLAGS := --profile $(PROFILE) --jobs $(JOBS) --results $(RESULTS) \
+RUN_FLAGS := --profile $(PROFILE) --results $(RESULTS) \
 	$(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA_DIR),--data $(DATA_DIR))
 FIGURES := trace-regression clip-cost
 # Where a figure's records are looked for: fresh ones of this profile, else the checked-in ones.
@@ -30,11 +30,11 @@ fig5a: trace-regression ## Figure 5a: bias in trace regression
 cost: clip-cost ## §5.2: what exact and randomized clipping cost
 
 trace-regression: build
-	$(BIN)/trace-regression $(RUN_FLAGS)
+	$(BIN)/trace-regression --jobs $(JOBS) $(RUN_FLAGS)
 	@./figures/draw trace-regression $(RESULTS)/trace-regression/$(PROFILE) build/figures
 
 clip-cost: build
-	$(BIN)/clip-cost $(RUN_FLAGS) --jobs 1
+	$(BIN)/clip-cost --jobs 1 $(RUN_FLAGS)
 	@./figures/draw clip-cost $(RESULTS)/clip-cost/$(PROFILE) build/figures
 
 .PHONY: record-claims

@@ -1,0 +1,122 @@
+import Foundation
+import LinearAlgebra
+import Storage
+import Testing
+import Training
+
+@testable import Experiments
+
+/// From settings to records, table, caption and claims, at toy size.
+@Suite struct FigurePipelineTests {
+  init() { _ = BLASEnvironment.pinned() }
+
+  private func run<E: Experiment>(_ type: E.Type, _ config: E.Config, _ results: String) throws
+    -> RecordSet
+  {
+    let runner = ExperimentRunner<E>(
+      config: config, profile: "smoke", results: results,
+      telemetry: Telemetry(root: nil, threads: 1, jobs: 2))
+    _ = try runner.run()
+    return try RecordSet(folder: runner.folder)
+  }
+
+  private func traceRegression(_ results: String) throws -> RecordSet {
+    var config = TraceRegression.Config()
+    config.steps = 60
+    config.seeds = [12, 11]
+    return try run(TraceRegression.self, config, results)
+  }
+
+  @Test func aTableHoldsTheMeansOfTheRecords() throws {
+    let scratch = Scratch()
+    let set = try traceRegression(scratch.path)
+    #expect(set.methods == TraceRegression.Config().methods)
+    #expect(set.seeds == [11, 12])
+    let blocks = try TraceRegression.table(of: set).components(separatedBy: "\n\n\n")
+    #expect(blocks.count == 8 && blocks[7].isEmpty)
+    for (method, block) in zip(set.methods, blocks) {
+      let lines = block.split(separator: "\n")
+      #expect(lines[0] == "# \(method)")
+      #expect(lines[1].hasPrefix("# step\tbias_sq_monte_carlo_mean.mean\t"))
+      #expect(lines.count == 62)
+      let values = try set.records(of: method).map { try $0.doubles("bias_sq_monte_carlo_mean") }
+      for k in [0, 30, 59] {
+        let fields = lines[2 + k].split(separator: "\t").compactMap { Double($0) }
+        #expect(fields.count == 1 + 3 * 6)
+        #expect(fields[0] == Double(k))
+        let (a, b) = (values[0][k], values[1][k])
+        #expect(abs(fields[1] - (a + b) / 2) <= 1e-15 * (a + b))
+        #expect(abs(fields[2] - abs(a - b) / 2) <= 1e-14 * (a + b))  // population deviation of two
+        #expect(Array(fields[3...6]) == [min(a, b), max(a, b), a, b])
+      }
+    }
+    #expect(set.stamp.hasPrefix("profile smoke · n = 2 seeds (11, 12) · synthetic data (philox)"))
+    #expect(set.gnuplotVariables.contains("n_seeds = 2"))
+  }
+
+  @Test func captionsTakeTheirNumbersFromTheRecords() throws {
+    let scratch = Scratch()
+    let set = try traceRegression(scratch.path)
+    let text = try Suite.caption(
+      template: "{{n}} seeds, {{steps}} steps: {{tail.ema}}", file: "x", set: set)
+    let tails = try set.values("tail_bias_sq_exact", of: "ema")
+    #expect(text == "2 seeds, 60 steps: \(short(tails.min() ?? 0)) to \(short(tails.max() ?? 0))")
+    #expect(throws: ConfigError.self) {
+      try Suite.caption(template: "{{nonsense}}", file: "x", set: set)
+    }
+  }
+
+  @Test func claimsAreEvaluatedForEveryExperimentAndMissingRecordsAreSaid() throws {
+    let scratch = Scratch()
+    _ = try traceRegression(scratch.path)
+    let report = try ClaimsReport(results: scratch.path)
+    let all = Suite.experiments.flatMap { $0.claims }
+    #expect(report.rows.map(\.claim.id) == all.map(\.id))
+    #expect(Set(all.map(\.id)).count == all.count)
+    for row in report.rows where row.experiment == "clip-cost" {
+      #expect(row.finding.verdict == .needsPaper)
+    }
+    for claim in all { #expect(report.markdown.contains("## \(claim.id)\n")) }
+  }
+
+  @Test func aLogTestReadsItsIntervalOneSided() {
+    #expect(Finding.logTest("x", [0.01, 0.011, 0.009], below: 0.1).verdict == .reproduced)
+    #expect(Finding.logTest("x", [0.01, 0.011, 0.009], above: 0.1).verdict == .notReproduced)
+    #expect(Finding.logTest("x", [0.01, 1, 0.1], below: 0.1).verdict == .inconclusive)
+    #expect(Finding.logTest("x", [0.01], below: 0.1).verdict == .inconclusive)
+    #expect(Finding.logTest("x", [.nan, 0.01], below: 0.1).verdict == .inconclusive)
+    #expect(
+      Finding.logTest("x", [2, 2.1, 1.9, 2, 2.05], below: 3, above: 1).verdict == .reproduced)
+    #expect(Finding.logTest("x", [0, 0], below: 1e-30).verdict == .reproduced)
+    let mixed = Finding.all([
+      .logTest("a", [1, 1.1], below: 10), .logTest("b", [1, 1.1], above: 10),
+    ])
+    #expect(mixed.verdict == .notReproduced && mixed.count == 2)
+  }
+
+  @Test func clipCostRecordsWhatTheClipsDid() throws {
+    let scratch = Scratch()
+    var config = ClipCost.Config()
+    config.sizes = ["24x24", "20x32"]
+    config.ranks = [1, 8]
+    config.repeats = 1
+    let set = try run(ClipCost.self, config, scratch.path)
+    let exact = try set.records(of: "exact")[0]
+    #expect(try exact.ints("rank") == [24, 20])
+    #expect(try exact.doubles("relative_error") == [0, 0])
+    let svd = try set.records(of: "svd")[0].doubles("relative_error")
+    #expect(svd.allSatisfy { $0 < 1e-5 })
+    let randomized = try set.records(of: "randomized")[0]
+    #expect(try randomized.ints("rank") == [1, 8, 1, 8])
+    let errors = try randomized.doubles("relative_error")
+    #expect(errors[0] > 0.1 && errors[1] < errors[0], "one of five spikes, then all: \(errors)")
+    #expect(try randomized.ints("clipped_count")[0] == 1)
+    #expect(try randomized.doubles("telemetry/seconds_median").allSatisfy { $0 > 0 })
+    #expect(try ClipCost.table(of: set).components(separatedBy: "\n\n\n").count == 4)
+  }
+
+  @Test func aFolderWithoutRecordsIsOneClearLine() throws {
+    let error = #expect(throws: StorageError.self) { try RecordSet(folder: "/nowhere/at/all") }
+    #expect(error?.description.contains("/nowhere/at/all") ?? false)
+  }
+}
