@@ -135,8 +135,9 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
       context.advance = { progress?.advance(by: $0) }
       if let willStep { context.willStep = { try willStep(unit, $0) } }
       let records = try E.run(unit, config, context)
+      let seconds = watch.seconds / Double(records.count)  // methods of one unit share its time
       for (method, record) in zip(unit.methods, records) where wanted.contains(method) {
-        try complete(record, method, unit.seed, seconds: watch.seconds, resumed: resumed)
+        try complete(record, method, unit.seed, seconds: seconds, resumed: resumed)
           .write(to: path(method, unit.seed))
       }
       tally.add(computed: unit.methods.count(where: wanted.contains))

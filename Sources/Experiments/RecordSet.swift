@@ -100,7 +100,8 @@ extension RecordSet {
   static let summaryColumns = ["mean", "std", "min", "max"]
 
   /// A table of the data sets `quantities` against `axis`: one block a method (two blank lines between,
-  /// so that gnuplot's `index` counts methods), one row a point; for every quantity mean, population
+  /// so that gnuplot's `index` counts methods), one row a point (all of the first hundred, then sixty a
+  /// decade: more would only make the picture's file larger); for every quantity mean, population
   /// standard deviation, minimum and maximum over the seeds, then each seed's own value.
   public func seriesTable(axis: String, quantities: [String]) throws -> String {
     var text = ""
@@ -119,7 +120,7 @@ extension RecordSet {
         text += (Self.summaryColumns + seeds).map { "\t\(name).\($0)" }.joined()
       }
       text += "\n"
-      for (row, position) in x.enumerated() {
+      for (row, position) in x.enumerated() where Self.isDrawn(row, of: x) {
         text += number(position)
         for values in series {
           let atRow = values.map { $0[row] }
@@ -134,6 +135,11 @@ extension RecordSet {
       text += "\n\n"
     }
     return text
+  }
+
+  private static func isDrawn(_ row: Int, of x: [Double]) -> Bool {
+    guard row > 0, row < x.count - 1, x[row] > 100 else { return true }
+    return (60 * log10(x[row])).rounded(.down) != (60 * log10(x[row - 1])).rounded(.down)
   }
 
   /// gnuplot variables beside a table: stamp, methods, number of seeds.

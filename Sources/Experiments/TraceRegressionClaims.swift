@@ -12,10 +12,16 @@ extension TraceRegression {
   public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
     var values = [("steps", "\((try record.ints("step").last ?? 0) + 1)")]
-    for method in set.methods {
-      let tails = try set.values("tail_bias_sq_exact", of: method)
+    for method in Config().methods + set.methods
+    where !values.contains(where: { $0.0 == "tail.\(method)" }) {
+      let tails =
+        set.methods.contains(method) ? try set.values("tail_bias_sq_exact", of: method) : []
       values.append(
-        ("tail.\(method)", "\(short(tails.min() ?? .nan)) to \(short(tails.max() ?? .nan))"))
+        (
+          "tail.\(method)",
+          tails.isEmpty
+            ? "not run" : "\(short(tails.min() ?? .nan)) to \(short(tails.max() ?? .nan))"
+        ))
     }
     return values
   }
