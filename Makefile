@@ -22,7 +22,7 @@ export OPENBLAS_NUM_THREADS := 1
 all: trace-regression clip-cost record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 
 test: packages ## packages, then swift test (invariants)
-	swift build --build-tests 2>&1 | tail -n 1
+	swift build --quiet --build-tests
 	swift test --skip-build
 
 fig5: fig5a ## Figure 5
@@ -70,7 +70,6 @@ repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a k
 	@./experiments/repeat $(BIN)
 
 bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and NumPy)
-	@$(SWIFT_RELEASE) --product suite-bench 2>&1 | tail -n 1
 	env -u OPENBLAS_CORETYPE $(BIN)/suite-bench
 
 data: ## download the data sets (none of the experiments so far needs any)
@@ -87,8 +86,8 @@ help: ## this list, with the measured cost of each experiment
 	@if [ -x $(BIN)/spectral ]; then $(BIN)/spectral costs --results results; fi
 
 build: packages
-	@$(SWIFT_RELEASE) 2>&1 | grep -E "error|warning: var|Compiling|Build" | tail -n 1
-	@test -x $(BIN)/spectral
+	@echo "building (the first time takes about a minute)"
+	@$(SWIFT_RELEASE) --quiet
 
 packages:
 	@missing=""; \
