@@ -33,14 +33,19 @@ let package = Package(
     // MARK: - Floor 2: learning
     .target(name: "Clipping", dependencies: ["LinearAlgebra"]),
     .target(name: "Datasets", dependencies: ["LinearAlgebra"]),
-    .target(name: "Training", dependencies: ["LinearAlgebra", "Storage"]),
+    .target(name: "Autodiff", dependencies: ["LinearAlgebra"]),
+    .target(name: "Models", dependencies: ["Autodiff", "LinearAlgebra", "Storage"]),
+    .target(name: "Optimizers", dependencies: ["Autodiff", "LinearAlgebra"]),
+    .target(
+      name: "Training",
+      dependencies: ["Autodiff", "Clipping", "LinearAlgebra", "Optimizers", "Storage"]),
 
     // MARK: - Floor 3: this paper
     .target(
       name: "Experiments",
       dependencies: [
-        "Clipping", "Datasets", "LinearAlgebra", "Storage", "Training",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Autodiff", "Clipping", "Datasets", "LinearAlgebra", "Models", "Optimizers", "Storage",
+        "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),
     .executableTarget(

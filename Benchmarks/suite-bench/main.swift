@@ -83,12 +83,14 @@ do {
   let (a, b) = (normal(33, 100, "a"), normal(33, 100, "b"))
   let dense = matmul(a, .yes, b, .no)
   let tau = Double(try singularValues(dense)[8])
-  var g = dense
+  let g = FactoredMatrix(rows: 100, columns: 100)
+  let workspace = FactoredSpectrum()
   let clip = try SpectralClip()
   try measure("clip 100x100 from rank-33 factors", repeats: 51) {
     try a.withView { a in
       try b.withView { b in
-        try g.withMutableView { _ = try clip.clip(productOf: a, b, into: $0, at: .fixed(tau)) }
+        g.setProduct(left: a, right: b)
+        try clip.clip(g, at: .fixed(tau), workspace: workspace)
       }
     }
   }
@@ -141,5 +143,60 @@ do {
   var g = normal(2048, 2048, "norm")
   try measure("norm clip 2048x2048", unit: "bytes/s", work: 4 * 2048 * 2048 * 2) {
     _ = try NormClip(maximumNorm: 1e-3).clip(&g)
+  }
+}
+
+// The pieces of an MLP step: small products and the eigen-decomposition behind the factored clip.
+do {
+  let (x, w, d) = (normal(32, 100, "x"), normal(100, 100, "w"), normal(32, 100, "d"))
+  var y = Matrix<Float>(rows: 32, columns: 100)
+  var g = Matrix<Float>(rows: 100, columns: 100)
+  func product(
+    _ name: String, _ a: Matrix<Float>, _ ta: Transpose, _ b: Matrix<Float>, _ tb: Transpose,
+    _ c: inout Matrix<Float>
+  ) throws {
+    try a.withView { a in
+      try b.withView { b in
+        try c.withMutableView { c in
+          try measure("sgemm \(name), small", unit: "GFLOP/s", work: 2000 * 640e3 * 1e-9) {
+            for _ in 0..<2000 { gemm(a, ta, b, tb, into: c) }
+          }
+        }
+      }
+    }
+  }
+  try product("NN 32x100x100", x, .no, w, .no, &y)
+  try product("NT 32x100x100 (BLAS)", x, .no, w, .yes, &y)
+  try product("TN 100x100x32", d, .yes, x, .no, &g)
+  let core = gram(ofRows: normal(33, 100, "core"))
+  let eigen = SmallSymmetricEigen(capacity: 33)
+  try measure("eigenpairs of 33x33, own QL, 100 times") {
+    for _ in 0..<100 { try eigen.decompose(core.elements, 33) }
+  }
+  try measure("eigenvalues of 33x33, own QL, 100 times") {
+    for _ in 0..<100 { try eigen.decompose(core.elements, 33, vectors: false) }
+  }
+  try measure("eigenpairs of 33x33, LAPACK, 100 times") {
+    for _ in 0..<100 { _ = try symmetricEigen(core) }
+  }
+}
+
+func gram(ofRows m: Matrix<Float>) -> Matrix<Double> { m.withView { LinearAlgebra.gram(ofRows: $0) } }
+
+// MLP steps at paper size, batch 32, one thread, noise included; compare.py runs PyTorch's in turn.
+for (name, method, values) in [
+  ("no clip", "sgdm-none", ["learningRate": 1e-6]),
+  ("norm clip", "sgdm-norm", ["learningRate": 0.01, "maximumNorm": 1]),
+  ("spectral clip, tau 0.05", "sgdm-spectral-const", ["learningRate": 0.01, "tau": 0.05]),
+  ("spectral clip, tau 0.5", "sgdm-spectral-const", ["learningRate": 0.01, "tau": 0.5]),
+  ("spectral clip, everything", "sgdm-spectral-const", ["learningRate": 1e-4, "tau": 1e-4]),
+  ("spectral clip, quantile", "sgdm-spectral-quantile", ["learningRate": 0.03, "level": 0.8]),
+] {
+  let probe = try MLPStepProbe(method: method, values: values)
+  try measure("mlp step, \(name)", unit: "steps/s", work: 2000, repeats: 7) {
+    _ = probe.run(steps: 2000)
+  }
+  if CommandLine.arguments.contains("--profile"), filter.isEmpty || "mlp step, \(name)".contains(filter) {
+    print(probe.seconds.map { $0 / 16000 * 1e6 }, probe.loss, probe.clippedShare)
   }
 }

@@ -51,7 +51,7 @@ extension SpectralClip {
   ) throws -> ClipReport? {
     let wide = g.rows <= g.columns
     let product = wide ? gram(ofRows: g.readOnly) : gram(ofColumns: g.readOnly)
-    let head = try SpectrumHead(of: product, level: level, scale: nil, type: Scalar.self)
+    let head = try SpectrumHead(of: product, level: level, type: Scalar.self)
     guard let head else { return nil }
     if !head.sigma.isEmpty {
       if wide {
@@ -87,41 +87,62 @@ extension SpectralClip {
 // MARK: - Thin factors
 
 extension SpectralClip {
-  /// Forms G[m,n] = aᵀ[m,r]·b[r,n] in `g` and clips it exactly, from the factors when r is small.
+  /// Clips a layer's gradient, which a mini-batch of few samples leaves as a product of thin factors,
+  /// without decomposing a matrix of its size: exactly, by the cheapest proof that suffices.
   ///
-  /// A mini-batch of r samples gives a layer the gradient δᵀ·x with r rows each, so at most r
-  /// singular values differ from zero. With the r×r Gram matrices A = a·aᵀ and B = b·bᵀ and
-  /// A = L·Lᵀ, the squares σ_i² are the eigenvalues of LᵀBL; an eigenvector z gives
-  /// u = aᵀ(B L z)/σ² and σ vᵀ = (L z)ᵀ b, so no matrix of G's size is decomposed.
+  /// ‖G‖_F ≤ τ or the Schatten-4 norm ≤ τ shows that nothing exceeds τ; otherwise the r×r problem of
+  /// `FactoredSpectrum` gives every singular value. A gradient that is multiplied out already, of
+  /// a rank near full, or beyond the reach of Gram matrices (`gramRatioLimit`) goes the dense way.
+  /// The gradient is multiplied out afterwards.
   @discardableResult
-  public func clip<Scalar>(
-    productOf a: MatrixView<Scalar>, _ b: MatrixView<Scalar>,
-    into g: MutableMatrixView<Scalar>, at level: Level
+  public func clip(
+    _ gradient: FactoredMatrix, at level: Level, sketch: RandomStream = .defaultSketch,
+    workspace: FactoredSpectrum
   ) throws -> ClipReport {
-    precondition(
-      a.rows == b.rows && g.rows == a.columns && g.columns == b.columns,
-      "factors [\(a.rows), \(a.columns)]ᵀ [\(b.rows), \(b.columns)] into [\(g.rows), \(g.columns)]")
-    gemm(a, .yes, b, .no, into: g)
-    let r = a.rows
-    let norm = try finiteNorm(g.readOnly)
-    let scale = a.frobeniusNorm * b.frobeniusNorm
-    guard 4 * r <= 3 * min(g.rows, g.columns), r > 0, norm > 0, scale > 1e-140, scale < 1e140 else {
-      return try clip(g, at: level)
+    guard method == .exactSVD, let (left, right) = gradient.factors,
+      4 * left.rows <= 3 * min(gradient.rows, gradient.columns)
+    else { return try clip(gradient.formed, at: level, sketch: sketch) }
+    workspace.load(left: left, right: right)
+    let (norm, scale) = (workspace.frobeniusNorm, workspace.scale)
+    guard norm.isFinite, scale > 1e-140, scale < 1e140 else {
+      return try clip(gradient.formed, at: level)
     }
-    if let tau = try level.validatedTau, norm <= tau { return try clip(g, at: level) }
-
-    let gramB = gram(ofRows: b)
-    let root = try semidefiniteRoot(gram(ofRows: a))
-    let core = matmul(root, .yes, matmul(gramB, root), .no)
-    guard let head = try SpectrumHead(of: core, level: level, scale: scale, type: Scalar.self)
-    else { return try clip(g, at: level) }
-    if !head.sigma.isEmpty {
-      let right = matmul(head.vectors, .no, root, .yes)  // rows (L z)ᵀ, [p,r]
-      var left = matmul(right, gramB)  // rows (B L z)ᵀ, to be scaled by (1 - τ/σ)/σ²
-      left.scaleRows(by: zip(head.shrinkage, head.sigma).map { $0 / ($1 * $1) })
-      subtractProduct(matmul(left, a.widened()), matmul(right, b.widened()), from: g)
+    var report = ClipReport(
+      route: .insideBall, sigmaMax: nil, sigmaMaxBound: norm, tau: .infinity, clippedCount: 0,
+      valueCount: min(gradient.rows, gradient.columns), normBefore: norm, normAfter: norm)
+    if let tau = try level.validatedTau {
+      report.tau = tau
+      // A sum of products in Double is good to 1e-12 here: no value above τ passes for one below.
+      if norm * (1 + 1e-12) > tau {
+        report.sigmaMaxBound = min(norm, workspace.schatten4Bound())
+        report.route = .factors
+      }
+      if report.sigmaMaxBound * (1 + 1e-12) <= tau {
+        gradient.form()
+        return report
+      }
+      guard scale <= gramRatioLimit(Float.self) * tau else {
+        return try clip(gradient.formed, at: level)
+      }
     }
-    return head.report(.factors, g, normBefore: norm)
+    try workspace.decompose()
+    let sigma = workspace.singularValues
+    let sigmaMax = sigma.last ?? 0
+    let tau = try level.tau(sigmaMax: sigmaMax)
+    report.route = .factors
+    (report.sigmaMax, report.sigmaMaxBound, report.tau) = (sigmaMax, sigmaMax, tau)
+    report.clippedCount = sigma.count { $0 > tau }
+    guard report.clippedCount > 0 else {
+      gradient.form()
+      return report
+    }
+    guard scale <= gramRatioLimit(Float.self) * tau else {
+      return try clip(gradient.formed, at: level)
+    }
+    report.normAfter = workspace.write(
+      reweighting: report.clippedCount, { tau / $0 }, into: gradient.entries)
+    gradient.setFormed()
+    return report
   }
 }
 
@@ -140,9 +161,9 @@ private struct SpectrumHead {
   /// What a clipped direction loses: 1 - τ/σ_i.
   var shrinkage: [Double] { sigma.map { 1 - tau / $0 } }
 
-  /// Nil when `scale`/τ (σ_1/τ if no scale is given) exceeds the accuracy limit of `type`.
+  /// Nil when σ_1/τ exceeds the accuracy limit of `type`.
   init?<Scalar: RealScalar>(
-    of product: Matrix<Double>, level: SpectralClip.Level, scale: Double?, type: Scalar.Type
+    of product: Matrix<Double>, level: SpectralClip.Level, type: Scalar.Type
   ) throws {
     var (sigmaMax, tau, failure) = (0.0, Double.infinity, Error?.none)
     var beyondLimit = false
@@ -150,7 +171,7 @@ private struct SpectrumHead {
       sigmaMax = max(0, values.last ?? 0).squareRoot()
       do { tau = try level.tau(sigmaMax: sigmaMax) } catch { failure = error }
       if failure != nil || sigmaMax <= tau { return 0 }
-      beyondLimit = (scale ?? sigmaMax) > gramRatioLimit(type) * tau
+      beyondLimit = sigmaMax > gramRatioLimit(type) * tau
       if beyondLimit { return 0 }
       return values.count { $0 > tau * tau }
     }

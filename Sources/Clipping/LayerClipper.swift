@@ -31,17 +31,38 @@ public struct LayerClipper: Codable, Equatable, Sendable {
     guard let index = layers.firstIndex(of: layer) else {
       throw ClippingError.unknownLayer(layer, known: layers)
     }
-    let threshold = thresholds[index]
-    let level: SpectralClip.Level =
-      threshold.rule.includesPresentValue
-      ? .fromSigmaMax { threshold.tau(sigmaMax: $0) }
-      : .fixed(
-        threshold.tau(sigmaMax: .nan), measuringSigmaMax: threshold.rule.isAdaptive)
-    let report = try operation.clip(
-      gradient, at: level, sketch: sketches.child(layer).at(step: threshold.step))
-    // Only a constant rule may lack σ_1, and it does not look at it.
-    thresholds[index].observe(sigmaMax: report.sigmaMax ?? report.sigmaMaxBound)
+    let report = try operation.clip(gradient, at: level(index), sketch: sketch(index))
+    observe(report, index)
     return report
+  }
+
+  /// Clips the gradient of layer number `index`, which may be in factors, and updates its threshold.
+  @discardableResult
+  public mutating func clip(
+    _ gradient: FactoredMatrix, at index: Int, workspace: FactoredSpectrum
+  ) throws -> ClipReport {
+    let report = try operation.clip(
+      gradient, at: level(index), sketch: sketch(index), workspace: workspace)
+    observe(report, index)
+    return report
+  }
+
+  private func level(_ index: Int) -> SpectralClip.Level {
+    let threshold = thresholds[index]
+    return threshold.rule.includesPresentValue
+      ? .fromSigmaMax { threshold.tau(sigmaMax: $0) }
+      : .fixed(threshold.tau(sigmaMax: .nan), measuringSigmaMax: threshold.rule.isAdaptive)
+  }
+
+  /// Only a randomized method draws numbers.
+  private func sketch(_ index: Int) -> RandomStream {
+    operation.method == .exactSVD
+      ? sketches : sketches.child(layers[index]).at(step: thresholds[index].step)
+  }
+
+  /// Only a constant rule may lack σ_1, and it does not look at it.
+  private mutating func observe(_ report: ClipReport, _ index: Int) {
+    thresholds[index].observe(sigmaMax: report.sigmaMax ?? report.sigmaMaxBound)
   }
 
   /// Clips a matrix of `layer` in place; see above.

@@ -48,7 +48,7 @@ public struct BLASEnvironment: Sendable, Equatable {
     return nil
   }
 
-  private static func cpuFlags() -> Set<Substring> {
+  static func cpuFlags() -> Set<Substring> {
     guard let info = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8),
       let line = info.split(separator: "\n").first(where: { $0.hasPrefix("flags") })
     else { return [] }

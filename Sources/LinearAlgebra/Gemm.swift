@@ -31,6 +31,20 @@ public func gemm<Scalar>(
     c.base, n)
 }
 
+/// c[range.count, n] = a[k, range]ᵀ · b[k,n] + beta · c: some rows of aᵀ·b, for work shared out by rows.
+public func gemm<Scalar>(
+  _ a: MatrixView<Scalar>, columns range: Range<Int>, transposedTimes b: MatrixView<Scalar>,
+  beta: Scalar, into c: MutableMatrixView<Scalar>
+) {
+  precondition(
+    a.rows == b.rows && c.rows == range.count && c.columns == b.columns
+      && range.lowerBound >= 0 && range.upperBound <= a.columns && a.rows > 0,
+    "gemm: [\(a.rows), \(range)]ᵀ times [\(b.rows), \(b.columns)] into [\(c.rows), \(c.columns)]")
+  Scalar._gemm(
+    CblasTrans, CblasNoTrans, range.count, b.columns, a.rows, 1, a.base + range.lowerBound,
+    a.columns, b.base, b.columns, beta, c.base, c.columns)
+}
+
 /// The product a[m,k] · b[k,n] as a new matrix[m,n].
 public func matmul<Scalar>(_ a: Matrix<Scalar>, _ b: Matrix<Scalar>) -> Matrix<Scalar> {
   matmul(a, .no, b, .no)
@@ -114,4 +128,15 @@ public func gram<Scalar>(ofColumns x: MatrixView<Scalar>) -> Matrix<Double> {
     }
   }
   return result
+}
+
+/// c[m,m] = x[m,n]·xᵀ in caller's buffers, both triangles filled.
+func gramOfRows(
+  _ x: UnsafePointer<Double>, _ m: Int, _ n: Int, into c: UnsafeMutablePointer<Double>
+) {
+  cblas_dsyrk(
+    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(m), Int32(n), 1, x, Int32(n), 0, c, Int32(m))
+  for i in 0..<m {
+    for j in 0..<i { c[i &* m &+ j] = c[j &* m &+ i] }
+  }
 }

@@ -115,6 +115,14 @@ public struct MatrixView<Scalar: RealScalar> {
   /// Number of entries.
   public var count: Int { rows * columns }
 
+  /// The given rows of it.
+  public func rows(_ range: Range<Int>) -> MatrixView {
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of [\(rows), \(columns)]")
+    return MatrixView(
+      rows: range.count, columns: columns, base: base + range.lowerBound * columns)
+  }
+
   /// The Frobenius norm; rescaled when the plain sum of squares leaves the range of `Double`.
   public var frobeniusNorm: Double {
     let plain = Scalar._sumOfSquares(base, count)
@@ -179,6 +187,14 @@ public struct MutableMatrixView<Scalar: RealScalar> {
   /// The same entries, read-only.
   public var readOnly: MatrixView<Scalar> {
     MatrixView(rows: rows, columns: columns, base: UnsafePointer(base))
+  }
+
+  /// The given rows of it.
+  public func rows(_ range: Range<Int>) -> MutableMatrixView {
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of [\(rows), \(columns)]")
+    return MutableMatrixView(
+      rows: range.count, columns: columns, base: base + range.lowerBound * columns)
   }
 
   /// Replaces the entries by those of `matrix`[rows, columns], rounded to this precision.

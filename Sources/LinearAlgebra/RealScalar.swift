@@ -67,6 +67,14 @@ extension Float: RealScalar {
     _ alpha: Float, _ a: UnsafePointer<Float>, _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int,
     _ beta: Float, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
   ) {
+    if transposeB == CblasNoTrans && alpha == 1 && (beta == 0 || beta == 1)
+      && m &* n &* k <= smallGemmLimit
+    {
+      return SmallGemm.multiply(
+        m, n, k, a, rowStride: transposeA == CblasNoTrans ? lda : 1,
+        columnStride: transposeA == CblasNoTrans ? 1 : lda, b, ldb: ldb, accumulate: beta == 1, c,
+        ldc: ldc)
+    }
     cblas_sgemm(
       CblasRowMajor, transposeA, transposeB, Int32(m), Int32(n), Int32(k), alpha, a, Int32(lda), b,
       Int32(ldb), beta, c, Int32(ldc))

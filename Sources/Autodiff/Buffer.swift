@@ -1,0 +1,43 @@
+/// Floats at a fixed address, aligned to a cache line, zero at first.
+public final class Buffer: @unchecked Sendable {
+  /// The first of them.
+  public let base: UnsafeMutablePointer<Float>
+  /// How many there are.
+  public let count: Int
+  private let owner: AnyObject?
+
+  /// The `count` floats at `base`, which `owner` keeps alive.
+  init(borrowing base: UnsafeMutablePointer<Float>, count: Int, owner: AnyObject) {
+    (self.base, self.count, self.owner) = (base, count, owner)
+  }
+
+  /// A buffer of `count` zeros.
+  public init(count: Int) {
+    precondition(count >= 0, "a buffer of \(count) floats")
+    (self.count, owner) = (count, nil)
+    let bytes = max(64, (count * 4 + 63) & ~63)
+    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+    base = raw.bindMemory(to: Float.self, capacity: bytes / 4)
+    base.initialize(repeating: 0, count: bytes / 4)
+  }
+
+  deinit { if owner == nil { UnsafeMutableRawPointer(base).deallocate() } }
+
+  /// Sets every float to `value`.
+  public func fill(_ value: Float) { base.update(repeating: value, count: count) }
+}
+
+/// Hands out buffers while a tape is planned and takes them back for later operations.
+final class BufferPool {
+  private var free: [Buffer] = []
+  /// How many buffers were allocated, ever.
+  private(set) var allocations = 0
+
+  func take(_ count: Int) -> Buffer {
+    if let index = free.lastIndex(where: { $0.count == count }) { return free.remove(at: index) }
+    allocations += 1
+    return Buffer(count: count)
+  }
+
+  func giveBack(_ buffer: Buffer) { free.append(buffer) }
+}

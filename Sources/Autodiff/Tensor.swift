@@ -1,0 +1,78 @@
+import LinearAlgebra
+
+/// A Float32 array on a tape, row-major, with the place of its gradient.
+public final class Tensor: @unchecked Sendable {
+  /// The extents, outermost first.
+  public let shape: [Int]
+  /// Its values.
+  public let value: Buffer
+  /// The gradient of the loss with respect to it; nil where nobody asks for one.
+  public internal(set) var gradient: Buffer?
+  /// Whether the loss is differentiated with respect to it.
+  public let needsGradient: Bool
+
+  init(shape: [Int], value: Buffer, needsGradient: Bool) {
+    precondition(
+      value.count == shape.reduce(1, *), "a tensor\(shape) on \(value.count) floats")
+    self.shape = shape
+    self.value = value
+    self.needsGradient = needsGradient
+  }
+
+  /// Number of values.
+  public var count: Int { value.count }
+  /// Extent of the last axis.
+  public var columns: Int { shape.last ?? 1 }
+  /// Product of the other extents.
+  public var rows: Int { columns == 0 ? 0 : count / columns }
+
+  /// The values as a matrix [product of the leading extents, last extent].
+  public var matrix: MutableMatrixView<Float> {
+    MutableMatrixView(rows: rows, columns: columns, base: value.base)
+  }
+
+  /// The values as an array.
+  public var array: [Float] { Array(UnsafeBufferPointer(start: value.base, count: count)) }
+
+  /// Replaces the values; their number must be the tensor's.
+  public func assign(_ values: [Float]) {
+    precondition(values.count == count, "\(values.count) values for a tensor\(shape)")
+    value.base.update(from: values, count: count)
+  }
+
+  /// The value of a tensor with one entry.
+  public var scalar: Float {
+    precondition(count == 1, "the scalar of a tensor\(shape)")
+    return value.base[0]
+  }
+}
+
+/// A trainable array with a name (PyTorch's state-dict name), its values and its gradient.
+public final class Parameter: @unchecked Sendable {
+  /// E.g. "network.W_1.weight".
+  public let name: String
+  /// The values, on every tape that uses them.
+  public let tensor: Tensor
+  /// The gradient as a matrix [shape[0], rest]; vectors are n×1.
+  public let gradient: FactoredMatrix
+
+  /// A parameter of zeros.
+  public init(_ name: String, shape: [Int]) {
+    self.name = name
+    tensor = Tensor(
+      shape: shape, value: Buffer(count: shape.reduce(1, *)), needsGradient: true)
+    gradient = FactoredMatrix(
+      rows: shape.first ?? 1, columns: max(1, shape.dropFirst().reduce(1, *)))
+  }
+
+  /// The extents.
+  public var shape: [Int] { tensor.shape }
+  /// Number of values.
+  public var count: Int { tensor.count }
+  /// The first value.
+  public var base: UnsafeMutablePointer<Float> { tensor.value.base }
+  /// The values as the matrix in which the gradient is clipped.
+  public var matrix: MutableMatrixView<Float> {
+    MutableMatrixView(rows: gradient.rows, columns: gradient.columns, base: base)
+  }
+}

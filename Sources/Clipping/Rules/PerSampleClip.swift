@@ -1,0 +1,73 @@
+import Foundation
+import LinearAlgebra
+
+/// Per-sample clipping with position-dependent thresholds (Nobile & Grohs, arXiv 2605.02701): the
+/// gradient g_k of the sample at position k = 1 … n of the batch is clipped to norm a·k^(1/b), then
+/// the mean is taken: g = (1/n) Σ min(1, a k^(1/b)/‖g_k‖) g_k.
+///
+/// The norm is over all layers together. It comes from the factors of the layers' gradients (‖δ xᵀ‖ =
+/// ‖δ‖‖x‖), so no sample's gradient is ever formed. Sensible only where the order of samples is random.
+public struct PerSampleClip: GradientRule {
+  /// a, the threshold of the first sample.
+  public let scale: Double
+  /// b, the order of the moment that is assumed to be finite; infinite for one threshold for all.
+  public let moment: Double
+
+  /// Throws `ClippingError.invalidParameter` unless scale >= 0 and moment > 0.
+  public init(scale: Double, moment: Double) throws {
+    try require("scale", scale, scale >= 0, "a number >= 0")
+    try require("moment", moment, moment > 0, "a number > 0")
+    self.scale = scale
+    self.moment = moment
+  }
+
+  /// Scales every sample's share of all gradients.
+  ///
+  /// Throws `ClippingError.needsFactors` where a gradient is multiplied out already.
+  public func apply(
+    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+  ) throws {
+    let norms = try sampleNorms(of: layers)
+    var weights = [Float](repeating: 1, count: norms.count)
+    var clipped = 0
+    for (k, norm) in norms.enumerated() {
+      let limit = scale * pow(Double(k + 1), 1 / moment)
+      if norm > limit {
+        weights[k] = Float(limit / norm)
+        clipped += 1
+      }
+    }
+    if clipped > 0 {
+      for layer in layers { layer.gradient.scaleSamples(by: weights) }
+    }
+    report.set(tau: scale, share: Double(clipped) / Double(norms.count))
+  }
+}
+
+/// The norm over all layers of every sample's own gradient (of its own loss, not its share of the mean).
+func sampleNorms(of layers: [Layer]) throws -> [Double] {
+  let count = 1 + (layers.first?.gradient.samples.max() ?? 0)
+  var squares = [Double](repeating: 0, count: count)
+  for layer in layers {
+    guard let (left, right) = layer.gradient.factors else {
+      throw ClippingError.needsFactors(layer: layer.name)
+    }
+    let samples = layer.gradient.samples
+    for i in samples.indices {
+      for j in samples.indices where samples[j] == samples[i] {
+        squares[samples[i]].addProduct(dot(left, i, j), dot(right, i, j))
+      }
+    }
+  }
+  return squares.map { Double(count) * max(0, $0).squareRoot() }
+}
+
+/// The inner product of rows i and j of x, in Double.
+private func dot(_ x: MatrixView<Float>, _ i: Int, _ j: Int) -> Double {
+  let n = x.columns
+  let (a, b) = (x.base + i &* n, x.base + j &* n)
+  if i == j { return Float._sumOfSquares(a, n) }
+  var sum = 0.0
+  for k in 0..<n { sum.addProduct(Double(a[k]), Double(b[k])) }
+  return sum
+}

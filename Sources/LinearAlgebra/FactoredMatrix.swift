@@ -1,0 +1,139 @@
+/// A matrix[rows, columns] in Float that may still be a product of thin factors, leftᵀ[rows, r] · right[r, columns].
+///
+/// The gradient of a linear layer is such a product, with one row of `left` and `right` a sample. Kept
+/// apart, it gives single samples their norms and spectral clipping its short cut; `form()` multiplies
+/// it out. The factors are borrowed from whoever computed them until `form()` or the next `setProduct`.
+public final class FactoredMatrix: @unchecked Sendable {
+  /// Number of rows.
+  public let rows: Int
+  /// Number of columns.
+  public let columns: Int
+  /// The rows * columns entries; meaningful once formed.
+  public let base: UnsafeMutablePointer<Float>
+  /// The factors left[r, rows] and right[r, columns], nil once multiplied out.
+  public private(set) var factors: (left: MatrixView<Float>, right: MatrixView<Float>)?
+  /// For every row of the factors the sample it belongs to.
+  public private(set) var samples: [Int] = []
+  private var ownLeft: UnsafeMutablePointer<Float>?
+  private var ownRight: UnsafeMutablePointer<Float>?
+  private var ownCapacity = 0
+
+  /// A formed matrix of zeros.
+  public init(rows: Int, columns: Int) {
+    precondition(rows >= 1 && columns >= 1, "a factored matrix[\(rows), \(columns)]")
+    self.rows = rows
+    self.columns = columns
+    base = .allocate(capacity: rows * columns)
+    base.initialize(repeating: 0, count: rows * columns)
+  }
+
+  deinit {
+    base.deallocate()
+    ownLeft?.deallocate()
+    ownRight?.deallocate()
+  }
+
+  /// Number of entries.
+  public var count: Int { rows * columns }
+
+  /// The entries, multiplied out first if need be.
+  public var formed: MutableMatrixView<Float> {
+    form()
+    return entries
+  }
+
+  /// The entries as they stand.
+  public var entries: MutableMatrixView<Float> {
+    MutableMatrixView(rows: rows, columns: columns, base: base)
+  }
+
+  /// Makes the matrix leftᵀ · right, not yet multiplied; one row a sample, in order.
+  public func setProduct(left: MatrixView<Float>, right: MatrixView<Float>) {
+    precondition(
+      left.columns == rows && right.columns == columns && left.rows == right.rows,
+      "[\(left.rows), \(left.columns)]ᵀ [\(right.rows), \(right.columns)] into [\(rows), \(columns)]")
+    factors = (left, right)
+    if samples.count != left.rows { samples = Array(0..<left.rows) }
+  }
+
+  /// Says that the entries now hold the matrix: the factors are forgotten.
+  public func setFormed() { factors = nil }
+
+  /// Multiplies the factors out, if there are any.
+  public func form() {
+    guard let (left, right) = factors else { return }
+    gemm(left, .yes, right, .no, into: entries)
+    factors = nil
+  }
+
+  /// Adds scale · u[rows] · v[columns]ᵀ; in factored form it becomes a further row of `sample`.
+  public func addRankOne(
+    _ scale: Float, _ u: UnsafePointer<Float>, _ v: UnsafePointer<Float>, sample: Int
+  ) {
+    guard let (left, right) = factors else {
+      for i in 0..<rows {
+        let factor = scale * u[i]
+        let row = base + i &* columns
+        for j in 0..<columns { row[j].addProduct(factor, v[j]) }
+      }
+      return
+    }
+    let r = left.rows
+    reserve(r + 1)
+    guard let ownLeft, let ownRight else { return }
+    if left.base != UnsafePointer(ownLeft) {
+      ownLeft.update(from: left.base, count: r * rows)
+      ownRight.update(from: right.base, count: r * columns)
+    }
+    // Both factors get the same share of the scale, so that neither dwarfs the samples' rows.
+    let root = scale.magnitude.squareRoot()
+    for i in 0..<rows { ownLeft[r &* rows &+ i] = (scale < 0 ? -root : root) * u[i] }
+    for j in 0..<columns { ownRight[r &* columns &+ j] = root * v[j] }
+    factors = (
+      MatrixView(rows: r + 1, columns: rows, base: UnsafePointer(ownLeft)),
+      MatrixView(rows: r + 1, columns: columns, base: UnsafePointer(ownRight))
+    )
+    samples.append(sample)
+  }
+
+  /// Multiplies row i of the left factor by weights[samples[i]]: each sample's share of the matrix is scaled.
+  public func scaleSamples(by weights: [Float]) {
+    guard let (left, right) = factors else {
+      preconditionFailure("the samples of a matrix[\(rows), \(columns)] that is multiplied out")
+    }
+    let r = left.rows
+    reserve(r)
+    guard let ownLeft, let ownRight else { return }
+    if left.base != UnsafePointer(ownLeft) {
+      ownLeft.update(from: left.base, count: r * rows)
+      ownRight.update(from: right.base, count: r * columns)
+    }
+    for i in 0..<r { Float._scale(ownLeft + i * rows, rows, by: weights[samples[i]]) }
+    factors = (
+      MatrixView(rows: r, columns: rows, base: UnsafePointer(ownLeft)),
+      MatrixView(rows: r, columns: columns, base: UnsafePointer(ownRight))
+    )
+  }
+
+  private func reserve(_ r: Int) {
+    guard r > ownCapacity else { return }
+    let capacity = r + 4
+    let (left, right) = (
+      UnsafeMutablePointer<Float>.allocate(capacity: capacity * rows),
+      UnsafeMutablePointer<Float>.allocate(capacity: capacity * columns)
+    )
+    if let ownLeft, let ownRight {
+      left.update(from: ownLeft, count: ownCapacity * rows)
+      right.update(from: ownRight, count: ownCapacity * columns)
+      if let held = factors, held.left.base == UnsafePointer(ownLeft) {
+        factors = (
+          MatrixView(rows: held.left.rows, columns: rows, base: UnsafePointer(left)),
+          MatrixView(rows: held.left.rows, columns: columns, base: UnsafePointer(right))
+        )
+      }
+    }
+    ownLeft?.deallocate()
+    ownRight?.deallocate()
+    (ownLeft, ownRight, ownCapacity) = (left, right, capacity)
+  }
+}

@@ -1,0 +1,230 @@
+/// The singular values of G = leftᵀ[m,r] · right[r,n] and spectral functions of G, from its thin factors.
+///
+/// With A = left·leftᵀ, B = right·rightᵀ (both r×r) and A = LLᵀ, the squares σ² are the eigenvalues of
+/// K = LᵀBL. An eigenvector z of K gives y = Lz with σ vᵀ = yᵀ·right and u = leftᵀ·B y/σ², so that
+///
+///     U diag(w σ) Vᵀ = leftᵀ · (I - Σ (1 - w_i)/σ_i² · B y_i y_iᵀ) · right
+///
+/// costs one product of G's size, as G itself does. Everything of size r runs in Double; nothing is
+/// allocated once the buffers have grown. (A mini-batch of r samples makes such a G; r = 32 or 33 here.)
+public final class FactoredSpectrum {
+  /// ‖G‖_F.
+  public private(set) var frobeniusNorm = 0.0
+  /// ‖left‖_F · ‖right‖_F, which rounding errors of the Gram matrices are relative to.
+  public private(set) var scale = 0.0
+  /// σ_i of the last `decompose()`, ascending, at most r of them; the others are zero.
+  public var singularValues: UnsafeBufferPointer<Double> {
+    UnsafeBufferPointer(start: sigma, count: rank)
+  }
+  private var rows = 0, columns = 0, r = 0, rank = 0
+  private var capacity = (r: 0, rows: 0, columns: 0)
+  private var slab: UnsafeMutablePointer<Double>?
+  private var left: UnsafeMutablePointer<Double>, right: UnsafeMutablePointer<Double>
+  private var gramLeft: UnsafeMutablePointer<Double>, gramRight: UnsafeMutablePointer<Double>
+  private var root: UnsafeMutablePointer<Double>, rootRight: UnsafeMutablePointer<Double>
+  private var core: UnsafeMutablePointer<Double>, square: UnsafeMutablePointer<Double>
+  private var chosen: UnsafeMutablePointer<Double>, weighted: UnsafeMutablePointer<Double>
+  private var sigma: UnsafeMutablePointer<Double>, diagonal: UnsafeMutablePointer<Double>
+  private var newRight: UnsafeMutablePointer<Double>, dense: UnsafeMutablePointer<Double>
+  private var narrowed: UnsafeMutablePointer<Float>
+  private var eigen = SmallSymmetricEigen(capacity: 0)
+  private var leftView: MatrixView<Float>
+
+  /// Empty buffers; they grow with the first matrices.
+  public init() {
+    let none = UnsafeMutablePointer<Double>.allocate(capacity: 1)
+    slab = none
+    (left, right, gramLeft, gramRight) = (none, none, none, none)
+    (root, rootRight, core, square) = (none, none, none, none)
+    (chosen, weighted, sigma, diagonal, newRight, dense) = (none, none, none, none, none, none)
+    narrowed = .allocate(capacity: 1)
+    leftView = MatrixView(rows: 0, columns: 0, base: UnsafePointer(narrowed))
+  }
+
+  deinit {
+    slab?.deallocate()
+    narrowed.deallocate()
+  }
+
+  private func reserve(_ r: Int, _ m: Int, _ n: Int) {
+    guard r > capacity.r || m > capacity.rows || n > capacity.columns else { return }
+    let (r, m, n) = (max(r, capacity.r), max(m, capacity.rows), max(n, capacity.columns))
+    capacity = (r, m, n)
+    let sizes = [
+      r * m, r * n, r * r, r * r, r * r, r * r, r * r, r * r, r * r, r * r, r, r, r * n,
+      max(m, r) * n,
+    ].map { ($0 + 7) & ~7 }
+    slab?.deallocate()
+    narrowed.deallocate()
+    let base = UnsafeMutablePointer<Double>.allocate(capacity: sizes.reduce(8, +))
+    slab = base
+    var next = base
+    var index = 0
+    func take() -> UnsafeMutablePointer<Double> {
+      defer {
+        next += sizes[index]
+        index += 1
+      }
+      return next
+    }
+    (left, right, gramLeft, gramRight) = (take(), take(), take(), take())
+    (root, rootRight, core, square) = (take(), take(), take(), take())
+    (chosen, weighted, sigma, diagonal) = (take(), take(), take(), take())
+    (newRight, dense) = (take(), take())
+    narrowed = .allocate(capacity: r * n)
+    eigen = SmallSymmetricEigen(capacity: r)
+  }
+
+  /// Takes factors left[r,m] and right[r,n] and computes ‖G‖_F; they must stay alive until `write`.
+  public func load(left leftView: MatrixView<Float>, right rightView: MatrixView<Float>) {
+    precondition(
+      leftView.rows == rightView.rows && leftView.rows > 0,
+      "factors [\(leftView.rows), \(leftView.columns)], [\(rightView.rows), \(rightView.columns)]")
+    (r, rows, columns) = (leftView.rows, leftView.columns, rightView.columns)
+    reserve(r, rows, columns)
+    self.leftView = leftView
+    Float._widen(leftView.base, r * rows, into: left)
+    Float._widen(rightView.base, r * columns, into: right)
+    gramOfRows(left, r, rows, into: gramLeft)
+    gramOfRows(right, r, columns, into: gramRight)
+    var (sum, traceLeft, traceRight) = (0.0, 0.0, 0.0)
+    for i in 0..<(r &* r) { sum.addProduct(gramLeft[i], gramRight[i]) }
+    for i in 0..<r {
+      traceLeft += gramLeft[i &* r &+ i]
+      traceRight += gramRight[i &* r &+ i]
+    }
+    frobeniusNorm = max(0, sum).squareRoot()
+    scale = (traceLeft * traceRight).squareRoot()
+  }
+
+  /// An upper bound of σ_1 that costs one r×r product: the Schatten-4 norm (Σ σ⁴)^¼ = tr((AB)²)^¼,
+  /// with room for its rounding error.
+  public func schatten4Bound() -> Double {
+    multiply(gramLeft, r, r, gramRight, r, into: square)
+    var (trace, size) = (0.0, 0.0)
+    for i in 0..<r {
+      for j in 0..<r {
+        trace.addProduct(square[i &* r &+ j], square[j &* r &+ i])
+        size.addProduct(square[i &* r &+ j], square[i &* r &+ j])
+      }
+    }
+    return max(0, trace + 1e-13 * size).squareRoot().squareRoot()
+  }
+
+  /// Finds all singular values and the vectors y.
+  public func decompose() throws(LinearAlgebraError) {
+    factor()
+    multiply(root, rank, r, gramRight, r, into: rootRight)
+    Double._gemm(
+      Transpose.no.cblas, Transpose.yes.cblas, rank, rank, r, 1, rootRight, r, root, r, 0, core,
+      rank)
+    for i in 0..<rank {
+      for j in 0..<i {
+        let mean = 0.5 * (core[i &* rank &+ j] + core[j &* rank &+ i])
+        core[i &* rank &+ j] = mean
+        core[j &* rank &+ i] = mean
+      }
+    }
+    try eigen.decompose(core, rank)
+    for i in 0..<rank { sigma[i] = max(0, eigen.values[i]).squareRoot() }
+  }
+
+  /// Writes U diag(w(σ) σ) Vᵀ, where w differs from 1 only for the `count` largest singular values;
+  /// returns its Frobenius norm. Needs `decompose()`.
+  @discardableResult
+  public func write(
+    reweighting count: Int, _ w: (_ sigma: Double) -> Double,
+    into g: MutableMatrixView<Float>
+  ) -> Double {
+    precondition(count >= 0 && count <= rank, "\(count) of \(rank) singular values")
+    precondition(g.rows == rows && g.columns == columns, "[\(g.rows), \(g.columns)]")
+    var sum = 0.0
+    for i in 0..<(rank &- count) { sum.addProduct(sigma[i], sigma[i]) }
+    // Rows of `chosen`: eigenvectors z scaled by (1 - w)/σ²; rows of `square`: the same unscaled.
+    for i in 0..<count {
+      let index = rank - count + i
+      let (value, vector) = (sigma[index], eigen.vector(index))
+      let weight = w(value)
+      sum.addProduct(weight * value, weight * value)
+      let factor = value > 0 ? (1 - weight) / (value * value) : 0
+      for j in 0..<rank {
+        square[i &* rank &+ j] = vector[j]
+        chosen[i &* rank &+ j] = factor * vector[j]
+      }
+    }
+    newRight.update(from: right, count: r * columns)
+    if count > 0 {
+      // right -= Σ B y · ((1 - w)/σ² yᵀ · right), in the cheaper of the two orders.
+      multiply(square, count, rank, rootRight, r, into: core)  // rows B y, [count, r]
+      multiply(chosen, count, rank, root, r, into: weighted)  // rows y (1 - w)/σ², [count, r]
+      if 2 * count <= r {
+        multiply(weighted, count, r, right, columns, into: dense)
+        Double._gemm(
+          Transpose.yes.cblas, Transpose.no.cblas, r, columns, count, -1, core, r, dense, columns,
+          1, newRight, columns)
+      } else {
+        Double._gemm(
+          Transpose.yes.cblas, Transpose.no.cblas, r, r, count, 1, core, r, weighted, r, 0, square,
+          r)
+        Double._gemm(
+          Transpose.no.cblas, Transpose.no.cblas, r, columns, r, -1, square, r, right, columns, 1,
+          newRight, columns)
+      }
+    }
+    let norm = sum.squareRoot()
+    let size = Double._sumOfSquares(newRight, r * columns).squareRoot()
+    let sizeLeft = Double._sumOfSquares(left, r * rows).squareRoot()
+    if size * sizeLeft <= 256 * norm {
+      // Rounding to Float before the last product costs no more than forming G in Float does.
+      Float._narrow(newRight, r * columns, into: narrowed)
+      gemm(
+        leftView, .yes,
+        MatrixView(rows: r, columns: columns, base: UnsafePointer(narrowed)), .no, into: g)
+    } else {
+      Double._gemm(
+        Transpose.yes.cblas, Transpose.no.cblas, rows, columns, r, 1, left, rows, newRight, columns,
+        0, dense, columns)
+      Float._narrow(dense, rows * columns, into: g.base)
+    }
+    return norm
+  }
+
+  /// root[rank, r] with rootᵀ·root = A, by Cholesky's method with diagonal pivoting.
+  private func factor() {
+    var largest = 0.0
+    for i in 0..<r {
+      diagonal[i] = gramLeft[i &* r &+ i]
+      largest = max(largest, diagonal[i])
+    }
+    let tolerance = Double(r) * .ulpOfOne * largest
+    rank = 0
+    while rank < r {
+      var pivot = 0
+      for i in 1..<max(1, r) where diagonal[i] > diagonal[pivot] { pivot = i }
+      guard diagonal[pivot] > tolerance, diagonal[pivot] > 0 else { break }
+      let row = root + rank &* r
+      row.update(from: gramLeft + pivot &* r, count: r)
+      for k in 0..<rank {
+        let earlier = root + k &* r
+        let factor = -earlier[pivot]
+        for j in 0..<r { row[j].addProduct(factor, earlier[j]) }
+      }
+      let inverse = 1 / diagonal[pivot].squareRoot()
+      for j in 0..<r {
+        row[j] *= inverse
+        diagonal[j] -= row[j] * row[j]
+      }
+      diagonal[pivot] = -1  // done
+      rank += 1
+    }
+  }
+
+  /// c[m,n] = a[m,k] · b[k,n].
+  private func multiply(
+    _ a: UnsafePointer<Double>, _ m: Int, _ k: Int, _ b: UnsafePointer<Double>, _ n: Int,
+    into c: UnsafeMutablePointer<Double>
+  ) {
+    Double._gemm(
+      Transpose.no.cblas, Transpose.no.cblas, m, n, k, 1, a, k, b, n, 0, c, n)
+  }
+}

@@ -1,0 +1,39 @@
+import Autodiff
+
+/// ACClip, coordinate-wise adaptive clipping of the momentum (Zhang et al., arXiv 1912.03194, with
+/// their α = 1): m ← β₁m + (1-β₁)g; τ ← β₂τ + (1-β₂)|g|; x ← x - η min{τ/(|m| + ε), 1} m.
+public struct ACClip: Optimizer {
+  /// β₁ and β₂.
+  public let betas: [Double]
+  /// ε.
+  public let epsilon: Double
+  private var first = StateBuffers()
+  private var thresholds = StateBuffers()
+
+  /// ACClip.
+  public init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-5) {
+    betas = [beta1, beta2]
+    self.epsilon = epsilon
+  }
+
+  /// One step.
+  public mutating func step(_ parameters: [Parameter], learningRate: Double) {
+    let (b1, b2, epsilon) = (Float(betas[0]), Float(betas[1]), Float(epsilon))
+    let rate = Float(learningRate)
+    for (index, parameter) in parameters.enumerated() {
+      let (x, g, count) = (parameter.base, parameter.gradient.formed.base, parameter.count)
+      first.with(index, of: parameters) { m in
+        thresholds.with(index, of: parameters) { tau in
+          for i in 0..<count {
+            let mean = m[i].addingProduct(1 - b1, g[i] - m[i])
+            let limit = tau[i].addingProduct(1 - b2, g[i].magnitude - tau[i])
+            m[i] = mean
+            tau[i] = limit
+            let factor = limit / (mean.magnitude + epsilon)
+            x[i].addProduct(-rate * (factor < 1 ? factor : 1), mean)
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import Autodiff
+import LinearAlgebra
+
+/// Muon: momentum whose singular values are set near one by five Newton-Schulz steps (Jordan et al. 2024).
+///
+/// Parameters of order four are taken as matrices [out, rest]; every parameter must have two axes or more.
+public struct Muon: Optimizer {
+  /// The two forms in circulation.
+  public enum Form: String, Codable, Sendable, CaseIterable {
+    /// The authors' (their NanoGPT code): m ← lerp(m, g, 1-β), no Nesterov, step η · 0.2 √max(rows, columns).
+    case authors
+    /// torch.optim.Muon: the same average, Nesterov, step η √max(1, rows/columns).
+    case torch
+  }
+
+  /// Which form.
+  public let form: Form
+  /// β.
+  public let momentum: Double
+  /// λ, decoupled: x ← (1 - ηλ)x first.
+  public let weightDecay: Double
+  /// Newton-Schulz steps.
+  public let iterations: Int
+  private var buffers = StateBuffers()
+
+  /// Muon in one of its forms.
+  public init(
+    form: Form = .authors, momentum: Double = 0.9, weightDecay: Double = 0, iterations: Int = 5
+  ) {
+    self.form = form
+    (self.momentum, self.weightDecay) = (momentum, weightDecay)
+    self.iterations = iterations
+  }
+
+  /// One step.
+  public mutating func step(_ parameters: [Parameter], learningRate: Double) {
+    let beta = Float(momentum)
+    let shrink = Float(1 - learningRate * weightDecay)
+    let form = form
+    for (index, parameter) in parameters.enumerated() {
+      let (g, count) = (parameter.gradient.formed, parameter.count)
+      precondition(parameter.shape.count >= 2, "Muon on \(parameter.name)\(parameter.shape)")
+      var update = Matrix<Float>(rows: g.rows, columns: g.columns)
+      update.withMutableView { update in
+        buffers.with(index, of: parameters) { m in
+          for i in 0..<count {
+            let next = m[i].addingProduct(1 - beta, g.base[i] - m[i])
+            m[i] = next
+            update.base[i] =
+              form == .torch ? g.base[i].addingProduct(beta, next - g.base[i]) : next
+          }
+        }
+      }
+      update = newtonSchulz(update, iterations: iterations, clampsNorm: form == .torch)
+      let (rows, columns) = (Double(g.rows), Double(g.columns))
+      let scale =
+        form == .torch
+        ? max(1, rows / columns).squareRoot() : 0.2 * max(rows, columns).squareRoot()
+      let size = Float(learningRate * scale)
+      let x = parameter.base
+      update.withView { update in
+        for i in 0..<count { x[i] = (shrink * x[i]).addingProduct(-size, update.base[i]) }
+      }
+    }
+  }
+}

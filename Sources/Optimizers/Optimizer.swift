@@ -1,0 +1,63 @@
+import Autodiff
+import Foundation
+import LinearAlgebra
+
+/// Turns gradients into changes of the parameters.
+///
+/// An optimizer is a value that holds its state; its buffers grow with the first step.
+public protocol Optimizer: Codable, Sendable {
+  /// Changes all parameters by one step of size `learningRate`, from their formed gradients.
+  mutating func step(_ parameters: [Parameter], learningRate: Double)
+}
+
+extension Optimizer {
+  /// The optimizer with its state, for a checkpoint.
+  public func encoded() throws -> Data {
+    let encoder = PropertyListEncoder()
+    encoder.outputFormat = .binary
+    return try encoder.encode(self)
+  }
+
+  /// Takes over what `encoded()` saved.
+  public mutating func restore(_ data: Data) throws {
+    self = try PropertyListDecoder().decode(Self.self, from: data)
+  }
+}
+
+/// One state value for each value of each parameter (momentum, second moments), zero at first.
+struct StateBuffers: Codable, Sendable {
+  private var arrays: [[Float]] = []
+
+  /// Whether nothing has been stored yet.
+  var isEmpty: Bool { arrays.isEmpty }
+
+  /// Lends the state of parameter `index`, after making room for all `parameters` the first time.
+  mutating func with<R>(
+    _ index: Int, of parameters: [Parameter], _ body: (UnsafeMutablePointer<Float>) -> R
+  ) -> R {
+    if arrays.isEmpty {
+      arrays = parameters.map { [Float](repeating: 0, count: $0.count) }
+    }
+    precondition(arrays[index].count == parameters[index].count, "state of another model")
+    return arrays[index].withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { preconditionFailure("an empty parameter") }
+      return body(base)
+    }
+  }
+
+  init() {}
+
+  /// Decodes the arrays bit for bit.
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    arrays = try container.decode([Data].self).map { data in
+      data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+    }
+  }
+
+  /// Encodes the arrays bit for bit.
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(arrays.map { array in array.withUnsafeBytes { Data($0) } })
+  }
+}

@@ -1,0 +1,27 @@
+import Foundation
+
+/// The learning rate of each step, as a multiple of the base rate.
+public enum Schedule: Codable, Equatable, Sendable {
+  /// The base rate throughout.
+  case constant
+  /// Up from 0 over `warmup` steps, then linearly down to 0 at the last step.
+  case linear(warmup: Int = 0)
+  /// Up from 0 over `warmup` steps, then along half a cosine down to `floor` times the base rate.
+  case cosine(warmup: Int = 0, floor: Double = 0)
+
+  /// The multiple at step k = 0, …, steps - 1.
+  public func factor(step: Int, of steps: Int) -> Double {
+    func warm(_ warmup: Int) -> Double? {
+      step < warmup ? Double(step + 1) / Double(warmup) : nil
+    }
+    func share(_ warmup: Int) -> Double {
+      Double(step - warmup) / Double(max(1, steps - warmup))
+    }
+    switch self {
+    case .constant: return 1
+    case .linear(let warmup): return warm(warmup) ?? 1 - share(warmup)
+    case .cosine(let warmup, let floor):
+      return warm(warmup) ?? floor + (1 - floor) * 0.5 * (1 + cos(Double.pi * share(warmup)))
+    }
+  }
+}

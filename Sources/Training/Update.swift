@@ -1,0 +1,114 @@
+import Autodiff
+import Clipping
+import Foundation
+import LinearAlgebra
+import Optimizers
+
+/// What happens to the parameters once the gradients are there: clipping rule, then optimizer.
+public struct Update {
+  /// The clipping rule with its state.
+  public private(set) var rule: any GradientRule
+  /// The optimizer with its state.
+  public private(set) var optimizer: any Optimizer
+  /// The parameters in the order of the model.
+  public let parameters: [Parameter]
+  /// What the rule did in the last step.
+  public private(set) var report: RuleReport
+  /// Seconds spent in the rule and in the optimizer since the start.
+  public private(set) var seconds = (clip: 0.0, optimizer: 0.0)
+  private let layers: [Layer]
+  private let workspace = FactoredSpectrum()
+
+  /// The update of `parameters` by `rule` and `optimizer`.
+  public init(_ rule: any GradientRule, _ optimizer: any Optimizer, of parameters: [Parameter]) {
+    self.rule = rule
+    self.optimizer = optimizer
+    self.parameters = parameters
+    layers = parameters.map {
+      Layer(name: $0.name, gradient: $0.gradient, weights: $0.matrix.readOnly)
+    }
+    report = RuleReport(layers: parameters.count)
+  }
+
+  /// Norms around a step's clipping, for records.
+  public struct Measures: Sendable {
+    /// ‖g‖ over all layers before and after the rule.
+    public var normBefore = 0.0, normAfter = 0.0
+    /// σ_1 of each layer's gradient before the rule.
+    public var sigmaMax: [Double] = []
+    /// Threshold of each layer, infinite where there is none.
+    public var tau: [Double] = []
+    /// Share of clipped singular values (rows, samples, …) of each layer.
+    public var clippedShare: [Double] = []
+  }
+
+  /// Clips the gradients and moves the parameters; with `measuring` also looks at the spectra, which
+  /// changes no result.
+  ///
+  /// Throws what the rule throws, e.g. `LinearAlgebraError.notFinite` for a gradient with NaN.
+  @discardableResult
+  public mutating func step(learningRate: Double, measuring: Bool = false) throws -> Measures? {
+    var measures: Measures?
+    if measuring { measures = try measureBefore() }
+    let watch = Stopwatch()
+    try rule.apply(to: layers, workspace: workspace, report: &report)
+    let clipped = watch.seconds
+    if measures != nil {
+      measures?.normAfter = norm()
+      measures?.tau = report.tau
+      measures?.clippedShare = report.clippedShare
+    }
+    let started = watch.seconds
+    optimizer.step(parameters, learningRate: learningRate)
+    seconds.clip += clipped
+    seconds.optimizer += watch.seconds - started
+    return measures
+  }
+
+  private func measureBefore() throws -> Measures {
+    var measures = Measures()
+    var square = 0.0
+    for layer in layers {
+      let (norm, sigma) = try normAndSigmaMax(of: layer.gradient, workspace)
+      square += norm * norm
+      measures.sigmaMax.append(sigma)
+    }
+    measures.normBefore = square.squareRoot()
+    return measures
+  }
+
+  /// ‖g‖ over all layers as they stand.
+  private func norm() -> Double {
+    var square = 0.0
+    for layer in layers {
+      square += Float._sumOfSquares(layer.gradient.formed.base, layer.gradient.count)
+    }
+    return square.squareRoot()
+  }
+
+  /// Rule and optimizer with their states, for a checkpoint.
+  public func encoded() throws -> [Data] { [try rule.encoded(), try optimizer.encoded()] }
+
+  /// Takes over what `encoded()` saved.
+  public mutating func restore(_ data: [Data]) throws {
+    precondition(data.count == 2, "\(data.count) parts of an update's state")
+    try rule.restore(data[0])
+    try optimizer.restore(data[1])
+  }
+}
+
+/// ‖G‖_F and σ_1(G), without multiplying G out if it is in factors.
+private func normAndSigmaMax(
+  of gradient: FactoredMatrix, _ workspace: FactoredSpectrum
+) throws -> (Double, Double) {
+  if let (left, right) = gradient.factors {
+    workspace.load(left: left, right: right)
+    guard workspace.frobeniusNorm.isFinite else { return (.nan, .nan) }
+    try workspace.decompose()
+    return (workspace.frobeniusNorm, workspace.singularValues.last ?? 0)
+  }
+  let entries = gradient.entries.readOnly
+  let norm = entries.frobeniusNorm
+  guard norm.isFinite else { return (.nan, .nan) }
+  return (norm, try singularValues(entries.widened()).first ?? 0)
+}
