@@ -90,8 +90,8 @@ extension SpectralClip {
   /// Clips a layer's gradient, which a mini-batch of few samples leaves as a product of thin factors,
   /// without decomposing a matrix of its size: exactly, by the cheapest proof that suffices.
   ///
-  /// ‖G‖_F ≤ τ or the Schatten-4 norm ≤ τ shows that nothing exceeds τ; otherwise the r×r problem of
-  /// `FactoredSpectrum` gives every singular value. A gradient that is multiplied out already, of
+  /// ‖G‖_F ≤ τ, the Schatten-4 norm ≤ τ or a Cholesky factorisation shows that nothing exceeds τ;
+  /// otherwise the r×r problem of `FactoredSpectrum` gives every singular value. A gradient that is multiplied out already, of
   /// a rank near full, or beyond the reach of Gram matrices (`gramRatioLimit`) goes the dense way.
   /// The gradient is multiplied out afterwards.
   @discardableResult
@@ -117,12 +117,13 @@ extension SpectralClip {
         report.sigmaMaxBound = min(norm, workspace.schatten4Bound())
         report.route = .factors
       }
-      if report.sigmaMaxBound * (1 + 1e-12) <= tau {
-        gradient.form()
-        return report
-      }
       guard scale <= gramRatioLimit(Float.self) * tau else {
         return try clip(gradient.formed, at: level)
+      }
+      if report.sigmaMaxBound * (1 + 1e-12) <= tau || workspace.isCertified(within: tau) {
+        report.sigmaMaxBound = min(report.sigmaMaxBound, tau)
+        gradient.form()
+        return report
       }
     }
     try workspace.decompose()

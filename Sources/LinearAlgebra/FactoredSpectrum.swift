@@ -17,6 +17,7 @@ public final class FactoredSpectrum {
     UnsafeBufferPointer(start: sigma, count: rank)
   }
   private var rows = 0, columns = 0, r = 0, rank = 0
+  private var hasCore = false
   private var capacity = (r: 0, rows: 0, columns: 0)
   private var slab: UnsafeMutablePointer<Double>?
   private var left: UnsafeMutablePointer<Double>, right: UnsafeMutablePointer<Double>
@@ -24,6 +25,7 @@ public final class FactoredSpectrum {
   private var root: UnsafeMutablePointer<Double>, rootRight: UnsafeMutablePointer<Double>
   private var core: UnsafeMutablePointer<Double>, square: UnsafeMutablePointer<Double>
   private var chosen: UnsafeMutablePointer<Double>, weighted: UnsafeMutablePointer<Double>
+  private var images: UnsafeMutablePointer<Double>
   private var sigma: UnsafeMutablePointer<Double>, diagonal: UnsafeMutablePointer<Double>
   private var newRight: UnsafeMutablePointer<Double>, dense: UnsafeMutablePointer<Double>
   private var narrowed: UnsafeMutablePointer<Float>
@@ -36,7 +38,8 @@ public final class FactoredSpectrum {
     slab = none
     (left, right, gramLeft, gramRight) = (none, none, none, none)
     (root, rootRight, core, square) = (none, none, none, none)
-    (chosen, weighted, sigma, diagonal, newRight, dense) = (none, none, none, none, none, none)
+    (chosen, weighted, images, sigma) = (none, none, none, none)
+    (diagonal, newRight, dense) = (none, none, none)
     narrowed = .allocate(capacity: 1)
     leftView = MatrixView(rows: 0, columns: 0, base: UnsafePointer(narrowed))
   }
@@ -51,7 +54,7 @@ public final class FactoredSpectrum {
     let (r, m, n) = (max(r, capacity.r), max(m, capacity.rows), max(n, capacity.columns))
     capacity = (r, m, n)
     let sizes = [
-      r * m, r * n, r * r, r * r, r * r, r * r, r * r, r * r, r * r, r * r, r, r, r * n,
+      r * m, r * n, r * r, r * r, r * r, r * r, r * r, r * r, r * r, r * r, r * r, r, r, r * n,
       max(m, r) * n,
     ].map { ($0 + 7) & ~7 }
     slab?.deallocate()
@@ -69,8 +72,8 @@ public final class FactoredSpectrum {
     }
     (left, right, gramLeft, gramRight) = (take(), take(), take(), take())
     (root, rootRight, core, square) = (take(), take(), take(), take())
-    (chosen, weighted, sigma, diagonal) = (take(), take(), take(), take())
-    (newRight, dense) = (take(), take())
+    (chosen, weighted, images, sigma) = (take(), take(), take(), take())
+    (diagonal, newRight, dense) = (take(), take(), take())
     narrowed = .allocate(capacity: r * n)
     eigen = SmallSymmetricEigen(capacity: r)
   }
@@ -93,6 +96,7 @@ public final class FactoredSpectrum {
       traceLeft += gramLeft[i &* r &+ i]
       traceRight += gramRight[i &* r &+ i]
     }
+    hasCore = false
     frobeniusNorm = max(0, sum).squareRoot()
     scale = (traceLeft * traceRight).squareRoot()
   }
@@ -111,8 +115,40 @@ public final class FactoredSpectrum {
     return max(0, trace + 1e-13 * size).squareRoot().squareRoot()
   }
 
+  /// Whether every singular value is at most `limit`, proved by Cholesky's method: limit²·I - K is
+  /// positive definite by a margin above the rounding errors. False says nothing.
+  public func isCertified(within limit: Double) -> Bool {
+    formCore()
+    // K carries errors of a few r·ε·scale²; so does the factorisation.
+    let level = limit * limit - 8 * Double(r) * .ulpOfOne * (scale * scale + limit * limit)
+    guard level > 0 else { return false }
+    let l = square
+    for j in 0..<rank {
+      let row = l + j &* rank
+      for i in j..<rank { row[i] = (i == j ? level : 0) - core[j &* rank &+ i] }
+      for k in 0..<j {
+        let earlier = l + k &* rank
+        let factor = -earlier[j]
+        for i in j..<rank { row[i].addProduct(factor, earlier[i]) }
+      }
+      guard row[j] > 0 else { return false }
+      let inverse = 1 / row[j].squareRoot()
+      for i in j..<rank { row[i] *= inverse }
+    }
+    return true
+  }
+
   /// Finds all singular values and the vectors y.
   public func decompose() throws(LinearAlgebraError) {
+    formCore()
+    try eigen.decompose(core, rank)
+    for i in 0..<rank { sigma[i] = max(0, eigen.values[i]).squareRoot() }
+  }
+
+  /// K = LᵀBL in `core`, once for each `load`.
+  private func formCore() {
+    guard !hasCore else { return }
+    hasCore = true
     factor()
     multiply(root, rank, r, gramRight, r, into: rootRight)
     Double._gemm(
@@ -125,8 +161,6 @@ public final class FactoredSpectrum {
         core[j &* rank &+ i] = mean
       }
     }
-    try eigen.decompose(core, rank)
-    for i in 0..<rank { sigma[i] = max(0, eigen.values[i]).squareRoot() }
   }
 
   /// Writes U diag(w(σ) σ) Vᵀ, where w differs from 1 only for the `count` largest singular values;
@@ -155,16 +189,16 @@ public final class FactoredSpectrum {
     newRight.update(from: right, count: r * columns)
     if count > 0 {
       // right -= Σ B y · ((1 - w)/σ² yᵀ · right), in the cheaper of the two orders.
-      multiply(square, count, rank, rootRight, r, into: core)  // rows B y, [count, r]
+      multiply(square, count, rank, rootRight, r, into: images)  // rows B y, [count, r]
       multiply(chosen, count, rank, root, r, into: weighted)  // rows y (1 - w)/σ², [count, r]
       if 2 * count <= r {
         multiply(weighted, count, r, right, columns, into: dense)
         Double._gemm(
-          Transpose.yes.cblas, Transpose.no.cblas, r, columns, count, -1, core, r, dense, columns,
+          Transpose.yes.cblas, Transpose.no.cblas, r, columns, count, -1, images, r, dense, columns,
           1, newRight, columns)
       } else {
         Double._gemm(
-          Transpose.yes.cblas, Transpose.no.cblas, r, r, count, 1, core, r, weighted, r, 0, square,
+          Transpose.yes.cblas, Transpose.no.cblas, r, r, count, 1, images, r, weighted, r, 0, square,
           r)
         Double._gemm(
           Transpose.no.cblas, Transpose.no.cblas, r, columns, r, -1, square, r, right, columns, 1,

@@ -250,16 +250,42 @@ private func contiguousDot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>,
   return sum
 }
 
-/// b[n,m] = aᵀ for a row-major a[m,n], in square blocks that stay in the cache.
+/// b[n,m] = aᵀ for a row-major a[m,n], four by four.
 public func transpose(
   _ a: UnsafePointer<Float>, rows m: Int, columns n: Int, into b: UnsafeMutablePointer<Float>
 ) {
-  let block = 32
-  for i0 in stride(from: 0, to: m, by: block) {
-    let i1 = min(m, i0 &+ block)
-    for j in 0..<n {
-      let target = b + j &* m
-      for i in i0..<i1 { target[i] = a[i &* n &+ j] }
+  let (m4, n4) = (m & ~3, n & ~3)
+  for i in stride(from: 0, to: m4, by: 4) {
+    for j in stride(from: 0, to: n4, by: 4) {
+      func row(_ k: Int) -> SIMD4<Float> {
+        UnsafeRawPointer(a + ((i &+ k) &* n &+ j)).loadUnaligned(as: SIMD4<Float>.self)
+      }
+      func put(_ value: SIMD4<Float>, _ k: Int) {
+        UnsafeMutableRawPointer(b + ((j &+ k) &* m &+ i)).storeBytes(
+          of: value, as: SIMD4<Float>.self)
+      }
+      let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3))
+      // Pairs of rows interleave to (0 0' 1 1') and (2 2' 3 3'); halves of two pairs make a column.
+      let (p, q) = (zip4(r0, r2), zip4(r1, r3))
+      let (c01, c23) = (zip4(p.0, q.0), zip4(p.1, q.1))
+      put(c01.0, 0)
+      put(c01.1, 1)
+      put(c23.0, 2)
+      put(c23.1, 3)
+    }
+    for j in n4..<n {
+      for k in i..<(i &+ 4) { b[j &* m &+ k] = a[k &* n &+ j] }
     }
   }
+  for i in m4..<m {
+    for j in 0..<n { b[j &* m &+ i] = a[i &* n &+ j] }
+  }
+}
+
+/// (x0 y0 x1 y1), (x2 y2 x3 y3).
+@inline(__always)
+private func zip4(
+  _ x: SIMD4<Float>, _ y: SIMD4<Float>
+) -> (SIMD4<Float>, SIMD4<Float>) {
+  (SIMD4(x[0], y[0], x[1], y[1]), SIMD4(x[2], y[2], x[3], y[3]))
 }

@@ -15,7 +15,8 @@ final class ReLU: Operation {
   func forward(_ pool: WorkerPool) {
     let (source, target) = (x.value.base, output.value.base)
     pool.forRanges(of: x.count, size: pieceSize) { range in
-      for i in range { target[i] = source[i] > 0 ? source[i] : source[i] != source[i] ? .nan : 0 }
+      // Written so that NaN passes: it is not <= 0.
+      for i in range { target[i] = source[i] <= 0 ? 0 : source[i] }
     }
   }
 
