@@ -9,10 +9,13 @@ let package = Package(
   platforms: [.macOS(.v15)],
   products: [
     .library(name: "Clipping", targets: ["Clipping"]),
+    .library(name: "Autodiff", targets: ["Autodiff"]),
     .library(name: "LinearAlgebra", targets: ["LinearAlgebra"]),
     .library(name: "Storage", targets: ["Storage"]),
     .executable(name: "trace-regression", targets: ["trace-regression"]),
     .executable(name: "clip-cost", targets: ["clip-cost"]),
+    .executable(name: "mlp-heavy-tails", targets: ["mlp-heavy-tails"]),
+    .executable(name: "mlp-heatmap", targets: ["mlp-heatmap"]),
     .executable(name: "spectral", targets: ["spectral"]),
   ],
   dependencies: [
@@ -55,6 +58,16 @@ let package = Package(
       ]),
     .executableTarget(
       name: "clip-cost",
+      dependencies: [
+        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "mlp-heavy-tails",
+      dependencies: [
+        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "mlp-heatmap",
       dependencies: [
         "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),

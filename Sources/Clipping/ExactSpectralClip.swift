@@ -104,6 +104,13 @@ extension SpectralClip {
     else { return try clip(gradient.formed, at: level, sketch: sketch) }
     workspace.load(left: left, right: right)
     let (norm, scale) = (workspace.frobeniusNorm, workspace.scale)
+    if scale == 0 {
+      gradient.form()
+      let tau = try level.tau(sigmaMax: 0)
+      return ClipReport(
+        route: .insideBall, sigmaMax: 0, sigmaMaxBound: 0, tau: tau, clippedCount: 0,
+        valueCount: min(gradient.rows, gradient.columns), normBefore: 0, normAfter: 0)
+    }
     guard norm.isFinite, scale > 1e-140, scale < 1e140 else {
       return try clip(gradient.formed, at: level)
     }
@@ -118,7 +125,7 @@ extension SpectralClip {
         report.route = .factors
       }
       guard scale <= gramRatioLimit(Float.self) * tau else {
-        return try clip(gradient.formed, at: level)
+        return try clipByQR(gradient, left, right, level, report)
       }
       if report.sigmaMaxBound * (1 + 1e-12) <= tau || workspace.isCertified(within: tau) {
         report.sigmaMaxBound = min(report.sigmaMaxBound, tau)
@@ -138,11 +145,42 @@ extension SpectralClip {
       return report
     }
     guard scale <= gramRatioLimit(Float.self) * tau else {
-      return try clip(gradient.formed, at: level)
+      return try clipByQR(gradient, left, right, level, report)
     }
     report.normAfter = workspace.write(
       reweighting: report.clippedCount, { tau / $0 }, into: gradient.entries)
     gradient.setFormed()
+    return report
+  }
+}
+
+extension SpectralClip {
+  /// The same for factors whose Gram matrices would lose the values near τ: leftᵀ = Q_a R_a and
+  /// rightᵀ = Q_b R_b, so G = Q_a (R_a R_bᵀ) Q_bᵀ, and the r×r matrix in the middle has G's singular
+  /// values, to ε‖left‖‖right‖.
+  private func clipByQR(
+    _ gradient: FactoredMatrix, _ left: MatrixView<Float>, _ right: MatrixView<Float>,
+    _ level: Level, _ report: ClipReport
+  ) throws -> ClipReport {
+    let a = try qr(left.widened().transposed)
+    let b = try qr(right.widened().transposed)
+    let middle = try svd(matmul(a.r, .no, b.r, .yes))
+    var report = report
+    let sigmaMax = middle.sigma.first ?? 0
+    let tau = try level.tau(sigmaMax: sigmaMax)
+    report.route = .factors
+    (report.sigmaMax, report.sigmaMaxBound, report.tau) = (sigmaMax, sigmaMax, tau)
+    report.clippedCount = middle.sigma.count { $0 > tau }
+    guard report.clippedCount > 0 else {
+      gradient.form()
+      return report
+    }
+    var vT = middle.vT
+    vT.scaleRows(by: middle.sigma.map { min($0, tau) })
+    let core = matmul(matmul(a.q, middle.u), matmul(vT, .no, b.q, .yes))
+    gradient.entries.assign(rounding: core)
+    gradient.setFormed()
+    report.normAfter = middle.sigma.reduce(0) { $0 + min($1, tau) * min($1, tau) }.squareRoot()
     return report
   }
 }

@@ -13,6 +13,13 @@ public protocol ExperimentConfig: Codable, Sendable, Equatable {
   var seeds: [UInt64] { get set }
   /// Throws a `ConfigError` for a value outside its range.
   func validate() throws
+  /// What of it determines the records of one method.
+  func restricted(to method: String) -> Self
+}
+
+extension ExperimentConfig {
+  /// Everything, for most.
+  public func restricted(to method: String) -> Self { self }
 }
 
 /// A setting that cannot be used; one line: where, what, what to do.

@@ -1,3 +1,4 @@
+import Foundation
 import Storage
 import Training
 
@@ -14,6 +15,11 @@ public protocol Experiment: Sendable {
   static var version: Int { get }
   /// The independent pieces that the methods and seeds of `config` fall into.
   static func units(of config: Config) -> [RunUnit]
+  /// Whether a unit cuts itself into pieces that run side by side (`--threads` is then all cores and
+  /// `--jobs` 1, unless told otherwise).
+  static var sharesOutUnits: Bool { get }
+  /// Fills in what the configuration leaves to other files of `folder` (experiments/<name>/).
+  static func complete(_ config: Config, folder: String) throws -> Config
   /// How many steps of progress a unit takes.
   static func work(of unit: RunUnit, _ config: Config) -> Int
   /// Does a small piece of a unit's real work and returns how many steps it was; the runner times it
@@ -29,6 +35,13 @@ public protocol Experiment: Sendable {
   static func captionValues(of set: RecordSet) throws -> [(String, String)]
   /// What the paper claims of it, with criteria.
   static var claims: [Claim] { get }
+}
+
+extension Experiment {
+  /// Most units run on one thread.
+  public static var sharesOutUnits: Bool { false }
+  /// Most configurations are complete.
+  public static func complete(_ config: Config, folder: String) throws -> Config { config }
 }
 
 /// A piece of work that stands alone: one seed, and the methods that must run one after another.
@@ -68,10 +81,58 @@ public struct RunContext: Sendable {
   /// A context without checkpoint, progress or interruptions.
   public init() {}
 
+  /// Computes `count` independent results, `threads` of them at a time, in any order.
+  ///
+  /// What is finished survives a kill through the checkpoint; `progress` says how many steps a result was.
+  func cells<Result: Codable & Sendable>(
+    _ count: Int, progress: Int, _ body: @escaping @Sendable (Int) throws -> Result
+  ) throws -> [Result] {
+    let board = CellBoard<Result>(count: count, checkpoint: checkpoint([Result?].self))
+    let missing = try board.resume()
+    advance(progress * (count - missing.count))
+    try runSideBySide(count: missing.count, jobs: threads) { index in
+      try willStep?(count - missing.count + index)
+      let result = try body(missing[index])
+      try board.put(result, at: missing[index])
+      advance(progress)
+    }
+    return try board.finish()
+  }
+
   /// The checkpoint of this run for a state of type `State`.
   func checkpoint<State: Codable>(_ state: State.Type) -> Checkpoint<State>? {
     checkpointPath.map {
       Checkpoint(path: $0, identity: identity, secondsBetween: checkpointSeconds)
     }
+  }
+}
+
+/// The results of `RunContext.cells` as they come in.
+private final class CellBoard<Result: Codable & Sendable>: @unchecked Sendable {
+  private let lock = NSLock()
+  private var results: [Result?]
+  private var checkpoint: Checkpoint<[Result?]>?
+
+  init(count: Int, checkpoint: Checkpoint<[Result?]>?) {
+    results = Array(repeating: nil, count: count)
+    self.checkpoint = checkpoint
+  }
+
+  /// Takes over what an earlier process finished; returns what is missing.
+  func resume() throws -> [Int] {
+    if let saved = try checkpoint?.load(), saved.count == results.count { results = saved }
+    return results.indices.filter { results[$0] == nil }
+  }
+
+  func put(_ result: Result, at index: Int) throws {
+    try lock.withLock {
+      results[index] = result
+      if checkpoint?.isDue ?? false { try checkpoint?.save(results) }
+    }
+  }
+
+  func finish() throws -> [Result] {
+    try lock.withLock { try checkpoint?.remove() }
+    return results.compactMap { $0 }
   }
 }

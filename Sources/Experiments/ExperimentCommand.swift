@@ -25,11 +25,11 @@ public struct ExperimentOptions: ParsableArguments {
   @Option(help: "Folder of the data sets (default: DATA_DIR, then data/).")
   public var data: String?
   /// Runs side by side.
-  @Option(help: "Runs side by side (default: the number of cores).")
+  @Option(help: "Runs side by side (default: the number of cores, or 1 where runs share them).")
   public var jobs: Int?
   /// Threads inside a run.
-  @Option(help: "Threads inside a run; results do not depend on it.")
-  public var threads = 1
+  @Option(help: "Threads inside a run; results do not depend on it (default: 1, or all cores).")
+  public var threads: Int?
   /// The generator.
   @Option(help: "philox, or numpy where the experiment offers it (same as --set rng=…).")
   public var rng: String?
@@ -46,7 +46,7 @@ public struct ExperimentOptions: ParsableArguments {
   /// Checks what can be checked without the experiment.
   public mutating func validate() throws {
     if let jobs, jobs < 1 { throw ValidationError("--jobs \(jobs): use at least 1") }
-    if threads < 1 { throw ValidationError("--threads \(threads): use at least 1") }
+    if let threads, threads < 1 { throw ValidationError("--threads \(threads): use at least 1") }
     if !(checkpointSeconds >= 0) {
       throw ValidationError("--checkpoint-seconds \(checkpointSeconds): use 0 or more")
     }
@@ -80,9 +80,10 @@ extension ExperimentCommand {
         "--method \(method)", "not a method of this configuration",
         hint: "did you mean '\(nearest)'? (methods: \(config.methods.joined(separator: ", ")))")
     }
+    let cores = ProcessInfo.processInfo.activeProcessorCount
     let telemetry = Telemetry(
-      root: paths.root, threads: options.threads,
-      jobs: options.jobs ?? ProcessInfo.processInfo.activeProcessorCount)
+      root: paths.root, threads: options.threads ?? (Body.sharesOutUnits ? cores : 1),
+      jobs: options.jobs ?? (Body.sharesOutUnits ? 1 : cores))
     let runner = ExperimentRunner<Body>(
       config: config, wanted: options.methods.isEmpty ? nil : options.methods,
       profile: options.profile, overrides: overrides.filter { !$0.hasPrefix("seeds=") },
@@ -126,6 +127,8 @@ extension ExperimentCommand {
           ? "run this from the project's folder"
           : "choose a profile among \(known.joined(separator: ", "))")
     }
-    return try Body.Config.decode(yaml: text, file: file, overrides: overrides)
+    let config = try Body.Config.decode(yaml: text, file: file, overrides: overrides)
+    return try Body.complete(
+      config, folder: URL(fileURLWithPath: file).deletingLastPathComponent().path)
   }
 }

@@ -69,7 +69,7 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
 
   /// What determines a record: experiment, version, settings, method, seed.
   func identity(_ method: String, _ seed: UInt64) throws -> [String] {
-    let settings = try config.lines.filter {
+    let settings = try config.restricted(to: method).lines.filter {
       !$0.hasPrefix("methods = ") && !$0.hasPrefix("seeds = ")
     }
     return ["experiment = \(E.name)", "version = \(E.version)"] + settings
@@ -92,7 +92,8 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
     let steps = try E.rehearse(config)
     let perStep = watch.seconds / Double(max(1, steps))
     let total = units.reduce(0) { $0 + E.work(of: $1, config) }
-    return perStep * Double(total) / Double(max(1, min(telemetry.jobs, units.count)))
+    let workers = max(1, min(telemetry.jobs, units.count))
+    return perStep * Double(total) / Double(workers * (E.sharesOutUnits ? telemetry.threads : 1))
   }
 
   /// What became of the records.
@@ -178,7 +179,7 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
     _ record: Record, _ method: String, _ seed: UInt64, seconds: Double, resumed: Bool
   ) throws -> Record {
     var record = record
-    var own = config  // a record's settings do not mention the other seeds it was computed beside
+    var own = config.restricted(to: method)  // a record's settings do not mention the other seeds it was computed beside
     own.seeds = [seed]
     var attributes: Attributes = [
       "experiment": .string(E.name), "experiment_version": .int(E.version),

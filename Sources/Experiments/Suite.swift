@@ -4,7 +4,9 @@ import Storage
 /// Every experiment there is.
 public enum Suite {
   /// In the order of the paper.
-  public static let experiments: [any Experiment.Type] = [TraceRegression.self, ClipCost.self]
+  public static let experiments: [any Experiment.Type] = [
+    TraceRegression.self, ClipCost.self, MLPHeavyTails.self, MLPSearch.self, MLPHeatMap.self,
+  ]
 
   /// The experiment of that name.
   public static func experiment(named name: String) throws -> any Experiment.Type {

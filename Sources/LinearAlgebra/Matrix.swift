@@ -127,6 +127,7 @@ public struct MatrixView<Scalar: RealScalar> {
   public var frobeniusNorm: Double {
     let plain = Scalar._sumOfSquares(base, count)
     if plain.isFinite && plain >= 1e-280 { return plain.squareRoot() }
+    if plain == 0 && Scalar.significandBitCount < 30 { return 0 }  // no Float's square vanishes
     var largest = 0.0
     for i in 0..<count {
       let magnitude = Double(base[i].magnitude)

@@ -36,7 +36,8 @@ public struct SoftSpectralClip: GradientRule {
     }
     if let (left, right) = gradient.factors, 4 * left.rows <= 3 * smaller {
       workspace.load(left: left, right: right)
-      if workspace.scale > 0, workspace.scale <= 1e4 * limit {
+      if workspace.scale == 0 { return gradient.form() }
+      if workspace.scale <= 1e4 * limit {
         try workspace.decompose()
         workspace.write(
           reweighting: workspace.singularValues.count, weight, into: gradient.entries)

@@ -1,0 +1,28 @@
+import Foundation
+import LinearAlgebra
+import Storage
+
+extension MLPHeavyTails {
+  /// See `Experiment`.
+  public static func table(of set: RecordSet) throws -> String { "" }
+  /// See `Experiment`.
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] { [] }
+  /// See `Experiment`.
+  public static let claims: [Claim] = []
+}
+extension MLPSearch {
+  /// See `Experiment`.
+  public static func table(of set: RecordSet) throws -> String { "" }
+  /// See `Experiment`.
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] { [] }
+  /// See `Experiment`.
+  public static let claims: [Claim] = []
+}
+extension MLPHeatMap {
+  /// See `Experiment`.
+  public static func table(of set: RecordSet) throws -> String { "" }
+  /// See `Experiment`.
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] { [] }
+  /// See `Experiment`.
+  public static let claims: [Claim] = []
+}

@@ -1,0 +1,260 @@
+import Datasets
+import Foundation
+import LinearAlgebra
+import Storage
+import Training
+
+/// Fig 2b: an MLP on y = x₁x₂x₃ whose gradients suffer heavy-tailed low-rank noise (§6.4), for the
+/// paper's methods and others, each at hyper-parameters found by the same search (`MLPSearch`).
+public enum MLPHeavyTails: Experiment {
+  /// Settings; the defaults are the paper's.
+  public struct Config: MLPConfig {
+    /// d, the dimension of x.
+    public var inputs = 100
+    /// Widths of the hidden layers.
+    public var hidden = [100, 100, 100]
+    /// Samples drawn.
+    public var samples = 10_000
+    /// Share of them that is trained on.
+    public var trainingShare = 0.8
+    /// Mini-batch size.
+    public var batchSize = 32
+    /// Whether every epoch has the same batches.
+    public var order = BatchOrder.replayed
+    /// Probability of noise in a step.
+    public var noiseProbability = 0.1
+    /// Tail exponent α of the noise.
+    public var noiseAlpha = 1.1
+    /// Smallest size of the noise.
+    public var noiseScale = 5.0
+    /// Training steps.
+    public var steps = 30_000
+    /// Steps between two recorded points.
+    public var recordEvery = 250
+    /// Mini-batch losses in the mean that a point records, as the authors log it.
+    public var smoothing = 25
+    /// "method name=value …", one line a method; methods without one take chosen.yaml's values.
+    public var settings: [String] = []
+    /// The methods to run.
+    public var methods = MLPMethod.all.map(\.name)
+    /// One run a method and seed.
+    public var seeds: [UInt64] = [1, 2, 3, 4, 5]
+
+    /// The paper's settings.
+    public init() {}
+
+    /// Throws a `ConfigError` for a value outside its range.
+    public func validate() throws {
+      try validateProblem()
+      guard recordEvery >= 1 else {
+        throw ConfigError.value("recordEvery", recordEvery, "a whole number >= 1")
+      }
+      guard smoothing >= 1, smoothing <= MLPTraining.window else {
+        throw ConfigError.value(
+          "smoothing", smoothing, "a whole number between 1 and \(MLPTraining.window)")
+      }
+      for method in methods { _ = try MLPMethod.named(method, place: "setting 'methods'") }
+      for line in settings { _ = try MethodSetting(line: line) }
+    }
+
+    /// Only the method's own hyper-parameters.
+    public func restricted(to method: String) -> Config {
+      var own = self
+      own.settings = settings.filter { $0.split(separator: " ").first.map(String.init) == method }
+      return own
+    }
+
+    func values(of method: String) throws -> MLPMethod.Values {
+      for line in settings {
+        let setting = try MethodSetting(line: line)
+        if setting.method.name == method { return setting.values }
+      }
+      throw ConfigError(
+        "method '\(method)'", "has no hyper-parameters",
+        hint: "add it to chosen.yaml (make table1 searches), or to `settings`")
+    }
+  }
+
+  /// See `Experiment`.
+  public static let name = "mlp-heavy-tails"
+  /// See `Experiment`.
+  public static let abstract =
+    "An MLP under heavy-tailed gradient noise: loss curves of every clipping rule (Fig 2b)."
+  /// See `Experiment`.
+  public static let version = 1
+
+  /// See `Experiment`: hyper-parameters come from chosen.yaml.
+  public static func complete(_ config: Config, folder: String) throws -> Config {
+    var config = config
+    let given = try config.settings.map { try MethodSetting(line: $0) }
+    let missing = config.methods.filter { name in !given.contains { $0.method.name == name } }
+    guard !missing.isEmpty else { return config }
+    let file = folder + "/chosen.yaml"
+    let chosen = try ChosenHyperparameters(file: file)
+    for name in missing {
+      guard let values = chosen.values[name] else {
+        throw ConfigError(
+          file, "has no method '\(name)', which this configuration runs",
+          hint: "run the search for it (make table1), or leave the method out")
+      }
+      config.settings.append(
+        MethodSetting(try MLPMethod.named(name, place: file), values).line)
+    }
+    return config
+  }
+
+  /// See `Experiment`.
+  public static func units(of config: Config) -> [RunUnit] {
+    config.seeds.flatMap { seed in
+      config.methods.map { RunUnit(methods: [$0], seed: seed) }
+    }
+  }
+
+  /// See `Experiment`.
+  public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
+
+  /// See `Experiment`.
+  public static func rehearse(_ config: Config) throws -> Int {
+    let data = config.problem.data(seed: 0)
+    let each = min(config.steps, 40)
+    for method in config.methods {
+      let training = try MLPTraining(
+        config.problem, MLPMethod.named(method, place: "method"), config.values(of: method),
+        seed: 0, data: data)
+      for _ in 0..<each where training.divergedAt == nil { training.advance() }
+    }
+    return each * config.methods.count
+  }
+
+  /// See `Experiment`.
+  public static func dataName(_ config: Config) -> String { config.dataDescription }
+
+  /// What a run has recorded.
+  private struct Series: Codable {
+    var step: [Int] = []
+    var trainLoss: [Double] = []
+    var validationLoss: [Double] = []
+    var normBefore: [Double] = []
+    var normAfter: [Double] = []
+    var updateNorm: [Double] = []
+    var sigmaMax: [Double] = []  // [point, layer]
+    var tau: [Double] = []
+    var clippedShare: [Double] = []
+  }
+
+  private struct State: Codable {
+    var training: MLPTraining.State
+    var series: Series
+  }
+
+  /// See `Experiment`.
+  public static func run(
+    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  ) throws -> [Record] {
+    let method = try MLPMethod.named(unit.methods[0], place: "method")
+    let values = try config.values(of: method.name)
+    let pool = WorkerPool(threads: context.threads)
+    let training = try MLPTraining(config.problem, method, values, seed: unit.seed, pool: pool)
+    var series = Series()
+    var checkpoint = context.checkpoint(State.self)
+    if let saved = try checkpoint?.load() {
+      try training.restore(saved.training)
+      series = saved.series
+      context.advance(training.step)
+    }
+    var progress = 0
+    while training.step < config.steps {
+      let k = training.step
+      try context.willStep?(k)
+      if k % 100 == 0, checkpoint?.isDue ?? false {
+        try checkpoint?.save(State(training: try training.state(), series: series))
+      }
+      let isPoint = isRecorded(k, config)
+      let report = training.advance(measuring: isPoint, measuringUpdate: isPoint)
+      if training.divergedAt != nil { break }
+      if isPoint { append(report, training, config, to: &series) }
+      progress += 1
+      if progress == 256 || training.step == config.steps {
+        context.advance(progress)
+        progress = 0
+      }
+    }
+    let reached = training.step
+    context.advance(config.steps - reached + progress)
+    try checkpoint?.remove()
+    return [record(method, values, training, series, config)]
+  }
+
+  /// The first step, then every `recordEvery`-th, and the last.
+  private static func isRecorded(_ k: Int, _ config: Config) -> Bool {
+    k == 0 || (k + 1) % config.recordEvery == 0 || k == config.steps - 1
+  }
+
+  private static func append(
+    _ report: MLPTraining.Report, _ training: MLPTraining, _ config: Config,
+    to series: inout Series
+  ) {
+    series.step.append(training.step)
+    series.trainLoss.append(training.meanLoss(last: config.smoothing))
+    series.validationLoss.append(training.validationLoss())
+    series.normBefore.append(report.measures?.normBefore ?? .nan)
+    series.normAfter.append(report.measures?.normAfter ?? .nan)
+    series.updateNorm.append(report.updateNorm ?? .nan)
+    series.sigmaMax += report.measures?.sigmaMax ?? []
+    series.tau += report.measures?.tau ?? []
+    series.clippedShare += report.measures?.clippedShare ?? []
+  }
+
+  private static func record(
+    _ method: MLPMethod, _ values: MLPMethod.Values, _ training: MLPTraining, _ series: Series,
+    _ config: Config
+  ) -> Record {
+    var attributes: Attributes = [
+      "title": .string(method.title), "source": .string(method.source),
+      "diverged_at": .int(training.divergedAt ?? -1),
+      "final_train_loss": .double(training.meanLoss(last: MLPTraining.window)),
+      "final_val_loss": .double(
+        training.divergedAt == nil ? series.validationLoss.last ?? .nan : .nan),
+    ]
+    for parameter in method.hyperparameters {
+      attributes[parameter.name] = .double(values[parameter.name] ?? .nan)
+    }
+    var record = Record(attributes: attributes)
+    // A run that diverged has no values for its later points; the axes of all runs stay equal.
+    let steps = (0..<config.steps).filter { isRecorded($0, config) }.map { $0 + 1 }
+    let layers = training.model.parameters.map(\.name)
+    func padded(_ values: [Double], _ width: Int = 1) -> [Double] {
+      values + Array(repeating: .nan, count: steps.count * width - values.count)
+    }
+    record.add(
+      .init(
+        "step", .int64(steps.map { Int64($0) }), longName: "training steps done", units: "1"))
+    record.add(.init("layer", .string(layers), longName: "parameter"))
+    func add(_ name: String, _ values: [Double], _ longName: String) {
+      record.add(
+        .init(name, .double(padded(values)), longName: longName, units: "1", dimensions: ["step"]))
+    }
+    func addLayers(_ name: String, _ values: [Double], _ longName: String) {
+      record.add(
+        .init(
+          name, .float(padded(values, layers.count).map { Float($0) }),
+          shape: [steps.count, layers.count],
+          longName: longName, units: "1", dimensions: ["step", "layer"]))
+    }
+    add(
+      "train_loss", series.trainLoss,
+      "mean of the last \(config.smoothing) mini-batch losses (mean squared error)")
+    add("val_loss", series.validationLoss, "mean squared error on the validation samples")
+    add("grad_norm_pre", series.normBefore, "gradient norm over all layers before clipping")
+    add("grad_norm_post", series.normAfter, "gradient norm over all layers after clipping")
+    add("update_norm", series.updateNorm, "norm of the step's change of all parameters")
+    addLayers("sigma_max", series.sigmaMax, "largest singular value before clipping")
+    addLayers("tau", series.tau, "clipping threshold")
+    addLayers("clipped_share", series.clippedShare, "share of singular values clipped")
+    record.telemetry.attributes["seconds_forward"] = .double(training.seconds.forward)
+    record.telemetry.attributes["seconds_backward"] = .double(training.seconds.backward)
+    record.telemetry.attributes["seconds_clip"] = .double(training.update.seconds.clip)
+    record.telemetry.attributes["seconds_optimizer"] = .double(training.update.seconds.optimizer)
+    return record
+  }
+}

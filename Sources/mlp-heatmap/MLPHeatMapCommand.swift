@@ -1,0 +1,8 @@
+import ArgumentParser
+import Experiments
+
+@main
+struct MLPHeatMapCommand: ExperimentCommand {
+  typealias Body = MLPHeatMap
+  @OptionGroup var options: ExperimentOptions
+}
