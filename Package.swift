@@ -74,7 +74,7 @@ let package = Package(
     .executableTarget(
       name: "spectral",
       dependencies: [
-        "Clipping", "Experiments", "LinearAlgebra", "Storage",
+        "Autodiff", "Clipping", "Experiments", "LinearAlgebra", "Models", "Storage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -87,6 +87,7 @@ let package = Package(
     .testTarget(
       name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"], exclude: ["Goldens"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage"]),
+    .testTarget(name: "AutodiffTests", dependencies: ["Autodiff", "LinearAlgebra"]),
     .testTarget(name: "ClippingTests", dependencies: ["Clipping", "LinearAlgebra"]),
     .testTarget(
       name: "ExperimentsTests",

@@ -11,8 +11,6 @@ public protocol Operation: AnyObject {
   var output: Tensor { get }
   /// Whether the gradient of the output must outlive `backward` (a factored gradient borrows it).
   var lendsOutputGradient: Bool { get }
-  /// Ends all lending: called before the buffers are used again.
-  func settle()
   /// Computes the output from the inputs.
   func forward(_ pool: WorkerPool)
   /// Takes the gradient of the output back to the inputs that need one: gradient = beta · gradient +
@@ -23,8 +21,6 @@ public protocol Operation: AnyObject {
 extension Operation {
   /// Most gradients are used up by `backward`.
   public var lendsOutputGradient: Bool { false }
-  /// Most operations lend nothing.
-  public func settle() {}
 }
 
 /// Records a computation once and runs it forward and backward as often as wanted.
@@ -43,8 +39,18 @@ public final class Tape {
   public let pool: WorkerPool
   /// Whether layers that behave differently in training (dropout, batch norm) should train.
   public let isTraining: Bool
-  /// Whether every linear layer's gradient stays in factors, however many samples there are.
-  public let keepsAllFactors: Bool
+  /// What becomes of the gradients of linear layers' weights.
+  public let weightGradients: WeightGradients
+  /// See `weightGradients`. Factors borrow the tape's buffers: they are good until an input is filled
+  /// or the tape runs again, so they cannot be accumulated over batches.
+  public enum WeightGradients: Sendable {
+    /// Multiplied out.
+    case formed
+    /// Left as a product of factors where a batch is so small that the rank is far below full.
+    case thinFactors
+    /// Left as a product of factors always, so that single samples can be told apart.
+    case factors
+  }
   private let buffers = BufferPool()
   private var operations: [any Operation] = []
   private var plan: Plan?
@@ -57,9 +63,10 @@ public final class Tape {
 
   /// An empty tape.
   public init(
-    pool: WorkerPool = .single, isTraining: Bool = true, keepsAllFactors: Bool = false
+    pool: WorkerPool = .single, isTraining: Bool = true,
+    weightGradients: WeightGradients = .formed
   ) {
-    self.keepsAllFactors = keepsAllFactors
+    self.weightGradients = weightGradients
     self.pool = pool
     self.isTraining = isTraining
   }
@@ -91,15 +98,16 @@ public final class Tape {
 
   /// Runs every operation in the order of recording.
   public func forward() {
-    for operation in operations where operation.lendsOutputGradient { operation.settle() }
     for operation in operations { operation.forward(pool) }
   }
 
   /// Differentiates the one-element tensor `loss`: every parameter's gradient is replaced, or added to
-  /// if `accumulating` (for a batch in several parts).
+  /// if `accumulating` (for a batch in several parts, gradients `.formed`).
   public func backward(from loss: Tensor, accumulating: Bool = false) {
     if plan == nil || plan?.loss !== loss { makePlan(loss) }
     guard let plan, let seed = loss.gradient else { return }
+    precondition(
+      !accumulating || weightGradients == .formed, "factored gradients cannot be accumulated")
     seed.base[0] = 1
     for step in plan.steps {
       step.operation.backward(pool, beta: accumulating ? step.accumulating : step.fresh)

@@ -63,6 +63,7 @@ public final class Parameter: @unchecked Sendable {
       shape: shape, value: Buffer(count: shape.reduce(1, *)), needsGradient: true)
     gradient = FactoredMatrix(
       rows: shape.first ?? 1, columns: max(1, shape.dropFirst().reduce(1, *)))
+    tensor.gradient = Buffer(borrowing: gradient.base, count: gradient.count, owner: gradient)
   }
 
   /// The extents.

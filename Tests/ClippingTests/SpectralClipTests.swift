@@ -146,27 +146,45 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
 
   @Test(arguments: [Content.random, .rankDeficient, .spike, .zero])
   func productsFromThinFactorsEqualDenseOnes(_ content: Content) throws {
-    for (r, m, n) in [(4, 30, 20), (6, 20, 31), (1, 12, 12), (12, 14, 13)] {
-      let (a, b) = (content.matrix(r, m, seed: 5), Content.random.matrix(r, n, seed: 6))
-      let dense = matmul(a, .yes, b, .no)
-      let top = PlainSVD(dense).sigma(1)[0]
-      for tau in [0.05 * top, 0.5 * top, 2 * top + 1] {
-        let expected = PlainSVD(dense).clipped(at: tau, rows: m)
-        var g = Matrix<Double>(rows: m, columns: n)
-        let report = try a.withView { a in
-          try b.withView { b in
-            try g.withMutableView {
-              try SpectralClip().clip(productOf: a, b, into: $0, at: .fixed(tau))
+    for (r, m, n) in [(4, 30, 20), (6, 20, 31), (1, 12, 12), (12, 14, 13), (9, 12, 40)] {
+      let a = content.matrix(r, m, seed: 5).converted(to: Float.self)
+      let b = Content.random.matrix(r, n, seed: 6).converted(to: Float.self)
+      let dense = matmul(a.converted(to: Double.self), .yes, b.converted(to: Double.self), .no)
+      let plain = PlainSVD(dense)
+      let top = plain.sigma(1)[0]
+      for tau in [1e-6 * top, 0.05 * top, 0.5 * top, 0.999 * top, 1.001 * top, 2 * top + 1] {
+        let expected = plain.clipped(at: tau, rows: m)
+        for measuring in [false, true] {
+          let g = FactoredMatrix(rows: m, columns: n)
+          let report = try a.withView { a in
+            try b.withView { b in
+              g.setProduct(left: a, right: b)
+              return try SpectralClip().clip(
+                g, at: .fixed(tau, measuringSigmaMax: measuring), workspace: FactoredSpectrum())
             }
           }
-        }
-        let error = (g - expected).largestEntry
-        // The Gram route is allowed ε (σ_1/τ)² τ / 2 with σ_1/τ up to 32.
-        #expect(
-          error <= 1e-12 * max(top, 1),
-          "\(content) r \(r) [\(m), \(n)] tau \(tau) \(report.route): \(error)")
-        if content == .random && r == 4 && tau < top {
-          #expect(report.route == (tau < 0.1 * top ? report.route : .factors))
+          #expect(g.factors == nil)
+          let error = (g.entries.readOnly.widened() - expected).frobeniusNorm
+          // One product in Float, of factors whose sizes multiply to at most 256 ‖C‖ (checked inside);
+          // where the factors are multiplied out first, the product of all of G.
+          let formedFirst = 4 * r > 3 * min(m, n)
+          let limit = 4e-6 * (formedFirst ? top : expected.frobeniusNorm)
+          #expect(
+            error <= limit,
+            "\(content) r \(r) [\(m), \(n)] tau \(tau) \(report.route): \(error) > \(limit)")
+          if top > 0 {
+            #expect(report.sigmaMaxBound >= min(tau, top) * (1 - 1e-6))
+            if measuring {
+              #expect(abs((report.sigmaMax ?? .nan) - top) <= (formedFirst ? 1e-6 : 1e-9) * top)
+            }
+          }
+          let exceeding = plain.sigma(min(m, n)).count { $0 > tau }
+          if !formedFirst || tau > 1e-3 * top {
+            #expect(report.clippedCount == exceeding, "\(content) r \(r) tau \(tau)")
+          }
+          if content == .random && 4 * r <= 3 * min(m, n) && tau < top {
+            #expect(report.route == .factors)
+          }
         }
       }
     }

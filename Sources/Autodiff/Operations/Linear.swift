@@ -24,14 +24,16 @@ final class Linear: Operation {
     inputs = [x, weight.tensor] + (bias.map { [$0.tensor] } ?? [])
     output = tape.output(x.shape.dropLast() + [out], of: inputs)
     transposed = tape.scratch(out * width)
-    keepsFactors = tape.keepsAllFactors || 4 * x.rows <= 3 * max(1, min(out, width))
-      || min(out, width) == 1
+    keepsFactors =
+      switch tape.weightGradients {
+      case .formed: false
+      case .thinFactors: min(out, width) == 1 || 4 * x.rows <= 3 * min(out, width)
+      case .factors: true
+      }
     pieceRows = max(16, (1 << 20) / max(1, out * width) & ~15)
   }
 
   var lendsOutputGradient: Bool { keepsFactors }
-
-  func settle() { weight.gradient.form() }
 
   func forward(_ pool: WorkerPool) {
     let (out, width) = (weight.shape[0], weight.shape[1])
@@ -57,10 +59,10 @@ final class Linear: Operation {
           into: MutableMatrixView(rows: x.rows, columns: width, base: dx.base).rows(range))
       }
     }
-    if beta[1] == 0 && keepsFactors {
+    if keepsFactors {
+      precondition(beta[1] == 0, "\(weight.name) is used twice on a tape that keeps factors")
       weight.gradient.setProduct(left: dOutput, right: x.matrix.readOnly)
     } else {
-      if beta[1] != 0 { weight.gradient.form() }
       weight.gradient.setFormed()
       // Rows of the weight are shared out; each is one product over all samples, in order.
       pool.forRanges(of: out, size: max(8, (1 << 22) / max(1, x.rows * width) & ~7)) { range in

@@ -91,7 +91,7 @@ final class MLPTraining {
     let (rule, optimizer) = try method.make(values, layers: layers)
     update = Update(rule, optimizer, of: model.parameters)
     learningRate = values["learningRate"] ?? .nan
-    tape = Tape(pool: pool, keepsAllFactors: method.needsSamples)
+    tape = Tape(pool: pool, weightGradients: method.needsSamples ? .factors : .thinFactors)
     x = tape.input([problem.batchSize, problem.inputs])
     y = tape.input([problem.batchSize, 1])
     loss = tape.meanSquaredError(model(tape, x), y)

@@ -1,0 +1,186 @@
+import LinearAlgebra
+import Testing
+
+@testable import Autodiff
+
+/// Each operation: the twin's gradient against central differences in Double, then the kernel against
+/// the twin, on one and on three threads.
+@Suite struct OperationTests {
+  private func inputs(_ twin: Twin, seed: UInt64 = 1) -> [[Double]] {
+    twin.shapes.enumerated().map { index, shape in
+      // Values away from the kink of ReLU.
+      RandomStream(seed: seed, name: "\(twin.name)/\(index)")
+        .normals(shape.reduce(1, *), as: Double.self)
+        .map { Double(Float($0.magnitude < 0.05 ? $0 + 0.1 : $0)) }
+    }
+  }
+
+  private func weights(_ count: Int, _ twin: Twin) -> [Double] {
+    RandomStream(seed: 2, name: twin.name).normals(count, as: Double.self)
+      .map { Double(Float($0)) }
+  }
+
+  @Test(arguments: Twin.all)
+  func theTwinsGradientIsTheDerivative(_ twin: Twin) {
+    let x = inputs(twin)
+    let dy = weights(twin.forward(x).count, twin)
+    func loss(_ x: [[Double]]) -> Double { zip(dy, twin.forward(x)).reduce(0) { $0 + $1.0 * $1.1 } }
+    let gradient = twin.backward(x, dy)
+    // A central difference of step h is off by h² f'''/6 (zero here, every operation is at most
+    // quadratic away from kinks) and by rounding ε |loss|/h.
+    let h = 1e-4
+    let scale = zip(dy, twin.forward(x)).reduce(0) { $0 + abs($1.0 * $1.1) }
+    for index in x.indices {
+      for i in stride(from: 0, to: x[index].count, by: max(1, x[index].count / 20)) {
+        var (up, down) = (x, x)
+        up[index][i] += h
+        down[index][i] -= h
+        let numeric = (loss(up) - loss(down)) / (2 * h)
+        #expect(
+          abs(numeric - gradient[index][i]) <= 1e-11 * scale / h + 1e-9,
+          "\(twin.name), input \(index)[\(i)]: \(numeric) against \(gradient[index][i])")
+      }
+    }
+  }
+
+  @Test(arguments: Twin.all, [(1, Tape.WeightGradients.formed), (3, .formed), (2, .thinFactors), (1, .factors)])
+  func theKernelIsTheTwin(_ twin: Twin, _ way: (threads: Int, gradients: Tape.WeightGradients)) {
+    let x = inputs(twin)
+    let parameters = zip(twin.shapes, x).enumerated().map { index, input in
+      let parameter = Parameter("p\(index)", shape: input.0)
+      parameter.tensor.assign(input.1.map { Float($0) })
+      return parameter
+    }
+    let tape = Tape(pool: WorkerPool(threads: way.threads), weightGradients: way.gradients)
+    let y = twin.record(tape, parameters)
+    let dy = weights(y.count, twin)
+    let constant = tape.input(y.shape)
+    constant.assign(dy.map { Float($0) })
+    let loss = tape.sum(tape.multiply(y, constant))
+    tape.forward()
+    tape.backward(from: loss)
+
+    let expected = twin.forward(x)
+    // A Float sum of n products is off by at most n·2⁻²⁴ of the sum of their sizes.
+    let terms = Double(twin.shapes.map { $0.reduce(1, *) }.max() ?? 1)
+    let tolerance = 4 * (terms + 4) * 0x1p-24
+    let sizeY = max(1, expected.map(abs).max() ?? 1)
+    for (i, (got, want)) in zip(y.array, expected).enumerated() {
+      #expect(abs(Double(got) - want) <= tolerance * sizeY, "\(twin.name) y[\(i)]: \(got), \(want)")
+    }
+    for (index, want) in twin.backward(x, dy).enumerated() {
+      let gradient = parameters[index].gradient.formed
+      let size = max(1, want.map(abs).max() ?? 1)
+      for i in want.indices {
+        #expect(
+          abs(Double(gradient.base[i]) - want[i]) <= tolerance * size,
+          "\(twin.name), gradient \(index)[\(i)]: \(gradient.base[i]) against \(want[i])")
+      }
+    }
+  }
+
+  @Test func nanPassesThroughReLU() {
+    let x = Parameter("x", shape: [3])
+    x.tensor.assign([.nan, -1, 2])
+    let tape = Tape()
+    let y = tape.relu(x.tensor)
+    tape.forward()
+    #expect(y.array[0].isNaN && y.array[1] == 0 && y.array[2] == 2)
+  }
+}
+
+@Suite struct TapeTests {
+  /// loss = Σ (W x)² by way of a value used twice.
+  private func square(_ tape: Tape, _ weight: Parameter, _ x: Tensor) -> Tensor {
+    let y = tape.linear(x, weight)
+    return tape.sum(tape.multiply(y, y))
+  }
+
+  @Test func aValueUsedTwiceGetsBothGradients() {
+    let weight = Parameter("w", shape: [2, 3])
+    weight.tensor.assign([1, -2, 3, 0.5, 4, -1])
+    let tape = Tape()
+    let x = tape.input([1, 3])
+    let loss = square(tape, weight, x)
+    x.assign([2, 1, -1])
+    tape.forward()
+    tape.backward(from: loss)
+    // y = (-3, 6), loss 45, dW = 2 y xᵀ.
+    #expect(loss.scalar == 45)
+    let gradient = weight.gradient.formed
+    #expect((0..<6).map { gradient.base[$0] } == [-12, -6, 6, 24, 12, -12])
+  }
+
+  @Test func gradientsOfTwoBatchesAddUp() {
+    let weight = Parameter("w", shape: [2, 3])
+    weight.tensor.assign([1, -2, 3, 0.5, 4, -1])
+    let tape = Tape()
+    let x = tape.input([1, 3])
+    let loss = square(tape, weight, x)
+    var separate = [Float](repeating: 0, count: 6)
+    for values in [[2, 1, -1], [0, 3, 1]] as [[Float]] {
+      x.assign(values)
+      tape.forward()
+      tape.backward(from: loss)
+      for i in 0..<6 { separate[i] += weight.gradient.formed.base[i] }
+    }
+    for (k, values) in ([[2, 1, -1], [0, 3, 1]] as [[Float]]).enumerated() {
+      x.assign(values)
+      tape.forward()
+      tape.backward(from: loss, accumulating: k > 0)
+    }
+    #expect((0..<6).map { weight.gradient.formed.base[$0] } == separate)
+  }
+
+  @Test func aSteadyStepAllocatesNoBuffer() {
+    let weights = (0..<3).map { Parameter("w\($0)", shape: [8, 8]) }
+    let tape = Tape()
+    let x = tape.input([4, 8])
+    var y = x
+    for weight in weights { y = tape.relu(tape.linear(y, weight)) }
+    let loss = tape.mean(y)
+    tape.forward()
+    tape.backward(from: loss)
+    let after = tape.allocations
+    for _ in 0..<5 {
+      tape.forward()
+      tape.backward(from: loss)
+    }
+    #expect(tape.allocations == after)
+    #expect(after > 0)
+  }
+
+  @Test func gradientBuffersAreShared() {
+    // Forty layers need far fewer gradient buffers than forty.
+    let weight = Parameter("w", shape: [6, 6])
+    func allocations(_ depth: Int) -> Int {
+      let tape = Tape()
+      var y = tape.input([20, 6])
+      for _ in 0..<depth { y = tape.relu(tape.linear(y, weight)) }
+      let loss = tape.mean(y)
+      tape.forward()
+      let before = tape.allocations
+      tape.backward(from: loss)
+      return tape.allocations - before
+    }
+    #expect(allocations(40) <= 4)
+  }
+
+  @Test func threadsDoNotChangeABit() {
+    func gradient(_ threads: Int) -> [Float] {
+      let weight = Parameter("w", shape: [40, 300])
+      weight.tensor.assign(RandomStream(seed: 5, name: "w").normals(12_000))
+      let tape = Tape(pool: WorkerPool(threads: threads))
+      let x = tape.input([500, 300])
+      x.assign(RandomStream(seed: 5, name: "x").normals(150_000))
+      let loss = tape.mean(tape.relu(tape.linear(x, weight)))
+      tape.forward()
+      tape.backward(from: loss)
+      let formed = weight.gradient.formed
+      return [loss.scalar] + (0..<formed.count).map { formed.base[$0] }
+    }
+    let one = gradient(1)
+    #expect(one == gradient(2))
+    #expect(one == gradient(3))
+  }
+}

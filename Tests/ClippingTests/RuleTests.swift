@@ -1,0 +1,271 @@
+import Foundation
+import LinearAlgebra
+import Testing
+
+@testable import Clipping
+
+/// The rules on whole models: two layers of a mini-batch of five samples, one carrying a rank-one term.
+@Suite struct RuleTests {
+  /// Layers with their factors kept alive.
+  private final class Fixture {
+    let layers: [Layer]
+    private let factors: [(Matrix<Float>, Matrix<Float>)]
+    private let weights: [Matrix<Float>]
+    private let held: [(UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>)]
+    static let shapes = [(6, 8), (1, 6)]
+    static let samples = 5
+
+    init(formed: Bool = false, noise: Float = 3, scale: Float = 1) {
+      func normal(_ m: Int, _ n: Int, _ name: String) -> Matrix<Float> {
+        Matrix(rows: m, columns: n, elements: RandomStream(seed: 7, name: name).normals(m * n))
+      }
+      var layers: [Layer] = []
+      var held: [(UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>)] = []
+      factors = Self.shapes.enumerated().map { index, shape in
+        (
+          scale * normal(Self.samples, shape.0, "left\(index)"),
+          normal(Self.samples, shape.1, "right\(index)")
+        )
+      }
+      weights = Self.shapes.enumerated().map { normal($1.0, $1.1, "w\($0)") }
+      for (index, (m, n)) in Self.shapes.enumerated() {
+        let (left, right) = factors[index]
+        let a = UnsafeMutablePointer<Float>.allocate(capacity: left.elements.count)
+        let b = UnsafeMutablePointer<Float>.allocate(capacity: right.elements.count)
+        a.initialize(from: left.elements, count: left.elements.count)
+        b.initialize(from: right.elements, count: right.elements.count)
+        held.append((a, b))
+        let gradient = FactoredMatrix(rows: m, columns: n)
+        gradient.setProduct(
+          left: MatrixView(rows: Self.samples, columns: m, base: UnsafePointer(a)),
+          right: MatrixView(rows: Self.samples, columns: n, base: UnsafePointer(b)))
+        if noise != 0 {
+          let u: [Float] = RandomStream(seed: 8, name: "u\(index)").normals(m)
+          let v: [Float] = RandomStream(seed: 8, name: "v\(index)").normals(n)
+          gradient.addRankOne(noise * scale, u, v, sample: 2)
+        }
+        if formed { gradient.form() }
+        let w = UnsafeMutablePointer<Float>.allocate(capacity: m * n)
+        w.initialize(from: weights[index].elements, count: m * n)
+        held.append((w, w))
+        layers.append(
+          Layer(
+            name: "layer\(index)", gradient: gradient,
+            weights: MatrixView(rows: m, columns: n, base: UnsafePointer(w))))
+      }
+      self.layers = layers
+      self.held = held
+    }
+
+    deinit {
+      for (a, b) in held {
+        a.deallocate()
+        if a != b { b.deallocate() }
+      }
+    }
+
+    /// The gradients as they are now, in Double.
+    var gradients: [Matrix<Double>] { layers.map { $0.gradient.formed.readOnly.widened() } }
+
+    func applying(_ rule: some GradientRule) throws -> (gradients: [Matrix<Double>], RuleReport) {
+      var rule = rule
+      var report = RuleReport(layers: layers.count)
+      try rule.apply(to: layers, workspace: FactoredSpectrum(), report: &report)
+      return (gradients, report)
+    }
+
+    /// Each sample's own gradient (times the number of samples), both layers.
+    var sampleGradients: [[Matrix<Double>]] {
+      (0..<Self.samples).map { sample in
+        layers.map { layer in
+          guard let (left, right) = layer.gradient.factors else { return layer.gradient.entries.readOnly.widened() }
+          var sum = Matrix<Double>(rows: layer.gradient.rows, columns: layer.gradient.columns)
+          for (row, owner) in layer.gradient.samples.enumerated() where owner == sample {
+            for i in 0..<sum.rows {
+              for j in 0..<sum.columns {
+                sum[i, j] +=
+                  Double(Self.samples) * Double(left.base[row * sum.rows + i])
+                  * Double(right.base[row * sum.columns + j])
+              }
+            }
+          }
+          return sum
+        }
+      }
+    }
+  }
+
+  private func norm(_ gradients: [Matrix<Double>]) -> Double {
+    gradients.reduce(0) { $0 + $1.frobeniusNorm * $1.frobeniusNorm }.squareRoot()
+  }
+
+  private func distance(_ a: [Matrix<Double>], _ b: [Matrix<Double>]) -> Double {
+    norm(zip(a, b).map { $0 - $1 })
+  }
+
+  private func scaled(_ factor: Double, _ gradients: [Matrix<Double>]) -> [Matrix<Double>] {
+    gradients.map { factor * $0 }
+  }
+
+  @Test func normAndItsRelatives() throws {
+    let raw = Fixture().gradients
+    let size = norm(raw)
+    func result(_ rule: some GradientRule) throws -> [Matrix<Double>] {
+      try Fixture().applying(rule).gradients
+    }
+    let tolerance = 1e-5 * size
+    #expect(distance(try result(NoClip()), raw) == 0)
+    #expect(distance(try result(NormClip(maximumNorm: 2 * size)), raw) <= tolerance)
+    #expect(distance(try result(NormClip(maximumNorm: 1)), scaled(1 / size, raw)) <= tolerance)
+    #expect(
+      distance(try result(NormalisedGradient(offset: 2)), scaled(1 / (size + 2), raw)) <= tolerance)
+    // δ = 0 is norm clipping, δ = 1 nothing, in between a floor.
+    for (delta, factor) in [(0.0, 1 / size), (0.5, 0.5), (1, 1)] {
+      let clipped = try result(DeltaNormClip(maximumNorm: 1, minimumFactor: delta))
+      #expect(distance(clipped, scaled(factor, raw)) <= tolerance, "delta \(delta)")
+    }
+  }
+
+  @Test func spectralRuleClipsEachLayer() throws {
+    let raw = Fixture().gradients
+    let rule = try LayerClipper(
+      .constant(1.5), SpectralClip(), layers: ["layer0", "layer1"], seed: 0)
+    for formed in [false, true] {
+      let (clipped, report) = try Fixture(formed: formed).applying(rule)
+      for (got, g) in zip(clipped, raw) {
+        let expected = PlainSVD(g).clipped(at: 1.5, rows: g.rows)
+        #expect((got - expected).frobeniusNorm <= 1e-5 * g.frobeniusNorm)
+      }
+      #expect(report.tau == [1.5, 1.5] && report.clippedShare[0] > 0)
+    }
+  }
+
+  @Test func softClippingFollowsItsCurve() throws {
+    let raw = Fixture().gradients
+    for (limit, formed) in [(0.5, false), (0.5, true), (1e6, false), (1e-6, false)] {
+      let (clipped, _) = try Fixture(formed: formed).applying(SoftSpectralClip(limit: limit))
+      for (got, g) in zip(clipped, raw) {
+        let before = PlainSVD(g).sigma(min(g.rows, g.columns))
+        let after = PlainSVD(got).sigma(min(g.rows, g.columns))
+        for (s, t) in zip(before, after) {
+          let want = s / (1 + s * s / (limit * limit)).squareRoot()
+          #expect(abs(t - want) <= 1e-5 * (want + 1e-6 * before[0]) + 1e-6 * min(limit, s))
+        }
+      }
+    }
+  }
+
+  @Test func coordinatesAndRowsAreLimited() throws {
+    let raw = Fixture().gradients
+    let (coordinates, report) = try Fixture().applying(CoordinateClip(limit: 0.25))
+    for (got, g) in zip(coordinates, raw) {
+      for (x, y) in zip(got.elements, g.elements) { #expect(x == min(max(y, -0.25), 0.25)) }
+    }
+    #expect(report.clippedShare[0] > 0 && report.clippedShare[0] < 1)
+    let fixture = Fixture()
+    let (rows, _) = try fixture.applying(AdaptiveGradientClip(ratio: 0.5))
+    for (layer, (got, g)) in zip(fixture.layers, zip(rows, raw)) {
+      for i in 0..<g.rows {
+        let row = (0..<g.columns).map { g[i, $0] }
+        let weight = (0..<g.columns).map { Double(layer.weights.base[i * g.columns + $0]) }
+        let size = dot(row, row).squareRoot()
+        let limit = 0.5 * max(dot(weight, weight).squareRoot(), 1e-3)
+        let factor = size > limit ? limit / size : 1
+        for j in 0..<g.columns { #expect(abs(got[i, j] - factor * g[i, j]) <= 1e-6 * size) }
+      }
+    }
+  }
+
+  @Test(arguments: [0.5, 3, 1e9])
+  func singleSamplesAreClippedByTheirPosition(_ scale: Double) throws {
+    let fixture = Fixture()
+    let samples = fixture.sampleGradients
+    var expected = samples[0].map { 0 * $0 }
+    for (k, gradient) in samples.enumerated() {
+      let limit = scale * pow(Double(k + 1), 1 / 1.5)
+      let factor = min(1, limit / norm(gradient)) / Double(samples.count)
+      for l in expected.indices { expected[l] = expected[l] + factor * gradient[l] }
+    }
+    let (got, _) = try fixture.applying(PerSampleClip(scale: scale, moment: 1.5))
+    #expect(distance(got, expected) <= 1e-5 * norm(Fixture().gradients))
+  }
+
+  @Test(arguments: [1, 2, 5])
+  func microBatchesAreClippedOnTheirOwn(_ parts: Int) throws {
+    for inner in [MicroBatchClip.Inner.norm(limit: 2), .spectral(tau: 1)] {
+      let fixture = Fixture()
+      let samples = fixture.sampleGradients
+      let size = (samples.count + parts - 1) / parts
+      var expected = samples[0].map { 0 * $0 }
+      for start in stride(from: 0, to: samples.count, by: size) {
+        let own = samples[start..<min(samples.count, start + size)]
+        var mean = samples[0].map { 0 * $0 }
+        for gradient in own {
+          for l in mean.indices { mean[l] = mean[l] + (1 / Double(own.count)) * gradient[l] }
+        }
+        let share = Double(own.count) / Double(samples.count)
+        let joint = norm(mean)
+        for l in mean.indices {
+          let clipped =
+            switch inner {
+            case .norm(let limit): min(1, limit / joint) * mean[l]
+            case .spectral(let tau): PlainSVD(mean[l]).clipped(at: tau, rows: mean[l].rows)
+            }
+          expected[l] = expected[l] + share * clipped
+        }
+      }
+      let (got, _) = try fixture.applying(MicroBatchClip(parts: parts, inner: inner))
+      #expect(distance(got, expected) <= 1e-5 * norm(Fixture().gradients), "\(parts) \(inner)")
+    }
+  }
+
+  @Test func sampleRulesNeedSamples() {
+    #expect(throws: ClippingError.needsFactors(layer: "layer0")) {
+      try Fixture(formed: true).applying(PerSampleClip(scale: 1, moment: 2))
+    }
+    #expect(throws: ClippingError.needsFactors(layer: "layer0")) {
+      try Fixture(formed: true).applying(MicroBatchClip(parts: 2, inner: .norm(limit: 1)))
+    }
+  }
+
+  @Test func parametersOutOfRangeAreRefused() {
+    #expect(throws: ClippingError.self) { try SoftSpectralClip(limit: 0) }
+    #expect(throws: ClippingError.self) { try CoordinateClip(limit: -1) }
+    #expect(throws: ClippingError.self) { try AdaptiveGradientClip(ratio: 0) }
+    #expect(throws: ClippingError.self) { try PerSampleClip(scale: 1, moment: 0) }
+    #expect(throws: ClippingError.self) { try MicroBatchClip(parts: 0, inner: .norm(limit: 1)) }
+    #expect(throws: ClippingError.self) { try MicroBatchClip(parts: 1, inner: .spectral(tau: -1)) }
+    #expect(throws: ClippingError.self) { try NormalisedGradient(offset: .nan) }
+    #expect(throws: ClippingError.self) { try DeltaNormClip(maximumNorm: 1, minimumFactor: 2) }
+  }
+
+  @Test func gradientsThatAreNotFiniteAreNamed() throws {
+    let rules: [any GradientRule] = [
+      try NormClip(maximumNorm: 1), try CoordinateClip(limit: 1), try AdaptiveGradientClip(ratio: 1),
+      try LayerClipper(.constant(1), SpectralClip(), layers: ["layer0", "layer1"], seed: 0),
+    ]
+    for rule in rules {
+      let fixture = Fixture(formed: true)
+      fixture.layers[0].gradient.base[3] = .nan
+      #expect(throws: LinearAlgebraError.self, "\(rule)") { try fixture.applying(rule) }
+    }
+  }
+
+  @Test func adaptiveStateSurvivesACheckpoint() throws {
+    var rule: any GradientRule = try LayerClipper(
+      .quantile(level: 0.7, window: 3, .lowerOrderStatistic), SpectralClip(),
+      layers: ["layer0", "layer1"], seed: 0)
+    func step(_ rule: inout any GradientRule, _ scale: Float) throws -> [Matrix<Double>] {
+      let fixture = Fixture(scale: scale)
+      var report = RuleReport(layers: 2)
+      try rule.apply(to: fixture.layers, workspace: FactoredSpectrum(), report: &report)
+      return fixture.gradients
+    }
+    for scale in [1, 2, 0.5, 3] as [Float] { _ = try step(&rule, scale) }
+    var resumed: any GradientRule = try LayerClipper(
+      .quantile(level: 0.7, window: 3, .lowerOrderStatistic), SpectralClip(),
+      layers: ["layer0", "layer1"], seed: 0)
+    try resumed.restore(rule.encoded())
+    #expect(try step(&rule, 4) == step(&resumed, 4))
+  }
+}

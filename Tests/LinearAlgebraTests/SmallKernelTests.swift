@@ -1,0 +1,281 @@
+import Foundation
+import Testing
+
+@testable import LinearAlgebra
+
+/// The kernels for matrices of a few dozen rows against plain twins.
+@Suite struct SmallKernelTests {
+  private func normal(_ m: Int, _ n: Int, _ name: String) -> Matrix<Float> {
+    Matrix(
+      rows: m, columns: n, elements: RandomStream(seed: 3, name: "\(name)\(m)x\(n)").normals(m * n))
+  }
+
+  @Test(arguments: [
+    (1, 1, 1), (1, 7, 3), (4, 24, 5), (5, 25, 6), (9, 51, 11), (3, 4, 9), (32, 100, 10), (33, 1, 40),
+    (6, 3, 1), (2, 100, 100), (8, 8, 0),
+  ])
+  func smallProductsAreProducts(_ m: Int, _ n: Int, _ k: Int) {
+    for transposed in [false, true] {
+      for accumulate in [false, true] {
+        let a = transposed ? normal(k, m, "a") : normal(m, k, "a")
+        let b = normal(k, n, "b")
+        let start = normal(m, n, "c")
+        var c = start
+        c.withMutableView { c in
+          a.withView { a in
+            b.withView { b in
+              gemm(a, transposed ? .yes : .no, b, .no, beta: accumulate ? 1 : 0, into: c)
+            }
+          }
+        }
+        for i in 0..<m {
+          for j in 0..<n {
+            var (sum, size) = (0.0, 1e-30)
+            if accumulate {
+              sum = Double(start[i, j])
+              size += abs(sum)
+            }
+            for p in 0..<k {
+              let product = Double(transposed ? a[p, i] : a[i, p]) * Double(b[p, j])
+              sum += product
+              size += abs(product)
+            }
+            #expect(
+              abs(Double(c[i, j]) - sum) <= Double(k + 1) * 0x1p-24 * size,
+              "[\(m), \(k)] [\(k), \(n)] at (\(i), \(j)): \(c[i, j]) against \(sum)")
+          }
+        }
+      }
+    }
+  }
+
+  @Test func transposes() {
+    for (m, n) in [(1, 1), (4, 4), (5, 7), (12, 9), (3, 100)] {
+      let a = normal(m, n, "t")
+      var b = Matrix<Float>(rows: n, columns: m)
+      a.withView { a in
+        b.withMutableView { transpose(a.base, rows: m, columns: n, into: $0.base) }
+      }
+      #expect(b == a.transposed)
+    }
+  }
+
+  @Test(arguments: [1, 2, 3, 5, 12, 33, 40])
+  func eigenpairs(_ n: Int) throws {
+    // Spread over twelve orders of magnitude, a double value, a zero.
+    let q = try qr(
+      Matrix<Double>(
+        rows: n, columns: n, elements: RandomStream(seed: 4, name: "q\(n)").normals(n * n))
+    ).q
+    var wanted = (0..<n).map { pow(10.0, 4 - 12 * Double($0) / Double(n)) }
+    if n >= 3 {
+      wanted[n - 1] = 0
+      wanted[1] = wanted[0]
+    }
+    wanted.sort()
+    var scaled = q.transposed
+    scaled.scaleRows(by: wanted)
+    let product = matmul(q, scaled)
+    let a = Matrix<Double>(rows: n, columns: n) { 0.5 * (product[$0, $1] + product[$1, $0]) }
+    let eigen = SmallSymmetricEigen(capacity: 40)
+    try eigen.decompose(a.elements, n)
+    let scale = wanted.last ?? 1
+    for i in 0..<n {
+      #expect(
+        abs(eigen.values[i] - wanted[i]) <= 1e-14 * Double(n) * scale,
+        "value \(i) of \(n): \(eigen.values[i]), \(wanted[i])")
+    }
+    for i in 0..<n {
+      for j in 0..<n {
+        var (inner, applied) = (0.0, 0.0)
+        for k in 0..<n {
+          inner += eigen.vector(i)[k] * eigen.vector(j)[k]
+          applied += a[j, k] * eigen.vector(i)[k]
+        }
+        #expect(abs(inner - (i == j ? 1 : 0)) <= 1e-14 * Double(n))
+        #expect(abs(applied - eigen.values[i] * eigen.vector(i)[j]) <= 2e-14 * Double(n) * scale)
+      }
+    }
+    let values = (0..<n).map { eigen.values[$0] }
+    try eigen.decompose(a.elements, n, vectors: false)
+    #expect(values == (0..<n).map { eigen.values[$0] })
+  }
+
+  @Test func eigenpairsOfDiagonalAndZero() throws {
+    let eigen = SmallSymmetricEigen(capacity: 4)
+    try eigen.decompose([3, 0, 0, 0, -1, 0, 0, 0, 2], 3)
+    #expect((0..<3).map { eigen.values[$0] } == [-1, 2, 3])
+    try eigen.decompose([0, 0, 0, 0], 2)
+    #expect(eigen.values[0] == 0 && eigen.values[1] == 0)
+    #expect(abs(eigen.vector(0)[0]) + abs(eigen.vector(0)[1]) == 1)
+  }
+
+  @Test(arguments: [(1, 8, 9), (5, 12, 9), (20, 30, 40), (7, 30, 7)])
+  func spectraFromFactors(_ r: Int, _ m: Int, _ n: Int) throws {
+    let (left, right) = (normal(r, m, "l"), normal(r, n, "r"))
+    let dense = matmul(left.converted(to: Double.self), .yes, right.converted(to: Double.self), .no)
+    let reference = try svd(dense)
+    let spectrum = FactoredSpectrum()
+    try left.withView { left in
+      try right.withView { right in
+        spectrum.load(left: left, right: right)
+        let scale = reference.sigma[0]
+        #expect(abs(spectrum.frobeniusNorm - dense.frobeniusNorm) <= 1e-13 * scale * Double(r))
+        let fourth = reference.sigma.reduce(0) { $0 + pow($1, 4) }
+        #expect(spectrum.schatten4Bound() >= pow(fourth, 0.25) * (1 - 1e-14))
+        #expect(spectrum.schatten4Bound() <= pow(fourth, 0.25) * (1 + 1e-9))
+        #expect(spectrum.isCertified(within: 1.001 * scale))
+        #expect(!spectrum.isCertified(within: 0.999 * scale))
+        try spectrum.decompose()
+        let found = Array(spectrum.singularValues.reversed())
+        for i in 0..<min(r, m, n) {
+          #expect(
+            abs(found[i] - reference.sigma[i]) <= 1e-12 * scale,
+            "\(i): \(found[i]), \(reference.sigma[i])")
+        }
+        for count in [0, 1, min(r, m, n)] {
+          var g = Matrix<Float>(rows: m, columns: n)
+          let norm = g.withMutableView {
+            spectrum.write(reweighting: count, { 0.5 / (1 + $0) }, into: $0)
+          }
+          var right = reference.vT
+          right.scaleRows(
+            by: reference.sigma.enumerated().map { $0 < count ? $1 * 0.5 / (1 + $1) : $1 })
+          let expected = matmul(reference.u, right)
+          let difference = (g.converted(to: Double.self) - expected).frobeniusNorm
+          #expect(difference <= 1e-6 * scale, "\(count) of \(r): off by \(difference)")
+          #expect(abs(norm - expected.frobeniusNorm) <= 1e-12 * scale * Double(r))
+        }
+      }
+    }
+  }
+
+  @Test func rankDeficientFactors() throws {
+    // Three equal rows and a zero row: rank 2.
+    var left = normal(5, 10, "d")
+    for j in 0..<10 {
+      left[1, j] = left[0, j]
+      left[2, j] = left[0, j]
+      left[4, j] = 0
+    }
+    let right = normal(5, 12, "e")
+    let sigma = try singularValues(
+      matmul(left.converted(to: Double.self), .yes, right.converted(to: Double.self), .no))
+    let spectrum = FactoredSpectrum()
+    try left.withView { left in
+      try right.withView { right in
+        spectrum.load(left: left, right: right)
+        try spectrum.decompose()
+        #expect(spectrum.singularValues.count <= 3)
+        #expect(abs((spectrum.singularValues.last ?? 0) - sigma[0]) <= 1e-12 * sigma[0])
+      }
+    }
+  }
+
+  @Test func newtonSchulzSendsSingularValuesNearOne() throws {
+    for (m, n) in [(6, 6), (4, 9), (9, 4), (1, 5)] {
+      let x = newtonSchulz(normal(m, n, "ns"), iterations: 5, clampsNorm: false)
+      let sigma = try singularValues(x)
+      #expect(sigma.allSatisfy { $0 > 0.3 && $0 < 1.3 }, "[\(m), \(n)]: \(sigma)")
+    }
+    let polar = polarFactor(normal(4, 7, "p"))
+    #expect(try singularValues(polar).allSatisfy { abs($0 - 1) < 1e-6 })
+  }
+}
+
+@Suite struct WorkerPoolTests {
+  @Test(arguments: [1, 2, 3, 5])
+  func everyPieceRunsOnce(_ threads: Int) {
+    let pool = WorkerPool(threads: threads)
+    for pieces in [0, 1, 2, 7, 100] {
+      for _ in 0..<20 {
+        var counts = [Int32](repeating: 0, count: max(1, pieces))
+        counts.withUnsafeMutableBufferPointer { buffer in
+          nonisolated(unsafe) let base = buffer.baseAddress
+          pool.forEach(pieces: pieces) { base?[$0] += 1 }
+        }
+        #expect(counts.prefix(pieces).allSatisfy { $0 == 1 })
+      }
+    }
+  }
+
+  @Test func rangesCoverEverythingOnce() {
+    let pool = WorkerPool(threads: 2)
+    for (count, size) in [(0, 4), (1, 4), (8, 4), (9, 4)] {
+      var marks = [Int](repeating: 0, count: max(1, count))
+      marks.withUnsafeMutableBufferPointer { buffer in
+        nonisolated(unsafe) let base = buffer.baseAddress
+        pool.forRanges(of: count, size: size) { for i in $0 { base?[i] += 1 } }
+      }
+      #expect(marks.prefix(count).allSatisfy { $0 == 1 })
+    }
+  }
+
+  @Test func parkedThreadsWakeUp() {
+    let pool = WorkerPool(threads: 2)
+    for _ in 0..<3 {
+      Thread.sleep(forTimeInterval: 0.02)  // long enough to park
+      var sum = [0, 0, 0, 0]
+      sum.withUnsafeMutableBufferPointer { buffer in
+        nonisolated(unsafe) let base = buffer.baseAddress
+        pool.forEach(pieces: 4) { base?[$0] = $0 + 1 }
+      }
+      #expect(sum == [1, 2, 3, 4])
+    }
+  }
+}
+
+@Suite struct ScrambledHaltonTests {
+  @Test func everyElementaryIntervalIsHit() {
+    // The first b^k points have exactly one in each interval of length b^-k, in every coordinate.
+    let points = ScrambledHalton(dimensions: 2, stream: RandomStream(seed: 1, name: "halton"))
+    for (dimension, base, count) in [(0, 2, 64), (1, 3, 81)] {
+      let cells = (0..<count).map { Int(points.point($0)[dimension] * Double(count)) }
+      #expect(Set(cells).count == count, "base \(base)")
+    }
+  }
+
+  @Test func theStreamMatters() {
+    func first(_ seed: UInt64) -> [Double] {
+      ScrambledHalton(dimensions: 3, stream: RandomStream(seed: seed, name: "h")).point(5)
+    }
+    #expect(first(1) == first(1))
+    #expect(first(1) != first(2))
+    #expect(first(1).allSatisfy { $0 >= 0 && $0 < 1 })
+  }
+}
+
+@Suite struct FactoredMatrixTests {
+  @Test func rankOneTermsAndSamples() {
+    let left = Matrix<Float>(rows: 2, columns: 3, elements: [1, 2, 3, -1, 0, 1])
+    let right = Matrix<Float>(rows: 2, columns: 2, elements: [1, 1, 2, 0])
+    let u: [Float] = [1, 0, 2]
+    let v: [Float] = [3, -1]
+    let (kept, formed) = (FactoredMatrix(rows: 3, columns: 2), FactoredMatrix(rows: 3, columns: 2))
+    left.withView { left in
+      right.withView { right in
+        kept.setProduct(left: left, right: right)
+        formed.setProduct(left: left, right: right)
+        formed.form()
+        #expect(formed.factors == nil && kept.factors != nil)
+        kept.addRankOne(-4, u, v, sample: 1)
+        formed.addRankOne(-4, u, v, sample: 1)
+        #expect(kept.samples == [0, 1, 1])
+        let difference = zip(array(kept.formed), array(formed.entries)).map { abs($0 - $1) }
+        #expect((difference.max() ?? 1) <= 1e-5)
+        // Half of sample 1: its own row and the rank-one term it carries.
+        kept.setProduct(left: left, right: right)
+        kept.addRankOne(4, u, v, sample: 1)
+        kept.scaleSamples(by: [1, 0.5])
+        let want: [Float] = [
+          1 + 0.5 * (-2 + 12), 1 + 0.5 * (0 - 4), 2, 2, 3 + 0.5 * (2 + 24), 3 + 0.5 * (0 - 8),
+        ]
+        for (got, want) in zip(array(kept.formed), want) { #expect(abs(got - want) <= 1e-5) }
+      }
+    }
+  }
+
+  private func array(_ view: MutableMatrixView<Float>) -> [Float] {
+    (0..<view.count).map { view.base[$0] }
+  }
+}
