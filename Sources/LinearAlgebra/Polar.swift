@@ -8,31 +8,36 @@ public func newtonSchulz(
 ) -> Matrix<Float> {
   let (a, b, c): (Float, Float, Float) = (3.4445, -4.7750, 2.0315)
   let isTall = g.rows > g.columns
-  var x = isTall ? g.transposed : g
+  var x = isTall ? g.flipped : g
   let norm = x.frobeniusNorm
   let divisor = clampsNorm ? max(norm, 1e-7) : norm + 1e-7
   x.withMutableView { $0.scale(by: Float(1 / divisor)) }
   for _ in 0..<iterations {
-    let gram = matmul(x, .no, x.transposed, .no)
+    let gram = matmul(x, .no, x.flipped, .no)
     var polynomial = matmul(gram, gram)
-    for i in 0..<polynomial.elements.count {
-      polynomial.elements[i] = b * gram.elements[i] + c * polynomial.elements[i]
+    polynomial.withMutableView { p in
+      gram.withView { gram in
+        for i in 0..<p.count { p.base[i] = b * gram.base[i] + c * p.base[i] }
+      }
     }
     var next = matmul(polynomial, x)
-    for i in 0..<next.elements.count { next.elements[i].addProduct(a, x.elements[i]) }
+    next.withMutableView { next in
+      x.withView { x in
+        for i in 0..<next.count { next.base[i].addProduct(a, x.base[i]) }
+      }
+    }
     x = next
   }
-  return isTall ? x.transposed : x
+  return isTall ? x.flipped : x
 }
 
-/// U·Vᵀ for g[m,n] = U diag(s) Vᵀ, from the singular value decomposition in Double; directions of
-/// singular values below ε·s_1 are left out.
-public func polarFactor(_ g: Matrix<Float>) -> Matrix<Float> {
-  guard let decomposition = try? svd(g.withView { $0.widened() }) else {
-    return Matrix(rows: g.rows, columns: g.columns, repeating: .nan)
+extension Matrix where Scalar == Float {
+  /// The transpose, by the blocked kernel.
+  fileprivate var flipped: Matrix {
+    var result = Matrix(rows: columns, columns: rows)
+    withView { own in
+      result.withMutableView { transpose(own.base, rows: rows, columns: columns, into: $0.base) }
+    }
+    return result
   }
-  let limit = (decomposition.sigma.first ?? 0) * .ulpOfOne * Double(max(g.rows, g.columns))
-  var right = decomposition.vT
-  right.scaleRows(by: decomposition.sigma.map { $0 > limit ? 1 : 0 })
-  return matmul(decomposition.u, right).converted(to: Float.self)
 }

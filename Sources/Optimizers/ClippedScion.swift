@@ -2,29 +2,20 @@ import Autodiff
 import LinearAlgebra
 
 /// Clipped Scion in the spectral norm (arXiv 2506.01913): d ← αg + (1-α)d; V_l = polar factor of d_l, the
-/// steepest direction of unit spectral norm; x ← x - η min{ρ, Σ_l ⟨d_l, V_l⟩} V.
+/// steepest direction of unit spectral norm, by five quintic Newton-Schulz steps as Scion's users do;
+/// x ← x - η min{ρ, Σ_l ⟨d_l, V_l⟩} V.
 ///
 /// The sum is the nuclear norm of d over all layers, the norm dual to max_l ‖·‖₂.
 public struct ClippedScion: Optimizer {
-  /// How the polar factor is found.
-  public enum Polar: String, Codable, Sendable {
-    /// From singular values.
-    case exact
-    /// By five quintic Newton-Schulz steps, as Scion's users do.
-    case newtonSchulz
-  }
-
   /// ρ, the largest dual norm that counts.
   public let radius: Double
   /// α, the weight of the present gradient.
   public let averaging: Double
-  /// How V is found.
-  public let polar: Polar
   private var buffers = StateBuffers()
 
   /// Clipped Scion with radius ρ.
-  public init(radius: Double, averaging: Double = 0.1, polar: Polar = .newtonSchulz) {
-    (self.radius, self.averaging, self.polar) = (radius, averaging, polar)
+  public init(radius: Double, averaging: Double = 0.1) {
+    (self.radius, self.averaging) = (radius, averaging)
   }
 
   /// One step.
@@ -43,8 +34,7 @@ public struct ClippedScion: Optimizer {
           }
         }
       }
-      let v =
-        polar == .exact ? polarFactor(d) : newtonSchulz(d, iterations: 5, clampsNorm: false)
+      let v = newtonSchulz(d, iterations: 5, clampsNorm: false)
       for i in 0..<d.elements.count { dual.addProduct(Double(d.elements[i]), Double(v.elements[i])) }
       directions.append(v)
     }
