@@ -90,6 +90,11 @@ let package = Package(
     .testTarget(name: "AutodiffTests", dependencies: ["Autodiff", "LinearAlgebra"]),
     .testTarget(name: "ClippingTests", dependencies: ["Clipping", "LinearAlgebra"]),
     .testTarget(
+      name: "TrainingTests",
+      dependencies: [
+        "Autodiff", "Clipping", "LinearAlgebra", "Models", "Optimizers", "Storage", "Training",
+      ], exclude: ["Goldens"]),
+    .testTarget(
       name: "ExperimentsTests",
       dependencies: [
         "Clipping", "Experiments", "LinearAlgebra", "Storage", "Training", "spectral",

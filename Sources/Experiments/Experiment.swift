@@ -29,6 +29,8 @@ public protocol Experiment: Sendable {
   static func dataName(_ config: Config) -> String
   /// Computes the records of a unit, one a method, in the unit's order; times go to their telemetry.
   static func run(_ unit: RunUnit, _ config: Config, _ context: RunContext) throws -> [Record]
+  /// Files made from the records that go beside them, by name.
+  static func companions(of set: RecordSet) throws -> [(name: String, text: String)]
   /// The table its figure is drawn from.
   static func table(of set: RecordSet) throws -> String
   /// The numbers its captions mention, by placeholder.
@@ -40,6 +42,8 @@ public protocol Experiment: Sendable {
 extension Experiment {
   /// Most units run on one thread.
   public static var sharesOutUnits: Bool { false }
+  /// Most records stand alone.
+  public static func companions(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
   /// Most configurations are complete.
   public static func complete(_ config: Config, folder: String) throws -> Config { config }
 }

@@ -112,6 +112,10 @@ extension ExperimentCommand {
     let watch = Stopwatch()
     let outcome = try runner.run(progress: progress)
     progress.finish()
+    for file in try Body.companions(of: RecordSet(folder: runner.folder)) {
+      try AtomicFile.write(file.text, to: "\(runner.folder)/\(file.name)")
+      print("written: \(runner.folder)/\(file.name)")
+    }
     print(
       "\(outcome.computed) records computed, \(outcome.reused) reused in "
         + "\(ProgressLine.duration(watch.seconds)): \(runner.folder)/")

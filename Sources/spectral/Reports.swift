@@ -81,10 +81,15 @@ struct Costs: ParsableCommand {
         let folder = "\(results)/\(experiment.name)/\(profile)"
         guard FileManager.default.fileExists(atPath: folder) else { continue }
         let records = try RecordSet(folder: folder).records
+        // Seconds are wall-clock time; a unit that shares itself out keeps all its threads busy.
         func total(_ name: String) -> Double {
           records.reduce(0) { sum, record in
-            if case .double(let value)? = record.telemetry.attributes[name] { return sum + value }
-            return sum
+            guard case .double(let value)? = record.telemetry.attributes[name] else { return sum }
+            var threads = 1
+            if experiment.sharesOutUnits, case .int(let n)? = record.telemetry.attributes["threads"] {
+              threads = n
+            }
+            return sum + value * Double(threads)
           }
         }
         let memory =

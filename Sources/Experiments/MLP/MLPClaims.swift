@@ -2,27 +2,180 @@ import Foundation
 import LinearAlgebra
 import Storage
 
+// What Fig 2b is read for: its table, the numbers of its caption, and its claims with their criteria.
+
+/// A loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
+private func comparable(_ loss: Double) -> Double {
+  loss.isFinite ? loss : MLPTraining.lossLimit
+}
+
+/// Geometric mean and 95 % Student's t interval of positive values; all NaN if one is not finite, the
+/// interval NaN for a single value.
+private func geometricSummary(_ values: [Double]) -> (mean: Double, low: Double, high: Double) {
+  let logs = values.map { log($0) }
+  guard logs.allSatisfy(\.isFinite) else { return (.nan, .nan, .nan) }
+  guard logs.count >= 2 else { return (values[0], .nan, .nan) }
+  let interval = Statistics.tInterval(logs)
+  return (exp(interval.estimate), exp(interval.lower), exp(interval.upper))
+}
+
 extension MLPHeavyTails {
+  /// See `Experiment`: one block a method (step; geometric mean, low, high and each seed of the training
+  /// loss, then of the validation loss), and a last block with every method's final losses.
+  public static func table(of set: RecordSet) throws -> String {
+    var text = ""
+    var finals: [(title: String, row: String, rank: Double)] = []
+    for method in set.methods {
+      let records = try set.records(of: method)
+      let steps = try records[0].ints("step")
+      let series = try ["train_loss", "val_loss"].map { name in
+        try records.map { try $0.doubles(name) }
+      }
+      text += "# \(method)\n"
+      for (row, step) in steps.enumerated() {
+        text += "\(step)"
+        for quantity in series {
+          let values = quantity.map { $0[row] }
+          let summary = geometricSummary(values)
+          text += ([summary.mean, summary.low, summary.high] + values)
+            .map { "\t" + number($0) }.joined()
+        }
+        text += "\n"
+      }
+      text += "\n\n"
+      let losses = try set.values("final_train_loss", of: method).map(comparable)
+      let summary = geometricSummary(losses)
+      let row = ([summary.mean, summary.low, summary.high] + losses).map { "\t" + number($0) }
+      finals.append((try records[0].string(attribute: "title"), row.joined(), summary.mean))
+    }
+    text += "# final training loss, best first: position, geometric mean, low, high, seeds, method\n"
+    for (position, entry) in finals.sorted(by: { $0.rank < $1.rank }).enumerated() {
+      text += "\(position + 1)\(entry.row)\t\(entry.title)\n"
+    }
+    return text
+  }
+
   /// See `Experiment`.
-  public static func table(of set: RecordSet) throws -> String { "" }
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    let steps = try set.records[0].ints("step").last ?? 0
+    var ranking: [(title: String, loss: Double, diverged: Int)] = []
+    for method in set.methods {
+      let losses = try set.values("final_train_loss", of: method)
+      let title = try set.records(of: method)[0].string(attribute: "title")
+      ranking.append(
+        (title, geometricSummary(losses.map(comparable)).mean, losses.count { !$0.isFinite }))
+    }
+    let lines = ranking.sorted { $0.loss < $1.loss }.map { entry in
+      entry.diverged > 0
+        ? "\(entry.title): \(entry.diverged) of \(set.seeds.count) runs diverged"
+        : "\(entry.title) \(short(entry.loss))"
+    }
+    return [("steps", "\(steps)"), ("ranking", lines.joined(separator: "; "))]
+  }
+
+  /// Final training loss of one method over that of another, seed by seed.
+  private static func ratio(
+    _ set: RecordSet, _ method: String, over other: String, below: Double? = nil,
+    above: Double? = nil
+  ) throws -> Finding {
+    let pairs = try zip(
+      set.values("final_train_loss", of: method), set.values("final_train_loss", of: other))
+    return .logTest(
+      "final loss of \(method) over \(other)",
+      pairs.map { comparable($0) / comparable($1) }, below: below, above: above)
+  }
+
   /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] { [] }
-  /// See `Experiment`.
-  public static let claims: [Claim] = []
+  public static let claims: [Claim] = [
+    Claim(
+      id: "fig2b-spectral-below-norm", item: "§6.4, Fig 2b",
+      statement: "SGDM with a tuned constant spectral threshold ends below SGDM with norm clipping.",
+      criterion: "the ratio of the final training losses (mean of the last "
+        + "\(MLPTraining.window) mini-batches), paired by seed, lies below 1 with its whole interval"
+    ) { try ratio($0, "sgdm-spectral-const", over: "sgdm-norm", below: 1) },
+    Claim(
+      id: "fig2b-spectral-below-adam", item: "§6.4, Fig 2b",
+      statement: "SGDM with spectral clipping ends below Adam, clipped by norm or not.",
+      criterion: "the same for the constant threshold against adam-none and against adam-norm"
+    ) { set in
+      .all(
+        try ["adam-none", "adam-norm"].map {
+          try ratio(set, "sgdm-spectral-const", over: $0, below: 1)
+        })
+    },
+    Claim(
+      id: "fig2b-quantile-best", item: "§6.4, Fig 2b",
+      statement: "The quantile threshold (Algorithm 3) is the best of the paper's methods.",
+      criterion: "the same for the quantile threshold against each of the other five"
+    ) { set in
+      .all(
+        try [
+          "adam-none", "adam-norm", "sgdm-norm", "sgdm-spectral-const", "sgdm-spectral-ema",
+        ].map { try ratio(set, "sgdm-spectral-quantile", over: $0, below: 1) })
+    },
+    Claim(
+      id: "fig2b-ema-on-par", item: "§6.4, Fig 2b",
+      statement: "The EMA threshold (Algorithm 1) is on a par with a tuned constant one.",
+      criterion: "the ratio of their final training losses, paired by seed, lies within [0.8, 1.25] "
+        + "with its whole interval"
+    ) { try ratio($0, "sgdm-spectral-ema", over: "sgdm-spectral-const", below: 1.25, above: 0.8) },
+  ]
 }
+
+// MARK: - Table 1
+
 extension MLPSearch {
+  /// See `Experiment`: one row a method, then one block a method with its trials.
+  public static func table(of set: RecordSet) throws -> String {
+    var text = "# method\tbest loss\tdiverged trials\ttrials\thyper-parameters\n"
+    for method in set.methods {
+      let record = try set.records(of: method)[0]
+      let parameters = try MLPMethod.named(method, place: set.folder).hyperparameters
+      let best = try parameters.map {
+        "\($0.name) = \(short(try record.double(attribute: "best_\($0.name)")))"
+      }
+      text +=
+        "\(try record.string(attribute: "title"))\t"
+        + "\(number(try record.double(attribute: "best_loss")))\t"
+        + "\(try record.int(attribute: "diverged_trials"))\t\(try record.ints("trial").count)\t"
+        + best.joined(separator: ", ") + "\n"
+    }
+    for method in set.methods {
+      let record = try set.records(of: method)[0]
+      let parameters = try MLPMethod.named(method, place: set.folder).hyperparameters
+      let columns = try (parameters.map(\.name) + ["final_train_loss"]).map { try record.doubles($0) }
+      text += "\n\n# \(method)\n"
+      for trial in columns[0].indices {
+        text += columns.map { number($0[trial]) }.joined(separator: "\t") + "\n"
+      }
+    }
+    return text
+  }
+
   /// See `Experiment`.
-  public static func table(of set: RecordSet) throws -> String { "" }
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] { [] }
-  /// See `Experiment`.
-  public static let claims: [Claim] = []
-}
-extension MLPHeatMap {
-  /// See `Experiment`.
-  public static func table(of set: RecordSet) throws -> String { "" }
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] { [] }
-  /// See `Experiment`.
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    var rows = "| method | hyper-parameters | loss | diverged | source |\n|---|---|---|---|---|\n"
+    for method in set.methods {
+      let record = try set.records(of: method)[0]
+      let parameters = try MLPMethod.named(method, place: set.folder).hyperparameters
+      let best = try parameters.map {
+        "\($0.name) \(short(try record.double(attribute: "best_\($0.name)"))) "
+          + "in [\($0.low), \($0.high)]\($0.isLogarithmic ? " (log)" : "")"
+      }
+      rows +=
+        "| \(try record.string(attribute: "title")) | \(best.joined(separator: ", ")) | "
+        + "\(short(try record.double(attribute: "best_loss"))) | "
+        + "\(try record.int(attribute: "diverged_trials")) | "
+        + "\(try record.string(attribute: "source")) |\n"
+    }
+    let record = set.records[0]
+    return [
+      ("rows", rows), ("trials", "\(try record.ints("trial").count)"),
+      ("methods", "\(set.methods.count)"),
+      ("steps", "\(try Config.decode(yaml: record.string(attribute: "config"), file: set.folder, overrides: []).steps)"),
+    ]
+  }
+
+  /// See `Experiment`: the paper's numbers are not in its text, so there is nothing to compare with.
   public static let claims: [Claim] = []
 }

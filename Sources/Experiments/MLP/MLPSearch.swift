@@ -165,8 +165,13 @@ public enum MLPSearch: Experiment {
     return [record]
   }
 
+  /// See `Experiment`: the winners as chosen.yaml.
+  public static func companions(of set: RecordSet) throws -> [(name: String, text: String)] {
+    [("chosen.yaml", try chosen(of: set))]
+  }
+
   /// The winners as the text of a chosen.yaml, in the order of the settings.
-  public static func chosen(of set: RecordSet) throws -> String {
+  static func chosen(of set: RecordSet) throws -> String {
     var winners: [(MLPMethod, MLPMethod.Values)] = []
     for name in set.methods {
       let method = try MLPMethod.named(name, place: set.folder)

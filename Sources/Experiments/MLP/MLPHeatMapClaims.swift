@@ -1,0 +1,167 @@
+import Foundation
+import LinearAlgebra
+import Storage
+
+// What Fig 4 is read for.
+
+extension MLPHeatMap {
+  /// One map of one seed: cells in row-major order [step size, threshold].
+  struct Map {
+    let rates: [Double]
+    let columns: [Double]
+    /// NaN where the run diverged.
+    let losses: [Double]
+    let updateNorms: [Double]
+
+    init(_ record: Record) throws {
+      rates = try record.doubles("learning_rate")
+      columns = try record.doubles(record.string(attribute: "axis"))
+      losses = try record.doubles("final_train_loss")
+      updateNorms = try record.doubles("median_update_norm")
+    }
+
+    /// The share of cells with a loss below `level`; diverged cells are not below it.
+    func share(below level: Double) -> Double {
+      Double(losses.count { $0 < level }) / Double(losses.count)
+    }
+  }
+
+  /// The loss below which a cell counts as a good one: a tenth of the targets' variance, which is the
+  /// loss of the constant prediction.
+  static let goodLoss = 0.1
+
+  /// Share of good cells of `a` minus that of `b`, with a bootstrap interval over the cells of the grid
+  /// (pairs of cells at one place; it says how sure the grid is, not how another seed would come out).
+  static func shareDifference(_ a: Map, _ b: Map, level: Double) -> ConfidenceInterval {
+    let pairs = zip(a.losses, b.losses).map { (a: $0 < level ? 1.0 : 0, b: $1 < level ? 1.0 : 0) }
+    var generator = RandomStream(seed: 0, name: "claims/heatmap").cursor()
+    return Statistics.bootstrapInterval(pairs, resamples: 4000, using: &generator) { pairs in
+      pairs.reduce(0) { $0 + $1.a - $1.b } / Double(pairs.count)
+    }
+  }
+
+  /// Bins of equal median update norm, a quarter of a decade wide: the lowest loss of each map in every bin
+  /// where both have at least three cells that did not diverge.
+  static func bestByUpdateNorm(_ a: Map, _ b: Map) -> [(norm: Double, a: Double, b: Double)] {
+    func bins(_ map: Map) -> [Int: [Double]] {
+      var found: [Int: [Double]] = [:]
+      for (norm, loss) in zip(map.updateNorms, map.losses) where norm > 0 && loss.isFinite {
+        found[Int((4 * log10(norm)).rounded(.down)), default: []].append(loss)
+      }
+      return found
+    }
+    let (own, other) = (bins(a), bins(b))
+    return own.keys.sorted().compactMap { bin in
+      guard let x = own[bin], let y = other[bin], x.count >= 3, y.count >= 3 else { return nil }
+      return (pow(10, (Double(bin) + 0.5) / 4), x.min() ?? .nan, y.min() ?? .nan)
+    }
+  }
+
+  /// See `Experiment`: blocks of the first seed's maps (log10 step size, log10 threshold, loss, update norm),
+  /// the gap norm − spectral, the shares below a level, and the best loss by update norm.
+  public static func table(of set: RecordSet) throws -> String {
+    var text = ""
+    var maps: [String: Map] = [:]
+    for name in ["norm", "spectral", "quantile"] {
+      text += "# \(name): log10 step size, log10 threshold (or level), loss, update norm\n"
+      guard set.methods.contains(name) else {
+        text += "\n\n"
+        continue
+      }
+      let map = try Map(set.records(of: name)[0])
+      maps[name] = map
+      for (index, loss) in map.losses.enumerated() {
+        let column = map.columns[index % map.columns.count]
+        let place = [
+          log10(map.rates[index / map.columns.count]), name == "quantile" ? column : log10(column),
+          loss, map.updateNorms[index],
+        ]
+        text += place.map(number).joined(separator: "\t") + "\n"
+      }
+      text += "\n\n"
+    }
+    guard let norm = maps["norm"], let spectral = maps["spectral"] else { return text }
+    text += "# gap: log10 step size, log10 threshold, log10(loss of norm / loss of spectral)\n"
+    for (index, pair) in zip(norm.losses, spectral.losses).enumerated() {
+      let place = [
+        log10(norm.rates[index / norm.columns.count]),
+        log10(norm.columns[index % norm.columns.count]), log10(pair.0 / pair.1),
+      ]
+      text += place.map(number).joined(separator: "\t") + "\n"
+    }
+    text += "\n\n# share of cells below a loss: loss, norm, spectral, quantile\n"
+    for step in 0...60 {
+      let level = pow(10, -3 + 3.2 * Double(step) / 60)
+      let shares = ["norm", "spectral", "quantile"].map {
+        maps[$0]?.share(below: level) ?? .nan
+      }
+      text += ([level] + shares).map(number).joined(separator: "\t") + "\n"
+    }
+    text += "\n\n# lowest loss by median update norm: norm of the update, norm clip, spectral clip\n"
+    for bin in bestByUpdateNorm(norm, spectral) {
+      text += [bin.norm, bin.a, bin.b].map(number).joined(separator: "\t") + "\n"
+    }
+    return text
+  }
+
+  /// See `Experiment`.
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    var values: [(String, String)] = []
+    var maps: [String: Map] = [:]
+    for name in ["norm", "spectral", "quantile"] where set.methods.contains(name) {
+      let map = try Map(set.records(of: name)[0])
+      maps[name] = map
+      values += [
+        ("share.\(name)", String(format: "%.0f %%", 100 * map.share(below: goodLoss))),
+        ("best.\(name)", short(map.losses.filter(\.isFinite).min() ?? .nan)),
+        ("diverged.\(name)", "\(map.losses.count { !$0.isFinite })"),
+        ("grid.\(name)", "\(map.rates.count) × \(map.columns.count)"),
+      ]
+    }
+    let config = try Config.decode(
+      yaml: set.records[0].string(attribute: "config"), file: set.folder, overrides: [])
+    return values + [("steps", "\(config.steps)"), ("good", "\(goodLoss)")]
+  }
+
+  /// See `Experiment`.
+  public static let claims: [Claim] = [
+    Claim(
+      id: "fig4-larger-region", item: "§6.4, Fig 4",
+      statement: "Spectral clipping reaches low losses in a larger region of step size and threshold "
+        + "than norm clipping.",
+      criterion: "at equal thresholds (the paper's way), the share of cells with a final loss below "
+        + "\(goodLoss) is larger for spectral clipping, with the whole bootstrap interval of the "
+        + "difference over the cells above 0"
+    ) { set in
+      let (norm, spectral) = (
+        try Map(set.records(of: "norm")[0]), try Map(set.records(of: "spectral")[0])
+      )
+      let interval = shareDifference(spectral, norm, level: goodLoss)
+      return Finding(
+        evidence: String(
+          format: "shares %.3f (spectral) and %.3f (norm), difference %.3f [%.3f, %.3f] over %d cells",
+          spectral.share(below: goodLoss), norm.share(below: goodLoss), interval.estimate,
+          interval.lower, interval.upper, norm.losses.count),
+        count: set.seeds.count,
+        verdict: interval.lower > 0
+          ? .reproduced : interval.upper <= 0 ? .notReproduced : .inconclusive)
+    },
+    Claim(
+      id: "fig4-equal-update", item: "§6.4, Fig 4 (our reading)",
+      statement: "The advantage remains when cells of equal median update norm are compared, "
+        + "since one threshold means different step lengths for the two rules.",
+      criterion: "over bins of a quarter decade of the median update norm, the lowest loss of spectral "
+        + "clipping over that of norm clipping lies below 1 with its whole interval"
+    ) { set in
+      let (norm, spectral) = (
+        try Map(set.records(of: "norm")[0]), try Map(set.records(of: "spectral")[0])
+      )
+      let bins = bestByUpdateNorm(spectral, norm)
+      let finding = Finding.logTest(
+        "lowest loss, spectral over norm, over \(bins.count) bins", bins.map { $0.a / $0.b },
+        below: 1)
+      return Finding(
+        evidence: finding.evidence, count: set.seeds.count, verdict: finding.verdict)
+    },
+  ]
+}
