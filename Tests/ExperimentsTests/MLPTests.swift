@@ -1,0 +1,276 @@
+import Foundation
+import LinearAlgebra
+import Models
+import Storage
+import Testing
+import Training
+
+@testable import Experiments
+
+/// The MLP experiments at toy size.
+@Suite struct MLPTests {
+  init() { _ = BLASEnvironment.pinned() }
+
+  private func config(_ methods: [String], steps: Int = 60) throws -> MLPHeavyTails.Config {
+    var config = MLPHeavyTails.Config()
+    config.inputs = 6
+    config.hidden = [8, 8]
+    config.samples = 100
+    config.batchSize = 5
+    config.steps = steps
+    config.recordEvery = 20
+    config.methods = methods
+    config.seeds = [1]
+    config.settings = try methods.map { name in
+      let method = try MLPMethod.named(name, place: "test")
+      var values: MLPMethod.Values = [:]
+      for parameter in method.hyperparameters { values[parameter.name] = parameter.value(at: 0.4) }
+      return MethodSetting(method, values).line
+    }
+    return config
+  }
+
+  private func run<E: Experiment>(
+    _ type: E.Type, _ config: E.Config, _ results: String, jobs: Int = 1, threads: Int = 1,
+    checkpointSeconds: Double = 60, willStep: (@Sendable (RunUnit, Int) throws -> Void)? = nil
+  ) throws -> RecordSet {
+    let runner = ExperimentRunner<E>(
+      config: config, profile: "test", results: results,
+      telemetry: Telemetry(root: nil, threads: threads, jobs: jobs),
+      checkpointSeconds: checkpointSeconds)
+    _ = try runner.run(willStep: willStep)
+    return try RecordSet(folder: runner.folder)
+  }
+
+  private func expectEqual(_ a: RecordSet, _ b: RecordSet, _ comment: String) throws {
+    #expect(a.records.count == b.records.count)
+    for (x, y) in zip(a.records, b.records) {
+      #expect(x.resultsEqual(y), "\(comment): \(x.firstDifference(from: y) ?? "")")
+    }
+  }
+
+  @Test func threadsAndJobsDoNotChangeABit() throws {
+    var config = try config(["sgdm-spectral-const", "adam-norm", "sgdm-per-sample"])
+    config.seeds = [1, 2]
+    config.samples = 4000  // validation on 800 samples runs in several pieces
+    let scratch = Scratch()
+    let one = try run(MLPHeavyTails.self, config, scratch.path + "/1")
+    try expectEqual(
+      one, run(MLPHeavyTails.self, config, scratch.path + "/2", jobs: 2, threads: 2), "2 threads")
+    config.seeds = [2, 1]
+    try expectEqual(
+      one, run(MLPHeavyTails.self, config, scratch.path + "/3", jobs: 3, threads: 3), "3 threads")
+  }
+
+  @Test(arguments: MLPMethod.all.map(\.name))
+  func aKilledRunGoesOnBitForBit(_ method: String) throws {
+    let config = try config([method], steps: 230)
+    let scratch = Scratch()
+    let whole = try run(MLPHeavyTails.self, config, scratch.path + "/whole")
+    for killAt in [101, 207] {
+      let folder = scratch.path + "/\(killAt)"
+      #expect(throws: Killed.self) {
+        try run(MLPHeavyTails.self, config, folder, checkpointSeconds: 0) { _, step in
+          if step == killAt { throw Killed() }
+        }
+      }
+      let resumed = try run(MLPHeavyTails.self, config, folder)
+      try expectEqual(whole, resumed, "\(method) killed at \(killAt)")
+      #expect(resumed.records[0].telemetry.attributes["resumed"] == .int(1))
+    }
+  }
+
+  @Test func searchAndHeatMapSurviveAKillToo() throws {
+    var search = MLPSearch.Config()
+    (search.inputs, search.hidden, search.samples, search.batchSize) = (6, [8], 60, 5)
+    (search.steps, search.trials, search.methods) = (20, 6, ["sgdm-norm", "sgdm-spectral-ema"])
+    let scratch = Scratch()
+    let whole = try run(MLPSearch.self, search, scratch.path + "/a")
+    #expect(throws: Killed.self) {
+      try run(MLPSearch.self, search, scratch.path + "/b", checkpointSeconds: 0) { _, done in
+        if done == 4 { throw Killed() }
+      }
+    }
+    try expectEqual(whole, run(MLPSearch.self, search, scratch.path + "/b"), "search")
+    try expectEqual(whole, run(MLPSearch.self, search, scratch.path + "/c", threads: 3), "threads")
+
+    var map = MLPHeatMap.Config()
+    (map.inputs, map.hidden, map.samples, map.batchSize) = (6, [8], 60, 5)
+    (map.steps, map.learningRateCount, map.thresholdCount, map.levelCount) = (20, 2, 3, 2)
+    map.updateNormEvery = 5
+    let wholeMap = try run(MLPHeatMap.self, map, scratch.path + "/d")
+    #expect(throws: Killed.self) {
+      try run(MLPHeatMap.self, map, scratch.path + "/e", checkpointSeconds: 0) { _, done in
+        if done == 3 { throw Killed() }
+      }
+    }
+    try expectEqual(wholeMap, run(MLPHeatMap.self, map, scratch.path + "/e", threads: 2), "map")
+    #expect(try wholeMap.records[0].doubles("final_train_loss").count == 6)
+  }
+
+  @Test func trainingLearnsAndTheSeedMatters() throws {
+    var problem = MLPProblem()
+    (problem.inputs, problem.hidden, problem.samples, problem.batchSize) = (3, [24, 24], 400, 16)
+    problem.noiseProbability = 0
+    let method = try MLPMethod.named("adam-none", place: "test")
+    func losses(_ seed: UInt64) throws -> [Double] {
+      let training = try MLPTraining(problem, method, ["learningRate": 0.01], seed: seed)
+      return (0..<400).map { _ in training.advance().loss }
+    }
+    let one = try losses(1)
+    #expect(one == (try losses(1)))
+    #expect(one != (try losses(2)))
+    let (start, end) = (one.prefix(40).reduce(0, +), one.suffix(40).reduce(0, +))
+    #expect(end < 0.4 * start, "loss \(start / 40) to \(end / 40)")
+  }
+
+  @Test func measuringChangesNothing() throws {
+    for name in ["sgdm-spectral-const", "sgdm-spectral-quantile", "sgdm-norm"] {
+      let method = try MLPMethod.named(name, place: "test")
+      var values: MLPMethod.Values = [:]
+      for parameter in method.hyperparameters { values[parameter.name] = parameter.value(at: 0.3) }
+      var problem = MLPProblem()
+      (problem.inputs, problem.hidden, problem.samples, problem.batchSize) = (9, [12, 10], 80, 4)
+      let (plain, measured) = (
+        try MLPTraining(problem, method, values, seed: 3),
+        try MLPTraining(problem, method, values, seed: 3)
+      )
+      for _ in 0..<40 {
+        plain.advance()
+        let report = measured.advance(measuring: true, measuringUpdate: true)
+        let measures = try #require(report.measures)
+        #expect(measures.sigmaMax.count == 3 && measures.normAfter <= measures.normBefore * 1.001)
+        #expect((measures.sigmaMax.max() ?? .infinity) <= measures.normBefore * 1.001)
+      }
+      #expect(plain.model.values == measured.model.values, "\(name)")
+    }
+  }
+
+  @Test func noiseIsRareLargeAndTheSameForAllMethods() throws {
+    var problem = MLPProblem()
+    (problem.inputs, problem.hidden, problem.samples, problem.batchSize) = (6, [8], 60, 5)
+    func norms(_ name: String) throws -> [Double] {
+      let method = try MLPMethod.named(name, place: "test")
+      let training = try MLPTraining(
+        problem, method,
+        Dictionary(
+          uniqueKeysWithValues: method.hyperparameters.map { ($0.name, 1e-9) }), seed: 4)
+      return (0..<300).map { _ in training.advance(measuring: true).measures?.normBefore ?? .nan }
+    }
+    let one = try norms("sgdm-norm")
+    let other = try norms("sgdm-coordinate")
+    let large = one.indices.filter { one[$0] > 6 }
+    // 300 coins of 0.1: 30 ± 5.2; sizes are at least 5 on each of two layers.
+    #expect(large.count > 10 && large.count < 55, "\(large.count) noisy steps")
+    for k in one.indices { #expect(abs(one[k] - other[k]) <= 1e-3 * one[k]) }
+  }
+
+  @Test func divergenceIsRecordedNotThrown() throws {
+    var config = try config(["sgdm-none"])
+    config.settings = ["sgdm-none learningRate=100"]
+    let scratch = Scratch()
+    let record = try run(MLPHeavyTails.self, config, scratch.path).records[0]
+    #expect(try record.int(attribute: "diverged_at") >= 0)
+    #expect(try record.double(attribute: "final_train_loss").isNaN)
+    #expect(try record.doubles("train_loss").count == record.ints("step").count)
+  }
+
+  @Test func chosenHyperparametersAreChecked() throws {
+    let scratch = Scratch()
+    try FileManager.default.createDirectory(
+      atPath: scratch.path, withIntermediateDirectories: true)
+    let file = scratch.path + "/chosen.yaml"
+    func message(_ text: String, methods: [String] = ["sgdm-norm"]) -> String {
+      try? text.write(toFile: file, atomically: true, encoding: .utf8)
+      var config = MLPHeavyTails.Config()
+      config.methods = methods
+      do {
+        _ = try MLPHeavyTails.complete(config, folder: scratch.path)
+        return ""
+      } catch { return "\(error)" }
+    }
+    let good = "methods:\n  sgdm-norm:\n    learningRate: 0.01\n    maximumNorm: 2\n"
+    #expect(message(good) == "")
+    #expect(message(good, methods: ["adam-none"]).contains("has no method 'adam-none'"))
+    #expect(message("methods:\n  sgdm-nrom:\n    learningRate: 1\n").contains("'sgdm-norm'"))
+    #expect(message("methods:\n  sgdm-norm:\n    learningRate: 1\n").contains("maximumNorm"))
+    #expect(
+      message("methods:\n  sgdm-norm: {learningRate: 1, maximumNorm: 1, tau: 2}\n").contains("tau"))
+    #expect(message("methods:\n  sgdm-norm: {learningRate: -1, maximumNorm: 1}\n").contains("> 0"))
+    #expect(message("other: 1\n").contains("no mapping 'methods'"))
+    // A search's own file reads back.
+    var search = MLPSearch.Config()
+    (search.inputs, search.hidden, search.samples, search.batchSize) = (6, [8], 60, 5)
+    (search.steps, search.trials, search.methods) = (10, 3, ["sgdm-norm", "adam-none"])
+    let set = try run(MLPSearch.self, search, scratch.path)
+    #expect(message(try MLPSearch.chosen(of: set), methods: ["sgdm-norm", "adam-none"]) == "")
+  }
+
+  @Test(arguments: [
+    ("batchSize=9000", "batchSize"), ("steps=0", "steps"), ("methods=[sgdm-nrom]", "sgdm-norm"),
+    ("noiseProbability=2", "noiseProbability"), ("inputs=2", "inputs"), ("hidden=[]", "hidden"),
+    ("settings=['sgdm-norm learningRate=x']", "learningRate"), ("noiseAlpha=0", "noiseAlpha"),
+  ])
+  func badSettingsAreRefused(_ override: String, _ mention: String) {
+    do {
+      _ = try MLPHeavyTails.Config.decode(yaml: "", file: "test.yaml", overrides: [override])
+      Issue.record("\(override) was accepted")
+    } catch { #expect("\(error)".contains(mention), "\(error)") }
+  }
+
+  @Test func aCheckpointOfOtherSettingsIsRefused() throws {
+    let config = try config(["sgdm-norm"], steps: 230)
+    let scratch = Scratch()
+    #expect(throws: Killed.self) {
+      try run(MLPHeavyTails.self, config, scratch.path, checkpointSeconds: 0) { _, step in
+        if step == 150 { throw Killed() }
+      }
+    }
+    var other = config
+    other.noiseScale = 7
+    do {
+      _ = try run(MLPHeavyTails.self, other, scratch.path)
+      Issue.record("the checkpoint was taken")
+    } catch { #expect("\(error)".contains("noiseScale"), "\(error)") }
+  }
+
+  @Test func tablesCaptionsAndClaimsComeFromTheRecords() throws {
+    let scratch = Scratch()
+    var config = try config([
+      "adam-none", "adam-norm", "sgdm-norm", "sgdm-spectral-const", "sgdm-spectral-ema",
+      "sgdm-spectral-quantile",
+    ])
+    config.seeds = [1, 2, 3]
+    let curves = try run(MLPHeavyTails.self, config, scratch.path)
+    let blocks = try MLPHeavyTails.table(of: curves).components(separatedBy: "\n\n\n")
+    #expect(blocks.count == 7)
+    let row = blocks[0].split(separator: "\n")[2].split(separator: "\t").compactMap { Double($0) }
+    let losses = try curves.records(of: "adam-none").map { try $0.doubles("train_loss")[1] }
+    #expect(row.count == 1 + 2 * 6 && Array(row[4..<7]) == losses)
+    let mean = exp(losses.map { log($0) }.reduce(0, +) / 3)
+    #expect(abs(row[1] - mean) <= 1e-12 * mean && row[2] < mean && row[3] > mean)
+    for claim in MLPHeavyTails.claims {
+      let finding = try claim.evaluate(curves)
+      #expect(finding.count == 3 && finding.evidence.contains("final loss"), "\(claim.id)")
+    }
+    #expect(try MLPHeavyTails.captionValues(of: curves).contains { $0.0 == "ranking" })
+  }
+
+  @Test func heatMapStatistics() throws {
+    func record(_ losses: [Double], _ norms: [Double]) throws -> MLPHeatMap.Map {
+      var record = Record(attributes: ["axis": .string("tau")])
+      record.add(.init("learning_rate", .double([1, 2])))
+      record.add(.init("tau", .double([1, 2, 3])))
+      record.add(.init("final_train_loss", .double(losses), shape: [2, 3]))
+      record.add(.init("median_update_norm", .double(norms), shape: [2, 3]))
+      return try MLPHeatMap.Map(record)
+    }
+    let a = try record([0.01, 0.02, 0.5, .nan, 0.05, 0.3], [1, 1.1, 1.2, 9, 30, 31])
+    let b = try record([0.2, 0.2, 0.5, .nan, 0.05, 0.3], [1, 1.1, 1.2, 9, 30, 31])
+    #expect(a.share(below: 0.1) == 0.5 && b.share(below: 0.1) == 1.0 / 6)
+    let difference = MLPHeatMap.shareDifference(a, b, level: 0.1)
+    #expect(abs(difference.estimate - 1.0 / 3) < 1e-12 && difference.lower < difference.estimate)
+    let bins = MLPHeatMap.bestByUpdateNorm(a, b)
+    #expect(bins.count == 1 && bins[0].a == 0.01 && bins[0].b == 0.2)
+  }
+}
