@@ -89,6 +89,9 @@ let package = Package(
     .testTarget(name: "StorageTests", dependencies: ["Storage"]),
     .testTarget(name: "AutodiffTests", dependencies: ["Autodiff", "LinearAlgebra"]),
     .testTarget(name: "ClippingTests", dependencies: ["Clipping", "LinearAlgebra"]),
+    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "LinearAlgebra"]),
+    .testTarget(name: "ModelsTests", dependencies: ["Autodiff", "LinearAlgebra", "Models", "Storage"]),
+    .testTarget(name: "OptimizersTests", dependencies: ["Autodiff", "LinearAlgebra", "Optimizers"]),
     .testTarget(
       name: "TrainingTests",
       dependencies: [
