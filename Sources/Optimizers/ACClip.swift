@@ -18,15 +18,15 @@ public struct ACClip: Optimizer {
 
   /// One step.
   public mutating func step(_ parameters: [Parameter], learningRate: Double) {
-    let (b1, b2, epsilon) = (Float(betas[0]), Float(betas[1]), Float(epsilon))
+    let (w1, w2, epsilon) = (Float(1 - betas[0]), Float(1 - betas[1]), Float(epsilon))
     let rate = Float(learningRate)
     for (index, parameter) in parameters.enumerated() {
       let (x, g, count) = (parameter.base, parameter.gradient.formed.base, parameter.count)
       first.with(index, of: parameters) { m in
         thresholds.with(index, of: parameters) { tau in
           for i in 0..<count {
-            let mean = m[i].addingProduct(1 - b1, g[i] - m[i])
-            let limit = tau[i].addingProduct(1 - b2, g[i].magnitude - tau[i])
+            let mean = m[i].addingProduct(w1, g[i] - m[i])
+            let limit = tau[i].addingProduct(w2, g[i].magnitude - tau[i])
             m[i] = mean
             tau[i] = limit
             let factor = limit / (mean.magnitude + epsilon)

@@ -29,7 +29,8 @@ public struct Adam: Optimizer {
   /// One step.
   public mutating func step(_ parameters: [Parameter], learningRate: Double) {
     step += 1
-    let (b1, b2) = (Float(betas[0]), Float(betas[1]))
+    // Complements are taken in Double, as PyTorch does: 1 - Float(0.999) is off by 5e-5.
+    let (w1, b2, w2) = (Float(1 - betas[0]), Float(betas[1]), Float(1 - betas[1]))
     let size = Float(learningRate / (1 - pow(betas[0], Double(step))))
     let root = Float(1 / (1 - pow(betas[1], Double(step))).squareRoot())
     let (epsilon, decay) = (Float(epsilon), Float(weightDecay))
@@ -41,8 +42,8 @@ public struct Adam: Optimizer {
         second.with(index, of: parameters) { v in
           for i in 0..<count {
             let gradient = g[i].addingProduct(coupled, x[i])
-            let mean = m[i].addingProduct(1 - b1, gradient - m[i])
-            let square = (b2 * v[i]).addingProduct((1 - b2) * gradient, gradient)
+            let mean = m[i].addingProduct(w1, gradient - m[i])
+            let square = (b2 * v[i]).addingProduct(w2 * gradient, gradient)
             m[i] = mean
             v[i] = square
             x[i] = shrink * x[i] - size * mean / (square.squareRoot() * root + epsilon)
