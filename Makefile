@@ -11,20 +11,24 @@ BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 RUN_FLAGS := --profile $(PROFILE) --results $(RESULTS) \
 	$(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA_DIR),--data $(DATA_DIR))
-FIGURES := trace-regression clip-cost
+FIGURES := trace-regression mlp-heavy-tails mlp-heatmap mlp-search clip-cost
 # Where a figure's records are looked for: fresh ones of this profile, else the checked-in ones.
 PACKAGES := libopenblas-dev liblapacke-dev libhdf5-dev gnuplot
 export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: all test smoke figures data record bench repeat claims lint burn help packages build \
-	fig5 fig5a cost trace-regression clip-cost smoke-run
+	fig2b fig4 fig5 fig5a table1 cost trace-regression mlp-heavy-tails mlp-heatmap mlp-search \
+	clip-cost record-claims smoke-run
 
-all: trace-regression clip-cost record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
+all: trace-regression mlp-heavy-tails mlp-heatmap clip-cost record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 
 test: packages ## packages, then swift test (invariants)
 	swift build --quiet --build-tests
 	swift test --skip-build
 
+fig2b: mlp-heavy-tails ## Figure 2b: the MLP under heavy-tailed gradient noise
+fig4: mlp-heatmap ## Figure 4: step size × threshold
+table1: mlp-search ## Table 1: hyper-parameter search of the MLP (about 15 minutes at quick)
 fig5: fig5a ## Figure 5
 fig5a: trace-regression ## Figure 5a: bias in trace regression
 cost: clip-cost ## §5.2: what exact and randomized clipping cost
@@ -33,12 +37,23 @@ trace-regression: build
 	$(BIN)/trace-regression --jobs $(JOBS) $(RUN_FLAGS)
 	@./figures/draw trace-regression $(RESULTS)/trace-regression/$(PROFILE) build/figures
 
+mlp-heavy-tails: build
+	$(BIN)/mlp-heavy-tails --jobs $(JOBS) $(RUN_FLAGS)
+	@./figures/draw mlp-heavy-tails $(RESULTS)/mlp-heavy-tails/$(PROFILE) build/figures
+
+mlp-heatmap: build
+	$(BIN)/mlp-heatmap --threads $(JOBS) $(RUN_FLAGS)
+	@./figures/draw mlp-heatmap $(RESULTS)/mlp-heatmap/$(PROFILE) build/figures
+
+mlp-search: build
+	$(BIN)/mlp-heavy-tails search --threads $(JOBS) $(RUN_FLAGS)
+	@./figures/draw mlp-search $(RESULTS)/mlp-search/$(PROFILE) build/figures
+
 clip-cost: build
 	$(BIN)/clip-cost --jobs 1 $(RUN_FLAGS)
 	@./figures/draw clip-cost $(RESULTS)/clip-cost/$(PROFILE) build/figures
 
-.PHONY: record-claims
-record-claims: trace-regression clip-cost
+record-claims: trace-regression mlp-heavy-tails mlp-heatmap clip-cost
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md
 
 figures: build ## redraw every figure from the checked-in records (no training)
@@ -53,6 +68,8 @@ record: build ## promote fresh records of this PROFILE from build/results to res
 	@for f in $(FIGURES); do if [ -d $(RESULTS)/$$f/$(PROFILE) ]; then \
 	  mkdir -p results/$$f/$(PROFILE) && cp -v $(RESULTS)/$$f/$(PROFILE)/*.h5 results/$$f/$(PROFILE)/ | tail -n 1; \
 	fi; done
+	@if [ -f $(RESULTS)/mlp-search/$(PROFILE)/chosen.yaml ]; then \
+	  cp -v $(RESULTS)/mlp-search/$(PROFILE)/chosen.yaml experiments/mlp-heavy-tails/; fi
 	@$(MAKE) --no-print-directory figures claims
 
 smoke: build ## everything end to end at toy size (what CI runs)
@@ -61,6 +78,9 @@ smoke: build ## everything end to end at toy size (what CI runs)
 
 smoke-run: build
 	$(BIN)/trace-regression --profile smoke --jobs $(JOBS) --results $(RESULTS)
+	$(BIN)/mlp-heavy-tails --profile smoke --jobs $(JOBS) --results $(RESULTS)
+	$(BIN)/mlp-heavy-tails search --profile smoke --threads $(JOBS) --results $(RESULTS)
+	$(BIN)/mlp-heatmap --profile smoke --threads $(JOBS) --results $(RESULTS)
 	$(BIN)/clip-cost --profile smoke --jobs 1 --results $(RESULTS)
 	@for f in $(FIGURES); do ./figures/draw $$f $(RESULTS)/$$f/smoke build/smoke/figures; done
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/smoke/CLAIMS.md
@@ -73,7 +93,7 @@ bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and Nu
 	env -u OPENBLAS_CORETYPE $(BIN)/suite-bench
 
 data: ## download the data sets (none of the experiments so far needs any)
-	@echo "trace-regression and clip-cost make their own data: nothing to download"
+	@echo "trace regression, the MLP and clip-cost make their own data: nothing to download"
 
 lint: ## the formatter's rules
 	swift format lint --strict -r Sources Tests Benchmarks Package.swift

@@ -84,6 +84,64 @@ def median_time(function, repeats):
     return statistics.median(times)
 
 
+def mlp_steps():
+    """Steps per second of the paper's MLP in PyTorch, one thread: batch 32, noise with probability 0.1, SGDM."""
+    import torch
+
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(8000, 100, generator=generator)
+    batches = [(x[i : i + 32], (x[i : i + 32, 0] * x[i : i + 32, 1] * x[i : i + 32, 2])[:, None]) for i in range(0, 8000, 32)]
+    pareto = torch.distributions.Pareto(5.0, 1.1)
+
+    def spectral(tau):
+        def clip(parameters):
+            for p in parameters:
+                u, s, vt = torch.linalg.svd(p.grad, full_matrices=False)
+                p.grad = (u * torch.clamp(s, max=tau)) @ vt
+
+        return clip
+
+    def norm(parameters):
+        torch.nn.utils.clip_grad_norm_(parameters, 3.7)
+
+    def measure(clip, rate, steps):
+        linear = [torch.nn.Linear(100, out, bias=False) for out in (100, 100, 100, 1)]
+        layers = [layer for pair in zip(linear, [torch.nn.ReLU() for _ in linear]) for layer in pair][:-1]
+        model = torch.nn.Sequential(*layers)
+        parameters = list(model.parameters())
+        optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9)
+
+        def run(steps):
+            for k in range(steps):
+                a, b = batches[k % len(batches)]
+                optimizer.zero_grad()
+                loss = torch.nn.functional.mse_loss(model(a), b)
+                loss.backward()
+                if torch.rand(()) < 0.1:
+                    for p in parameters:
+                        u, v = torch.randn(p.shape[0]), torch.randn(p.shape[1])
+                        size = pareto.sample() * (1 if torch.rand(()) < 0.5 else -1)
+                        p.grad += size * torch.outer(u / u.norm(), v / v.norm())
+                if clip:
+                    clip(parameters)
+                optimizer.step()
+                loss.item()
+
+        run(50)
+        start = time.perf_counter()
+        run(steps)
+        return steps / (time.perf_counter() - start)
+
+    return {
+        "mlp step, no clip": {1: measure(None, 1e-6, 600)},
+        "mlp step, norm clip": {1: measure(norm, 0.0076, 600)},
+        "mlp step, spectral clip, tuned": {1: measure(spectral(2.96), 0.004, 200)},
+        "mlp step, spectral clip, tau 0.05": {1: measure(spectral(0.05), 0.01, 200)},
+        "mlp step, spectral clip, everything": {1: measure(spectral(0.001), 1e-4, 200)},
+    }
+
+
 def peers():
     """The same cases by NumPy and PyTorch: name -> (unit, value by threads)."""
     import torch
@@ -119,6 +177,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out")
+    parser.add_argument("--mlp", action="store_true", help="only the steps of the MLP")
     parser.add_argument("--check", metavar="RECORDS_DIR")
     options = parser.parse_args()
     if options.check:
@@ -126,10 +185,10 @@ def main():
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
     ours, theirs = {}, {}
     for _ in range(options.rounds):
-        for line in subprocess.run([BENCH], env=environment, check=True, capture_output=True, text=True).stdout.splitlines():
+        for line in subprocess.run([BENCH] + (["mlp step"] if options.mlp else []), env=environment, check=True, capture_output=True, text=True).stdout.splitlines():
             case = json.loads(line)
             ours.setdefault(case["case"], (case["unit"], []))[1].append(case["median"])
-        for name, by_threads in peers().items():
+        for name, by_threads in (({} if options.mlp else peers()) | mlp_steps()).items():
             for threads, value in by_threads.items():
                 theirs.setdefault((name, threads), []).append(value)
     lines = []

@@ -47,21 +47,35 @@ private struct Product {
       column &+= 3 &* width
     }
     while column &+ width <= n {
-      forRows { rows, i in
-        rows == 4 ? tile4x1(V.self, i, column) : tile1x1(V.self, i, column)
-      }
+      singleVector(V.self, column)
       column &+= width
     }
     while column &+ 4 <= n {
-      forRows { rows, i in
-        rows == 4
-          ? tile4x1(SIMD4<Float>.self, i, column) : tile1x1(SIMD4<Float>.self, i, column)
-      }
+      singleVector(SIMD4<Float>.self, column)
       column &+= 4
     }
     while column < n {
       for i in 0..<m { dot(i, column) }
       column &+= 1
+    }
+  }
+
+  /// One vector of columns: eight rows at a time, so that there are as many chains as a fused
+  /// multiply-add takes cycles.
+  @inline(__always)
+  private func singleVector<V: SIMD>(_ type: V.Type, _ column: Int) where V.Scalar == Float {
+    var i = 0
+    while i &+ 8 <= m {
+      tile8x1(V.self, i, column)
+      i &+= 8
+    }
+    if i &+ 4 <= m {
+      tile4x1(V.self, i, column)
+      i &+= 4
+    }
+    while i < m {
+      tile1x1(V.self, i, column)
+      i &+= 1
     }
   }
 
@@ -170,6 +184,38 @@ private struct Product {
     store(s0, c0)
     store(s1, c0 + width)
     store(s2, c0 + 2 &* width)
+  }
+
+  @inline(__always)
+  private func tile8x1<V: SIMD>(_ type: V.Type, _ i: Int, _ j: Int) where V.Scalar == Float {
+    let c0 = c + (i &* ldc &+ j)
+    var s0 = start(c0, V.self), s1 = start(c0 + ldc, V.self)
+    var s2 = start(c0 + 2 &* ldc, V.self), s3 = start(c0 + 3 &* ldc, V.self)
+    var s4 = start(c0 + 4 &* ldc, V.self), s5 = start(c0 + 5 &* ldc, V.self)
+    var s6 = start(c0 + 6 &* ldc, V.self), s7 = start(c0 + 7 &* ldc, V.self)
+    var pa = a + i &* rowStride
+    var pb = b + j
+    for _ in 0..<k {
+      let b0 = load(pb, V.self)
+      s0 = s0.addingProduct(V(repeating: pa[0]), b0)
+      s1 = s1.addingProduct(V(repeating: pa[rowStride]), b0)
+      s2 = s2.addingProduct(V(repeating: pa[2 &* rowStride]), b0)
+      s3 = s3.addingProduct(V(repeating: pa[3 &* rowStride]), b0)
+      s4 = s4.addingProduct(V(repeating: pa[4 &* rowStride]), b0)
+      s5 = s5.addingProduct(V(repeating: pa[5 &* rowStride]), b0)
+      s6 = s6.addingProduct(V(repeating: pa[6 &* rowStride]), b0)
+      s7 = s7.addingProduct(V(repeating: pa[7 &* rowStride]), b0)
+      pa += columnStride
+      pb += ldb
+    }
+    store(s0, c0)
+    store(s1, c0 + ldc)
+    store(s2, c0 + 2 &* ldc)
+    store(s3, c0 + 3 &* ldc)
+    store(s4, c0 + 4 &* ldc)
+    store(s5, c0 + 5 &* ldc)
+    store(s6, c0 + 6 &* ldc)
+    store(s7, c0 + 7 &* ldc)
   }
 
   @inline(__always)
