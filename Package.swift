@@ -90,8 +90,10 @@ let package = Package(
     .testTarget(name: "AutodiffTests", dependencies: ["Autodiff", "LinearAlgebra"]),
     .testTarget(name: "ClippingTests", dependencies: ["Clipping", "LinearAlgebra"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "LinearAlgebra"]),
-    .testTarget(name: "ModelsTests", dependencies: ["Autodiff", "LinearAlgebra", "Models", "Storage"]),
-    .testTarget(name: "OptimizersTests", dependencies: ["Autodiff", "LinearAlgebra", "Optimizers"]),
+    .testTarget(
+      name: "ModelsTests", dependencies: ["Autodiff", "LinearAlgebra", "Models", "Storage"]),
+    .testTarget(
+      name: "OptimizersTests", dependencies: ["Autodiff", "LinearAlgebra", "Optimizers"]),
     .testTarget(
       name: "TrainingTests",
       dependencies: [

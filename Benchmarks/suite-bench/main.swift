@@ -181,7 +181,9 @@ do {
   }
 }
 
-func gram(ofRows m: Matrix<Float>) -> Matrix<Double> { m.withView { LinearAlgebra.gram(ofRows: $0) } }
+func gram(ofRows m: Matrix<Float>) -> Matrix<Double> {
+  m.withView { LinearAlgebra.gram(ofRows: $0) }
+}
 
 // MLP steps at paper size, batch 32, one thread, noise included; compare.py runs PyTorch's in turn.
 // "tuned" is the threshold of chosen.yaml; at 0.001 every singular value that is not zero is clipped.
@@ -203,13 +205,15 @@ for (name, method, values) in [
 // Two runs at once against one: the machine's second core must be worth at least 1.9 times.
 try measure("mlp steps of two runs side by side", unit: "steps/s", work: 8000, repeats: 3) {
   try runSideBySide(count: 2, jobs: 2) { _ in
-    let probe = try MLPStepProbe(method: "sgdm-norm", values: ["learningRate": 0.0076, "maximumNorm": 3.7])
+    let probe = try MLPStepProbe(
+      method: "sgdm-norm", values: ["learningRate": 0.0076, "maximumNorm": 3.7])
     _ = probe.run(steps: 4000)
   }
 }
 try measure("mlp steps of two runs one after the other", unit: "steps/s", work: 8000, repeats: 3) {
   try runSideBySide(count: 2, jobs: 1) { _ in
-    let probe = try MLPStepProbe(method: "sgdm-norm", values: ["learningRate": 0.0076, "maximumNorm": 3.7])
+    let probe = try MLPStepProbe(
+      method: "sgdm-norm", values: ["learningRate": 0.0076, "maximumNorm": 3.7])
     _ = probe.run(steps: 4000)
   }
 }

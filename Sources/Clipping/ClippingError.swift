@@ -17,7 +17,8 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
     case .invalidParameter(let name, let value, let expected):
       return "\(name) = \(value): expected \(expected)"
     case .needsFactors(let layer):
-      return "the gradient of layer '\(layer)' is not kept sample by sample, which this rule needs; "
+      return
+        "the gradient of layer '\(layer)' is not kept sample by sample, which this rule needs; "
         + "record it on a tape that keeps all factors"
     case .unknownLayer(let name, let known):
       return

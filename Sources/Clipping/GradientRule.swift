@@ -90,7 +90,9 @@ extension NormClip: GradientRule {
 /// √Σ‖G_l‖² over all layers, which are multiplied out for it; names the first entry that is not finite.
 func jointNorm(of layers: [Layer]) throws -> Double {
   var sum = 0.0
-  for layer in layers { sum += Float._sumOfSquares(layer.gradient.formed.base, layer.gradient.count) }
+  for layer in layers {
+    sum += Float._sumOfSquares(layer.gradient.formed.base, layer.gradient.count)
+  }
   if !sum.isFinite {
     for layer in layers { try layer.gradient.entries.readOnly.checkFinite() }
   }

@@ -179,7 +179,8 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
     _ record: Record, _ method: String, _ seed: UInt64, seconds: Double, resumed: Bool
   ) throws -> Record {
     var record = record
-    var own = config.restricted(to: method)  // a record's settings do not mention the other seeds it was computed beside
+    // A record's settings do not mention the other seeds and methods it was computed beside.
+    var own = config.restricted(to: method)
     own.seeds = [seed]
     var attributes: Attributes = [
       "experiment": .string(E.name), "experiment_version": .int(E.version),

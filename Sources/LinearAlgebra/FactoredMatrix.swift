@@ -51,7 +51,8 @@ public final class FactoredMatrix: @unchecked Sendable {
   public func setProduct(left: MatrixView<Float>, right: MatrixView<Float>) {
     precondition(
       left.columns == rows && right.columns == columns && left.rows == right.rows,
-      "[\(left.rows), \(left.columns)]ᵀ [\(right.rows), \(right.columns)] into [\(rows), \(columns)]")
+      "[\(left.rows), \(left.columns)]ᵀ [\(right.rows), \(right.columns)] into [\(rows), \(columns)]"
+    )
     factors = (left, right)
     if samples.count != left.rows { samples = Array(0..<left.rows) }
   }

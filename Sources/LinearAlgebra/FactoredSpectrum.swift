@@ -198,7 +198,8 @@ public final class FactoredSpectrum {
           1, newRight, columns)
       } else {
         Double._gemm(
-          Transpose.yes.cblas, Transpose.no.cblas, r, r, count, 1, images, r, weighted, r, 0, square,
+          Transpose.yes.cblas, Transpose.no.cblas, r, r, count, 1, images, r, weighted, r, 0,
+          square,
           r)
         Double._gemm(
           Transpose.no.cblas, Transpose.no.cblas, r, columns, r, -1, square, r, right, columns, 1,

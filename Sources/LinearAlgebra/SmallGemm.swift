@@ -276,7 +276,8 @@ private struct Product {
 
 /// Σ x[i]·y[i] in sixteen interleaved chains.
 @inline(__always)
-private func contiguousDot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, _ k: Int) -> Float {
+private func contiguousDot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, _ k: Int) -> Float
+{
   var low = SIMD8<Float>(repeating: 0)
   var high = SIMD8<Float>(repeating: 0)
   var i = 0

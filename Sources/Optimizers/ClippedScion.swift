@@ -35,7 +35,9 @@ public struct ClippedScion: Optimizer {
         }
       }
       let v = newtonSchulz(d, iterations: 5, clampsNorm: false)
-      for i in 0..<d.elements.count { dual.addProduct(Double(d.elements[i]), Double(v.elements[i])) }
+      for i in 0..<d.elements.count {
+        dual.addProduct(Double(d.elements[i]), Double(v.elements[i]))
+      }
       directions.append(v)
     }
     let size = Float(learningRate * min(radius, dual))

@@ -86,7 +86,8 @@ struct Costs: ParsableCommand {
           records.reduce(0) { sum, record in
             guard case .double(let value)? = record.telemetry.attributes[name] else { return sum }
             var threads = 1
-            if experiment.sharesOutUnits, case .int(let n)? = record.telemetry.attributes["threads"] {
+            if experiment.sharesOutUnits, case .int(let n)? = record.telemetry.attributes["threads"]
+            {
               threads = n
             }
             return sum + value * Double(threads)

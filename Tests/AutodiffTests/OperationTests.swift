@@ -43,7 +43,9 @@ import Testing
     }
   }
 
-  @Test(arguments: Twin.all, [(1, Tape.WeightGradients.formed), (3, .formed), (2, .thinFactors), (1, .factors)])
+  @Test(
+    arguments: Twin.all,
+    [(1, Tape.WeightGradients.formed), (3, .formed), (2, .thinFactors), (1, .factors)])
   func theKernelIsTheTwin(_ twin: Twin, _ way: (threads: Int, gradients: Tape.WeightGradients)) {
     let x = inputs(twin)
     let parameters = zip(twin.shapes, x).enumerated().map { index, input in

@@ -93,8 +93,10 @@ extension Twin {
     return Twin(
       name: "mean squared error \(shape)", shapes: [shape],
       forward: { inputs in
-        [zip(inputs[0], target).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
-          / Double(target.count)]
+        [
+          zip(inputs[0], target).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+            / Double(target.count)
+        ]
       },
       backward: { inputs, dy in
         [zip(inputs[0], target).map { 2 * dy[0] * ($0 - $1) / Double(target.count) }]
@@ -110,7 +112,8 @@ extension Twin {
   static let all: [Twin] =
     [
       linear(1, 1, 1, bias: false), linear(5, 3, 7, bias: false), linear(5, 3, 7, bias: true),
-      linear(33, 25, 17, bias: false), linear(4, 48, 13, bias: true), linear(31, 1, 20, bias: false),
+      linear(33, 25, 17, bias: false), linear(4, 48, 13, bias: true),
+      linear(31, 1, 20, bias: false),
       linear(9, 20, 1, bias: true), linear(40, 50, 30, bias: true),
     ]
     + [relu([1]), relu([7]), relu([3, 5]), relu([130, 130])]

@@ -78,7 +78,9 @@ import Testing
     var sampleGradients: [[Matrix<Double>]] {
       (0..<Self.samples).map { sample in
         layers.map { layer in
-          guard let (left, right) = layer.gradient.factors else { return layer.gradient.entries.readOnly.widened() }
+          guard let (left, right) = layer.gradient.factors else {
+            return layer.gradient.entries.readOnly.widened()
+          }
           var sum = Matrix<Double>(rows: layer.gradient.rows, columns: layer.gradient.columns)
           for (row, owner) in layer.gradient.samples.enumerated() where owner == sample {
             for i in 0..<sum.rows {
@@ -241,7 +243,8 @@ import Testing
 
   @Test func gradientsThatAreNotFiniteAreNamed() throws {
     let rules: [any GradientRule] = [
-      try NormClip(maximumNorm: 1), try CoordinateClip(limit: 1), try AdaptiveGradientClip(ratio: 1),
+      try NormClip(maximumNorm: 1), try CoordinateClip(limit: 1),
+      try AdaptiveGradientClip(ratio: 1),
       try LayerClipper(.constant(1), SpectralClip(), layers: ["layer0", "layer1"], seed: 0),
     ]
     for rule in rules {

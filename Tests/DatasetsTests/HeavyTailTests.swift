@@ -16,7 +16,8 @@ import Testing
         if let b = batch.baseAddress, let t = target.baseAddress { data.fill([3, 41], b, t) }
       }
     }
-    #expect(batch == Array(data.x[21..<28] + data.x[287..<294]) && target == [data.y[3], data.y[41]])
+    #expect(
+      batch == Array(data.x[21..<28] + data.x[287..<294]) && target == [data.y[3], data.y[41]])
   }
 
   @Test func epochsCoverTheDataOnce() {
@@ -28,7 +29,8 @@ import Testing
       let (first, second) = (epoch(0), epoch(1))
       #expect(Set(first.joined()).count == 20 && first.joined().allSatisfy { $0 >= 0 && $0 < 23 })
       #expect((first == second) == (order == .replayed))
-      #expect(first != [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12, 13, 14], [15, 16, 17, 18, 19]])
+      #expect(
+        first != [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12, 13, 14], [15, 16, 17, 18, 19]])
       #expect(Array(sampler.batch(step: 2)) == first[2], "a function of the step alone")
     }
   }

@@ -87,7 +87,8 @@ import Testing
     expectFault(try run(weights, [batch[0]]), "target")
     expectFault(try run(weights, [other("input", [4, 99]), other("target", [4, 1])]), "[4, 99]")
     expectFault(try run(weights, [other("input", [4, 100]), other("target", [3, 1])]), "4", "3")
-    expectFault(try run(weights, [other("input", [0, 100]), other("target", [0, 1])]), "[0, 100]")
+    expectFault(
+      try run(weights, [other("input", [0, 100]), other("target", [0, 1])]), "[0, 100]")
     expectFault(try run(weights, batch + [other("label", [1])]), "label")
     expectFault(
       try run(weights, [other("input", [2, 100], .nan), other("target", [2, 1])]), "loss", "nan")

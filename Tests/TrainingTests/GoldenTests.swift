@@ -39,7 +39,8 @@ import Training
         error += pow(Double(got.base[i]) - Double(want[i]), 2)
         size += pow(Double(want[i]), 2)
       }
-      #expect(error.squareRoot() <= 1e-6 * size.squareRoot(), "\(parameter.name): \(error), \(size)")
+      #expect(
+        error.squareRoot() <= 1e-6 * size.squareRoot(), "\(parameter.name): \(error), \(size)")
     }
   }
 

@@ -48,7 +48,8 @@ extension MLPHeavyTails {
       let row = ([summary.mean, summary.low, summary.high] + losses).map { "\t" + number($0) }
       finals.append((try records[0].string(attribute: "title"), row.joined(), summary.mean))
     }
-    text += "# final training loss, best first: position, geometric mean, low, high, seeds, method\n"
+    text +=
+      "# final training loss, best first: position, geometric mean, low, high, seeds, method\n"
     for (position, entry) in finals.sorted(by: { $0.rank < $1.rank }).enumerated() {
       text += "\(position + 1)\(entry.row)\t\(entry.title)\n"
     }
@@ -89,7 +90,8 @@ extension MLPHeavyTails {
   public static let claims: [Claim] = [
     Claim(
       id: "fig2b-spectral-below-norm", item: "§6.4, Fig 2b",
-      statement: "SGDM with a tuned constant spectral threshold ends below SGDM with norm clipping.",
+      statement:
+        "SGDM with a tuned constant spectral threshold ends below SGDM with norm clipping.",
       criterion: "the ratio of the final training losses (mean of the last "
         + "\(MLPTraining.window) mini-batches), paired by seed, lies below 1 with its whole interval"
     ) { try ratio($0, "sgdm-spectral-const", over: "sgdm-norm", below: 1) },
@@ -116,7 +118,8 @@ extension MLPHeavyTails {
     Claim(
       id: "fig2b-ema-on-par", item: "§6.4, Fig 2b",
       statement: "The EMA threshold (Algorithm 1) is on a par with a tuned constant one.",
-      criterion: "the ratio of their final training losses, paired by seed, lies within [0.8, 1.25] "
+      criterion:
+        "the ratio of their final training losses, paired by seed, lies within [0.8, 1.25] "
         + "with its whole interval"
     ) { try ratio($0, "sgdm-spectral-ema", over: "sgdm-spectral-const", below: 1.25, above: 0.8) },
   ]
@@ -143,7 +146,9 @@ extension MLPSearch {
     for method in set.methods {
       let record = try set.records(of: method)[0]
       let parameters = try MLPMethod.named(method, place: set.folder).hyperparameters
-      let columns = try (parameters.map(\.name) + ["final_train_loss"]).map { try record.doubles($0) }
+      let columns = try (parameters.map(\.name) + ["final_train_loss"]).map {
+        try record.doubles($0)
+      }
       text += "\n\n# \(method)\n"
       for trial in columns[0].indices {
         text += columns.map { number($0[trial]) }.joined(separator: "\t") + "\n"
@@ -172,7 +177,10 @@ extension MLPSearch {
     return [
       ("rows", rows), ("trials", "\(try record.ints("trial").count)"),
       ("methods", "\(set.methods.count)"),
-      ("steps", "\(try Config.decode(yaml: record.string(attribute: "config"), file: set.folder, overrides: []).steps)"),
+      (
+        "steps",
+        "\(try Config.decode(yaml: record.string(attribute: "config"), file: set.folder, overrides: []).steps)"
+      ),
     ]
   }
 

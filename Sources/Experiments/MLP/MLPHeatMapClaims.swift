@@ -97,7 +97,8 @@ extension MLPHeatMap {
       }
       text += ([level] + shares).map(number).joined(separator: "\t") + "\n"
     }
-    text += "\n\n# lowest loss by median update norm: norm of the update, norm clip, spectral clip\n"
+    text +=
+      "\n\n# lowest loss by median update norm: norm of the update, norm clip, spectral clip\n"
     for bin in bestByUpdateNorm(norm, spectral) {
       text += [bin.norm, bin.a, bin.b].map(number).joined(separator: "\t") + "\n"
     }
@@ -127,9 +128,11 @@ extension MLPHeatMap {
   public static let claims: [Claim] = [
     Claim(
       id: "fig4-larger-region", item: "§6.4, Fig 4",
-      statement: "Spectral clipping reaches low losses in a larger region of step size and threshold "
+      statement:
+        "Spectral clipping reaches low losses in a larger region of step size and threshold "
         + "than norm clipping.",
-      criterion: "at equal thresholds (the paper's way), the share of cells with a final loss below "
+      criterion:
+        "at equal thresholds (the paper's way), the share of cells with a final loss below "
         + "\(goodLoss) is larger for spectral clipping, with the whole bootstrap interval of the "
         + "difference over the cells above 0"
     ) { set in
@@ -139,7 +142,8 @@ extension MLPHeatMap {
       let interval = shareDifference(spectral, norm, level: goodLoss)
       return Finding(
         evidence: String(
-          format: "shares %.3f (spectral) and %.3f (norm), difference %.3f [%.3f, %.3f] over %d cells",
+          format:
+            "shares %.3f (spectral) and %.3f (norm), difference %.3f [%.3f, %.3f] over %d cells",
           spectral.share(below: goodLoss), norm.share(below: goodLoss), interval.estimate,
           interval.lower, interval.upper, norm.losses.count),
         count: set.seeds.count,
@@ -150,7 +154,8 @@ extension MLPHeatMap {
       id: "fig4-equal-update", item: "§6.4, Fig 4 (our reading)",
       statement: "The advantage remains when cells of equal median update norm are compared, "
         + "since one threshold means different step lengths for the two rules.",
-      criterion: "over bins of a quarter decade of the median update norm, the lowest loss of spectral "
+      criterion:
+        "over bins of a quarter decade of the median update norm, the lowest loss of spectral "
         + "clipping over that of norm clipping lies below 1 with its whole interval"
     ) { set in
       let (norm, spectral) = (

@@ -50,7 +50,8 @@ struct MLPMethod: Sendable {
     let known = hyperparameters.map(\.name)
     for key in values.keys.sorted() where !known.contains(key) {
       throw ConfigError(
-        place, "unknown hyper-parameter '\(key)'", hint: "known are \(known.joined(separator: ", "))")
+        place, "unknown hyper-parameter '\(key)'",
+        hint: "known are \(known.joined(separator: ", "))")
     }
     guard let rate = values["learningRate"], rate > 0, rate.isFinite else {
       throw ConfigError(
@@ -124,7 +125,8 @@ extension MLPMethod {
       source: "paper, eq. (8) with its indices read literally", hyperparameters: [rate]
     ) { _, layers in (try spectral(.ema(coefficient: 0.9, .paper), layers), SGD()) },
     MLPMethod(
-      name: "muon", title: "Muon", source: "authors' form, their NanoGPT code; curve of the authors",
+      name: "muon", title: "Muon",
+      source: "authors' form, their NanoGPT code; curve of the authors",
       hyperparameters: [rate]
     ) { _, _ in (NoClip(), Muon(form: .authors)) },
     MLPMethod(
@@ -132,7 +134,8 @@ extension MLPMethod {
       hyperparameters: [rate]
     ) { _, _ in (NoClip(), Muon(form: .torch, momentum: 0.95)) },
     MLPMethod(
-      name: "clipped-scion", title: "Clipped Scion", source: "arXiv 2506.01913; curve of the authors",
+      name: "clipped-scion", title: "Clipped Scion",
+      source: "arXiv 2506.01913; curve of the authors",
       hyperparameters: [rate, linear("radius", 0.01, 10)]
     ) { values, _ in (NoClip(), ClippedScion(radius: values["radius"] ?? .nan)) },
     MLPMethod(
