@@ -44,6 +44,7 @@ let package = Package(
       dependencies: ["Autodiff", "Clipping", "LinearAlgebra", "Optimizers", "Storage"]),
 
     // MARK: - Floor 3: this paper
+    .target(name: "Theory", dependencies: ["Clipping", "LinearAlgebra"]),
     .target(
       name: "Experiments",
       dependencies: [

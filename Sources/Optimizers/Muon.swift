@@ -34,7 +34,7 @@ public struct Muon: Optimizer {
 
   /// One step.
   public mutating func step(_ parameters: [Parameter], learningRate: Double) {
-    let (beta, weight) = (Float(momentum), Float(1 - momentum))
+    let beta = Float(momentum)
     let shrink = Float(1 - learningRate * weightDecay)
     let form = form
     for (index, parameter) in parameters.enumerated() {
@@ -44,7 +44,7 @@ public struct Muon: Optimizer {
       update.withMutableView { update in
         buffers.with(index, of: parameters) { m in
           for i in 0..<count {
-            let next = m[i].addingProduct(weight, g.base[i] - m[i])
+            let next = m[i].addingProduct(1 - beta, g.base[i] - m[i])
             m[i] = next
             update.base[i] =
               form == .torch ? g.base[i].addingProduct(beta, next - g.base[i]) : next

@@ -1,0 +1,98 @@
+import Foundation
+import LinearAlgebra
+
+/// A smooth function of a matrix X[m,n] with known smoothness L and infimum.
+public struct Problem: Sendable {
+  /// The functions; both act entry by entry, so that a gradient costs nothing beside a clip.
+  public enum Kind: Sendable {
+    /// f(X) = ½ Σ h_ij (X - X*)_ij², h > 0: convex, L = max h, f* = 0.
+    case quadratic(curvatures: [Double], minimiser: [Double])
+    /// f(X) = Σ x²/(1 + x²): not convex, curvature in [-½, 2], so L = 2, f* = 0.
+    case ripple
+    /// f(X) = Σ log cosh x: convex with gradients tanh x in (-1, 1), L = 1, f* = 0.
+    case logCosh
+  }
+
+  /// Which function.
+  public let kind: Kind
+  /// m.
+  public let rows: Int
+  /// n.
+  public let columns: Int
+  /// L of Assumption 3.1.
+  public let smoothness: Double
+
+  /// A function of matrices [rows, columns].
+  public init(_ kind: Kind, rows: Int, columns: Int) {
+    (self.kind, self.rows, self.columns) = (kind, rows, columns)
+    switch kind {
+    case .quadratic(let h, let minimiser):
+      precondition(
+        h.count == rows * columns && minimiser.count == h.count && h.allSatisfy { $0 > 0 },
+        "a quadratic on [\(rows), \(columns)] from \(h.count) curvatures")
+      smoothness = h.max() ?? 1
+    case .ripple: smoothness = 2
+    case .logCosh: smoothness = 1
+    }
+  }
+
+  /// A quadratic with L = 1 and curvatures spread evenly in the logarithm down to 1/condition.
+  public static func quadratic(
+    rows: Int, columns: Int, condition: Double, stream: RandomStream
+  ) -> Problem {
+    let count = rows * columns
+    var generator = stream.cursor()
+    let order = generator.permutation(count)
+    let h = order.map { pow(10, -log10(condition) * Double($0) / Double(max(1, count - 1))) }
+    return Problem(
+      .quadratic(curvatures: h, minimiser: stream.normals(count)), rows: rows, columns: columns)
+  }
+
+  /// f(X) - f*.
+  public func value(_ x: Matrix<Double>) -> Double {
+    x.withView { value($0.base) }
+  }
+
+  /// ∇f(X).
+  public func gradient(_ x: Matrix<Double>) -> Matrix<Double> {
+    var g = x
+    x.withView { x in g.withMutableView { gradient(x.base, into: $0.base) } }
+    return g
+  }
+
+  func value(_ x: UnsafePointer<Double>) -> Double {
+    var sum = 0.0
+    switch kind {
+    case .quadratic(let h, let minimiser):
+      for i in 0..<h.count {
+        let d = x[i] - minimiser[i]
+        sum += 0.5 * h[i] * d * d
+      }
+    case .ripple:
+      for i in 0..<(rows * columns) { sum += x[i] * x[i] / (1 + x[i] * x[i]) }
+    case .logCosh:
+      // log cosh x = |x| + log(1 + e^(-2|x|)) - log 2
+      for i in 0..<(rows * columns) { sum += x[i].magnitude + log1p(exp(-2 * x[i].magnitude)) - log(2) }
+    }
+    return sum
+  }
+
+  @inline(__always)
+  func gradient(_ x: UnsafePointer<Double>, into g: UnsafeMutablePointer<Double>) {
+    switch kind {
+    case .quadratic(let h, let minimiser):
+      h.withUnsafeBufferPointer { h in
+        minimiser.withUnsafeBufferPointer { minimiser in
+          for i in 0..<h.count { g[i] = h[i] * (x[i] - minimiser[i]) }
+        }
+      }
+    case .ripple:
+      for i in 0..<(rows &* columns) {
+        let d = 1 + x[i] * x[i]
+        g[i] = 2 * x[i] / (d * d)
+      }
+    case .logCosh:
+      for i in 0..<(rows &* columns) { g[i] = tanh(x[i]) }
+    }
+  }
+}
