@@ -16,6 +16,7 @@ let package = Package(
     .executable(name: "clip-cost", targets: ["clip-cost"]),
     .executable(name: "mlp-heavy-tails", targets: ["mlp-heavy-tails"]),
     .executable(name: "mlp-heatmap", targets: ["mlp-heatmap"]),
+    .executable(name: "theory-bounds", targets: ["theory-bounds"]),
     .executable(name: "spectral", targets: ["spectral"]),
   ],
   dependencies: [
@@ -49,7 +50,7 @@ let package = Package(
       name: "Experiments",
       dependencies: [
         "Autodiff", "Clipping", "Datasets", "LinearAlgebra", "Models", "Optimizers", "Storage",
-        "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Theory", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),
     .executableTarget(
@@ -69,6 +70,11 @@ let package = Package(
       ]),
     .executableTarget(
       name: "mlp-heatmap",
+      dependencies: [
+        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "theory-bounds",
       dependencies: [
         "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),

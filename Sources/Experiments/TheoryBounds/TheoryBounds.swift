@@ -1,0 +1,177 @@
+import Foundation
+import LinearAlgebra
+import Storage
+import Theory
+import Training
+
+/// The convergence theory, checked numerically: every inequality of §3 and its proofs, Theorems 3.3 and 3.4
+/// against measurement, §2.3, and the theorems of the neighbouring papers.
+public enum TheoryBounds: Experiment {
+  /// Settings; the defaults are quick's.
+  public struct Config: ExperimentConfig {
+    /// Random instances of each statement and shape.
+    public var instances = 400
+    /// Restarts of the adversarial search for each statement and shape.
+    public var restarts = 6
+    /// Steps of each.
+    public var searchSteps = 400
+    /// Runs behind every measured mean.
+    public var runs = 20
+    /// Steps of the runs that Theorem 3.3 is held against.
+    public var steps33 = 1000
+    /// Step numbers for Theorem 3.4.
+    public var steps34 = [100, 1_000, 10_000, 100_000]
+    /// Moment orders.
+    public var alphas = [1.1, 1.2, 1.5, 1.8, 2.0]
+    /// inequalities, adversarial, theorem33, theorem34, bias, acceleration.
+    public var methods = [
+      "inequalities", "adversarial", "theorem33", "theorem34", "bias", "acceleration",
+    ]
+    /// One set of checks a seed.
+    public var seeds: [UInt64] = [1]
+
+    /// The defaults.
+    public init() {}
+
+    /// Throws a `ConfigError` for a value outside its range.
+    public func validate() throws {
+      for (key, value) in [
+        ("instances", instances), ("restarts", restarts), ("searchSteps", searchSteps),
+        ("steps33", steps33),
+      ] where value < 1 { throw ConfigError.value(key, value, "a whole number >= 1") }
+      guard runs >= 2 else { throw ConfigError.value("runs", runs, "a whole number >= 2") }
+      guard steps34.count >= 2, steps34.allSatisfy({ $0 >= 1 }) else {
+        throw ConfigError.value("steps34", steps34, "at least two step numbers >= 1")
+      }
+      for alpha in alphas where !(alpha > 1 && alpha <= 2) {
+        throw ConfigError.value("alphas", alpha, "a moment order in (1, 2]")
+      }
+      for method in methods where !Config().methods.contains(method) {
+        throw ConfigError(
+          "method '\(method)'", "unknown",
+          hint: "use \(Config().methods.joined(separator: ", "))")
+      }
+    }
+  }
+
+  /// See `Experiment`.
+  public static let name = "theory-bounds"
+  /// See `Experiment`.
+  public static let abstract =
+    "Lemma C.1, Theorems 3.3 and 3.4, Section 2.3 and the neighbours' theorems, checked numerically."
+  /// See `Experiment`.
+  public static let version = 1
+
+  /// See `Experiment`.
+  public static func units(of config: Config) -> [RunUnit] {
+    config.seeds.flatMap { seed in config.methods.map { RunUnit(methods: [$0], seed: seed) } }
+  }
+
+  /// See `Experiment`.
+  public static func work(of unit: RunUnit, _ config: Config) -> Int { 1 }
+
+  /// See `Experiment`: a small inequality check stands for a unit.
+  public static func rehearse(_ config: Config) throws -> Int {
+    var small = config
+    small.instances = max(1, config.instances / 20)
+    _ = try inequalities(small, RandomStream(seed: 0, name: name))
+    return 1
+  }
+
+  /// See `Experiment`.
+  public static func dataName(_ config: Config) -> String { "problems of known constants" }
+
+  /// See `Experiment`.
+  public static func run(
+    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  ) throws -> [Record] {
+    try context.willStep?(0)
+    let stream = RandomStream(seed: unit.seed, name: "theory/\(unit.methods[0])")
+    defer { context.advance(1) }
+    switch unit.methods[0] {
+    case "inequalities": return [try inequalities(config, stream)]
+    case "adversarial": return [try adversarial(config, stream)]
+    case "theorem33": return [try theorem33(config, stream)]
+    case "theorem34": return [try theorem34(config, stream)]
+    case "bias": return [try bias(config, stream)]
+    default: return [try acceleration(config, stream)]
+    }
+  }
+
+  // MARK: - Problems and laws
+
+  /// Matrix shapes of the instances.
+  static let shapes = [(1, 1), (1, 4), (2, 2), (3, 3), (2, 5), (5, 3), (8, 6)]
+
+  /// A discrete law with a heavy tail: ± rank-one atoms of size scale·2^j with weights 2^(-1.1αj), j < 6, so
+  /// that its moment of order α is finite and dominated by its largest atoms.
+  static func heavyLaw(
+    rows: Int, columns: Int, alpha: Double, scale: Double, stream: RandomStream
+  ) -> DiscreteLaw {
+    var (atoms, weights): ([Matrix<Double>], [Double]) = ([], [])
+    for j in 0..<6 {
+      let u = stream.child("u\(j)").normals(rows, as: Double.self)
+      let v = stream.child("v\(j)").normals(columns, as: Double.self)
+      let norm = (u.reduce(0) { $0 + $1 * $1 } * v.reduce(0) { $0 + $1 * $1 }).squareRoot()
+      let size = scale * pow(2, Double(j)) / norm
+      let atom = Matrix<Double>(rows: rows, columns: columns) { size * u[$0] * v[$1] }
+      for sign in [1.0, -1] {
+        atoms.append(sign * atom)
+        weights.append(pow(2, -1.1 * alpha * Double(j)))
+      }
+    }
+    return DiscreteLaw(centring: atoms, weights: weights)
+  }
+
+  /// The start of every run: entries 1, -1, 1, ….
+  static func start(_ rows: Int, _ columns: Int) -> Matrix<Double> {
+    Matrix(rows: rows, columns: columns) { ($0 + $1) % 2 == 0 ? 1 : -1 }
+  }
+
+  /// Names and problems that Theorem 3.3 is held against.
+  static func problems(_ stream: RandomStream) -> [(name: String, problem: Problem)] {
+    [
+      ("quadratic 3x3", .quadratic(rows: 3, columns: 3, condition: 10, stream: stream.child("a"))),
+      (
+        "ill-conditioned 4x6",
+        .quadratic(rows: 4, columns: 6, condition: 1e4, stream: stream.child("b"))
+      ),
+      ("ripple 3x3", Problem(.ripple, rows: 3, columns: 3)),
+    ]
+  }
+}
+
+/// Columns of a record, one after another.
+struct Columns {
+  private var record = Record()
+  private let axis: String
+
+  init(axis: String) { self.axis = axis }
+
+  mutating func add(_ name: String, _ values: [Double], _ longName: String) {
+    record.add(
+      .init(name, .double(values), longName: longName, units: "1", dimensions: [axis]))
+  }
+
+  mutating func add(_ name: String, _ values: [String], _ longName: String) {
+    record.add(.init(name, .string(values), longName: longName, dimensions: [axis]))
+  }
+
+  mutating func add(_ name: String, _ values: [Int], _ longName: String) {
+    record.add(
+      .init(
+        name, .int64(values.map { Int64($0) }), longName: longName, units: "1", dimensions: [axis]))
+  }
+
+  mutating func addRuns(_ name: String, _ values: [[Double]], _ longName: String) {
+    record.add(
+      .init(
+        name, .double(values.flatMap { $0 }), shape: [values.count, values.first?.count ?? 0],
+        longName: longName, units: "1", dimensions: [axis, "run"]))
+  }
+
+  mutating func set(_ attributes: Attributes) -> Record {
+    for entry in attributes { record.attributes[entry.name] = entry.value }
+    return record
+  }
+}
