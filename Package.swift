@@ -101,6 +101,7 @@ let package = Package(
       name: "ModelsTests", dependencies: ["Autodiff", "LinearAlgebra", "Models", "Storage"]),
     .testTarget(
       name: "OptimizersTests", dependencies: ["Autodiff", "LinearAlgebra", "Optimizers"]),
+    .testTarget(name: "TheoryTests", dependencies: ["LinearAlgebra", "Theory"]),
     .testTarget(
       name: "TrainingTests",
       dependencies: [

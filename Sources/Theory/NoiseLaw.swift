@@ -9,15 +9,22 @@ public struct DiscreteLaw: Sendable {
   public let probabilities: [Double]
 
   /// A law from atoms and weights of any positive sum; the mean is subtracted from every atom.
+  ///
+  /// Three times over: one subtraction leaves a mean of ε times the atoms, which is not small beside a
+  /// law whose weight is nearly all on one atom (an adversary found that).
   public init(centring atoms: [Matrix<Double>], weights: [Double]) {
     precondition(
       !atoms.isEmpty && atoms.count == weights.count && weights.allSatisfy { $0 > 0 },
       "\(atoms.count) atoms, \(weights.count) weights")
     let total = weights.reduce(0, +)
     let probabilities = weights.map { $0 / total }
-    var mean = Matrix<Double>(rows: atoms[0].rows, columns: atoms[0].columns)
-    for (atom, p) in zip(atoms, probabilities) { mean = mean + p * atom }
-    self.atoms = atoms.map { $0 - mean }
+    var centred = atoms
+    for _ in 0..<3 {
+      var mean = Matrix<Double>(rows: atoms[0].rows, columns: atoms[0].columns)
+      for (atom, p) in zip(centred, probabilities) { mean = mean + p * atom }
+      centred = centred.map { $0 - mean }
+    }
+    self.atoms = centred
     self.probabilities = probabilities
   }
 
