@@ -11,16 +11,16 @@ BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 RUN_FLAGS := --profile $(PROFILE) --results $(RESULTS) \
 	$(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA_DIR),--data $(DATA_DIR))
-FIGURES := trace-regression mlp-heavy-tails mlp-heatmap mlp-search clip-cost
+FIGURES := trace-regression mlp-heavy-tails mlp-heatmap mlp-search theory-bounds clip-cost
 # Where a figure's records are looked for: fresh ones of this profile, else the checked-in ones.
 PACKAGES := libopenblas-dev liblapacke-dev libhdf5-dev gnuplot
 export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: all test smoke figures data record bench repeat claims lint burn help packages build \
-	fig2b fig4 fig5 fig5a table1 cost trace-regression mlp-heavy-tails mlp-heatmap mlp-search \
-	clip-cost record-claims smoke-run
+	fig2b fig4 fig5 fig5a table1 theory cost trace-regression mlp-heavy-tails mlp-heatmap \
+	mlp-search theory-bounds clip-cost record-claims smoke-run
 
-all: trace-regression mlp-heavy-tails mlp-heatmap clip-cost record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
+all: trace-regression mlp-heavy-tails mlp-heatmap theory-bounds clip-cost record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 
 test: packages ## packages, then swift test (invariants)
 	swift build --quiet --build-tests
@@ -31,6 +31,7 @@ fig4: mlp-heatmap ## Figure 4: step size × threshold
 table1: mlp-search ## Table 1: hyper-parameter search of the MLP (about 15 minutes at quick)
 fig5: fig5a ## Figure 5
 fig5a: trace-regression ## Figure 5a: bias in trace regression
+theory: theory-bounds ## Theorems 3.3 and 3.4, Lemma C.1, Section 2.3, the neighbours' theorems, checked
 cost: clip-cost ## §5.2: what exact and randomized clipping cost
 
 trace-regression: build
@@ -49,11 +50,15 @@ mlp-search: build
 	$(BIN)/mlp-heavy-tails search --threads $(JOBS) $(RUN_FLAGS)
 	@./figures/draw mlp-search $(RESULTS)/mlp-search/$(PROFILE) build/figures
 
+theory-bounds: build
+	$(BIN)/theory-bounds --jobs $(JOBS) $(RUN_FLAGS)
+	@./figures/draw theory-bounds $(RESULTS)/theory-bounds/$(PROFILE) build/figures
+
 clip-cost: build
 	$(BIN)/clip-cost --jobs 1 $(RUN_FLAGS)
 	@./figures/draw clip-cost $(RESULTS)/clip-cost/$(PROFILE) build/figures
 
-record-claims: trace-regression mlp-heavy-tails mlp-heatmap clip-cost
+record-claims: trace-regression mlp-heavy-tails mlp-heatmap theory-bounds clip-cost
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md
 
 figures: build ## redraw every figure from the checked-in records (no training)
@@ -81,6 +86,7 @@ smoke-run: build
 	$(BIN)/mlp-heavy-tails --profile smoke --jobs $(JOBS) --results $(RESULTS)
 	$(BIN)/mlp-heavy-tails search --profile smoke --threads $(JOBS) --results $(RESULTS)
 	$(BIN)/mlp-heatmap --profile smoke --threads $(JOBS) --results $(RESULTS)
+	$(BIN)/theory-bounds --profile smoke --jobs $(JOBS) --results $(RESULTS)
 	$(BIN)/clip-cost --profile smoke --jobs 1 --results $(RESULTS)
 	@for f in $(FIGURES); do ./figures/draw $$f $(RESULTS)/$$f/smoke build/smoke/figures; done
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/smoke/CLAIMS.md

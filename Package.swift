@@ -87,7 +87,7 @@ let package = Package(
 
     .executableTarget(
       name: "suite-bench",
-      dependencies: ["Clipping", "Experiments", "LinearAlgebra", "Storage", "Training"],
+      dependencies: ["Clipping", "Experiments", "LinearAlgebra", "Storage", "Theory", "Training"],
       path: "Benchmarks/suite-bench"),
 
     // MARK: - Tests, one target per module
@@ -101,7 +101,7 @@ let package = Package(
       name: "ModelsTests", dependencies: ["Autodiff", "LinearAlgebra", "Models", "Storage"]),
     .testTarget(
       name: "OptimizersTests", dependencies: ["Autodiff", "LinearAlgebra", "Optimizers"]),
-    .testTarget(name: "TheoryTests", dependencies: ["LinearAlgebra", "Theory"]),
+    .testTarget(name: "TheoryTests", dependencies: ["LinearAlgebra", "Storage", "Theory"]),
     .testTarget(
       name: "TrainingTests",
       dependencies: [

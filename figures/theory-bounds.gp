@@ -15,18 +15,18 @@ set format x "10^{%T}"; set format y "10^{%T}"
 set title "Theorem 3.3: terms of the bound over τ (α = 1.5)" font ",9" offset 0,-0.6
 set xlabel "threshold τ" offset 0,0.3; set ylabel "mean squared gradient norm" offset 1
 set key at graph 0.98, graph 0.03 right bottom Left reverse samplen 1.6 font ",8"
-set yrange [1e-3:*]
+set xrange [0.08:25]; set yrange [1e-3:*]
 plot table index 0 using 1:($3+$4+$5) with lines lc rgb "#000000" lw 1.8 title "bound", \
-     table index 0 using 1:3 with lines lc rgb blue lw 1.2 dt (6,3) title "optimisation error", \
-     table index 0 using 1:4 with lines lc rgb orange lw 1.2 dt (6,3) title "noise", \
-     table index 0 using 1:5 with lines lc rgb green lw 1.2 dt (6,3) title "squared bias (measured)", \
+     table index 0 using 1:3 with lines lc rgb blue lw 1.2 dt "-" title "optimisation error", \
+     table index 0 using 1:4 with lines lc rgb orange lw 1.2 dt "-" title "noise", \
+     table index 0 using 1:5 with lines lc rgb green lw 1.2 dt "-" title "squared bias (measured)", \
      table index 0 using 1:2 with linespoints lc rgb red lw 1.6 pt 7 ps 0.5 title "measured"
 unset label 99
 set title "Theorem 3.4: potential over K, bounds dashed" font ",9" offset 0,-0.6
 set xlabel "steps K" offset 0,0.3; set ylabel "mean of min(‖∇f‖, ‖∇f‖²)" offset 1
 set key at graph 0.02, graph 0.03 left bottom Left reverse samplen 1.6 font ",8"
-set yrange [*:*]
-plot for [i=0:alphas-1] table index (2+i) using 1:2 with lines lc rgb shade(i) lw 1 dt (5,3) notitle, \
+set xrange [*:*]; set yrange [*:*]
+plot for [i=0:alphas-1] table index (2+i) using 1:2 with lines lc rgb shade(i) lw 1 dt "-" notitle, \
      for [i=0:alphas-1] table index (2+i) using 1:3 with linespoints lc rgb shade(i) lw 1.6 pt 7 ps 0.45 \
        title "α = ".word(alpha_list, i+1), \
      for [i=0:alphas-1] table index (2+i) using 1:4 with points lc rgb shade(i) pt 4 ps 0.7 notitle
@@ -44,8 +44,9 @@ set logscale xy
 set format x "10^{%T}"; set format y "10^{%T}"
 set xlabel "threshold τ" offset 0,0.3; set ylabel "‖∇f - E C_τ(G)‖" offset 1
 set key at graph 0.02, graph 0.03 left bottom Left reverse samplen 1.6 font ",8"
-set xrange [1:100]; set yrange [1e-3:*]
-plot for [i=0:alphas-1] table index (3+alphas+i) using 1:3 with lines lc rgb shade(i) lw 1 dt (5,3) notitle, \
+set xrange [1:100]; set yrange [1e-4:*]
+set key at graph 0.98, graph 0.5 right top Left reverse samplen 1.6 font ",8"
+plot for [i=0:alphas-1] table index (3+alphas+i) using 1:3 with lines lc rgb shade(i) lw 1 dt "-" notitle, \
      for [i=0:alphas-1] table index (3+alphas+i) using 1:($2 > 0 ? $2 : NaN) with lines lc rgb shade(i) lw 1.6 \
        title "α = ".word(alpha_list, i+1)
 unset multiplot

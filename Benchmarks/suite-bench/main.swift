@@ -2,6 +2,7 @@ import Clipping
 import Experiments
 import Foundation
 import LinearAlgebra
+import Theory
 import Training
 
 // One JSON line a case: medians over repeats. compare.py runs the peers in turn beside it.
@@ -216,4 +217,16 @@ try measure("mlp steps of two runs one after the other", unit: "steps/s", work: 
       method: "sgdm-norm", values: ["learningRate": 0.0076, "maximumNorm": 3.7])
     _ = probe.run(steps: 4000)
   }
+}
+
+// Clipped descent with heavy-tailed noise, one thread: what `make theory` spends its time on.
+for (side, steps) in [(3, 20_000), (10, 4_000)] {
+  let problem = Problem.quadratic(
+    rows: side, columns: side, condition: 10, stream: RandomStream(seed: 1, name: "bench"))
+  let descent = ClippedDescent(
+    problem, law: .rankOnePareto(shape: 1.6, scale: 0.3), rule: .spectral(1), eta: 0.1,
+    start: Matrix(rows: side, columns: side, repeating: 1))
+  try measure(
+    "clipped descent \(side)x\(side)", unit: "steps/s", work: Double(20 * steps), repeats: 5
+  ) { _ = try descent.run(steps: steps, count: 20, stream: RandomStream(seed: 2, name: "runs")) }
 }

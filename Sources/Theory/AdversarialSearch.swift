@@ -22,7 +22,9 @@ public enum AdversarialSearch {
     stream: RandomStream
   ) throws -> Finding {
     var cursor = stream.child(statement.rawValue).cursor()
-    var (best, bestSlack) = (ProofInstance.random(rows: rows, columns: columns, using: &cursor), 0.0)
+    var (best, bestSlack) = (
+      ProofInstance.random(rows: rows, columns: columns, using: &cursor), 0.0
+    )
     bestSlack = try statement.evaluate(best).relativeSlack
     var (tried, violations) = (1, 0)
     for _ in 0..<restarts {

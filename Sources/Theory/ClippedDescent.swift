@@ -43,7 +43,7 @@ public struct ClippedDescent: Sendable {
     public var potential = 0.0
     /// (1/K) Σ Δ_k², exact; NaN unless asked for.
     public var squaredBias = 0.0
-    /// (1/K) Σ ‖X_{k+1} - X_k‖.
+    /// Median of ‖X_{k+1} - X_k‖ over about a thousand of the steps, evenly taken.
     public var updateNorm = 0.0
   }
 
@@ -61,7 +61,9 @@ public struct ClippedDescent: Sendable {
     var sums = [Averages](repeating: Averages(), count: count)
     var scratch = [Double](repeating: 0, count: 2 * (m + n) + 4)
     let clipper = SmallClipper(rows: m, columns: n)
-    for _ in 0..<steps {
+    var updates = [[Double]](repeating: [], count: count)
+    let every = max(1, steps / 1000)
+    for step in 0..<steps {
       x.withUnsafeBufferPointer { x in
         g.withUnsafeMutableBufferPointer { g in
           scratch.withUnsafeMutableBufferPointer { scratch in
@@ -93,14 +95,15 @@ public struct ClippedDescent: Sendable {
           square.addProduct(change, change)
           x[i] -= change
         }
-        sums[run].updateNorm += square.squareRoot()
+        if step % every == every - 1 { updates[run].append(square.squareRoot()) }
       }
     }
-    return sums.map { sum in
+    return zip(sums, updates).map { sum, updates in
       let k = Double(steps)
       let mean = Averages(
         squaredNorm: sum.squaredNorm / k, potential: sum.potential / k,
-        squaredBias: measuringBias ? sum.squaredBias / k : .nan, updateNorm: sum.updateNorm / k)
+        squaredBias: measuringBias ? sum.squaredBias / k : .nan,
+        updateNorm: Statistics.median(updates))
       return mean.squaredNorm.isFinite
         ? mean
         : Averages(
@@ -149,7 +152,8 @@ public struct ClippedDescent: Sendable {
       g.withUnsafeMutableBufferPointer { g in
         scratch.withUnsafeMutableBufferPointer { scratch in
           guard let g = g.baseAddress, let work = scratch.baseAddress else { return }
-          law.add(to: g + range.lowerBound, rows: m, columns: n, using: &cursors[run], scratch: work)
+          law.add(
+            to: g + range.lowerBound, rows: m, columns: n, using: &cursors[run], scratch: work)
         }
       }
     }
@@ -176,7 +180,6 @@ public struct ClippedDescent: Sendable {
         var noisy = g + atom
         try clip(
           &noisy.elements, 1, SmallClipper(rows: noisy.rows, columns: noisy.columns))
-        sum.updateNorm += probability * p * eta * noisy.norm
         try visit(x - eta * noisy, step + 1, probability * p)
       }
     }
@@ -184,6 +187,6 @@ public struct ClippedDescent: Sendable {
     let k = Double(steps)
     return Averages(
       squaredNorm: sum.squaredNorm / k, potential: sum.potential / k,
-      squaredBias: sum.squaredBias / k, updateNorm: sum.updateNorm / k)
+      squaredBias: sum.squaredBias / k, updateNorm: .nan)
   }
 }

@@ -39,7 +39,8 @@ public struct ProofInstance: Sendable {
         let start = scalars + block * rows * columns
         for i in 0..<rows {
           for j in 0..<columns {
-            instance.parameters[start + i * columns + j] = p[start + i] * p[start + rows * columns - 1 - j]
+            instance.parameters[start + i * columns + j] =
+              p[start + i] * p[start + rows * columns - 1 - j]
           }
         }
       }

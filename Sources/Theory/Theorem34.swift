@@ -28,7 +28,8 @@ public struct Theorem34: Sendable {
   ) throws(HypothesisError) {
     try HypothesisError.requireMoment("Theorem 3.4", alpha: alpha, sigma: sigma, tau: tau)
     let (limit, least) = (0.25 / smoothness, max(1, 8 * sigma))
-    try HypothesisError.require("Theorem 3.4", "tau >= max{1, 8 sigma} = \(least)", tau, tau >= least)
+    try HypothesisError.require(
+      "Theorem 3.4", "tau >= max{1, 8 sigma} = \(least)", tau, tau >= least)
     try HypothesisError.require(
       "Theorem 3.4", "0 < eta <= 1/(4L) = \(limit)", eta, eta > 0 && eta <= limit)
     try HypothesisError.require("Theorem 3.4", "K >= 1", Double(steps), steps >= 1)
@@ -64,7 +65,9 @@ public struct Theorem34: Sendable {
     4 * smoothness * eta * pow(2 * Double(rank).squareRoot() * tau, 2 - alpha) * pow(sigma, alpha)
   }
   /// The bias term, 2·4^(α-1)σ^(2α)τ^(2-2α).
-  public var bias: Double { 2 * pow(4, alpha - 1) * pow(sigma, 2 * alpha) * pow(tau, 2 - 2 * alpha) }
+  public var bias: Double {
+    2 * pow(4, alpha - 1) * pow(sigma, 2 * alpha) * pow(tau, 2 - 2 * alpha)
+  }
   /// The whole bound.
   public var bound: Double { optimisation + noise + bias }
 

@@ -1,5 +1,6 @@
 import Foundation
 import LinearAlgebra
+import Storage
 import Testing
 
 @testable import Theory
@@ -109,6 +110,31 @@ import Testing
         alpha: 1.5)
     }
   }
+
+  /// The worst instances that the adversary has found so far (results/theory-bounds/quick) hold, with the
+  /// slack they had.
+  @Test func theAdversarysFindsStillHold() throws {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent()
+    let record = try Record.read(
+      from: root.appendingPathComponent("results/theory-bounds/quick/adversarial-seed1.h5").path)
+    let names = try record.strings("statement")
+    let (rows, columns) = (try record.ints("rows"), try record.ints("columns"))
+    let slacks = try record.doubles("smallest_relative_slack")
+    let parameters = try record.doubles("worst_instance")
+    let width = parameters.count / names.count
+    #expect(names == Statement.allCases.map(\.rawValue))
+    for (index, statement) in Statement.allCases.enumerated() {
+      let count = ProofInstance.parameterCount(rows: rows[index], columns: columns[index])
+      let own = Array(parameters[(index * width)..<(index * width + count)])
+      let instance = ProofInstance(rows: rows[index], columns: columns[index], parameters: own)
+      let inequality = try statement.evaluate(instance)
+      #expect(!inequality.isViolated, "\(statement): \(inequality.lhs) > \(inequality.rhs)")
+      #expect(
+        abs(inequality.relativeSlack - slacks[index]) <= 1e-9 + 1e-6 * abs(slacks[index]),
+        "\(statement): slack \(inequality.relativeSlack), recorded \(slacks[index])")
+    }
+  }
 }
 
 @Suite struct TheoremTests {
@@ -164,7 +190,6 @@ import Testing
       for (name, value, path) in [
         ("norm", exact.squaredNorm, \ClippedDescent.Averages.squaredNorm),
         ("potential", exact.potential, \.potential), ("bias", exact.squaredBias, \.squaredBias),
-        ("update", exact.updateNorm, \.updateNorm),
       ] {
         let values = runs.map { $0[keyPath: path] }
         let error = Statistics.sampleStandardDeviation(values) / 20

@@ -1,64 +1,142 @@
+import Clipping
+import Datasets
 import Foundation
 import LinearAlgebra
 import Storage
 import Theory
 
 extension TheoryBounds {
+  /// What Theorem 3.3 is held against: one entry a case.
+  private struct Cases33 {
+    var names: [String] = []
+    var (tau, alpha): ([Double], [Double]) = ([], [])
+    var (optimisation, noise): ([[Double]], [[Double]]) = ([], [])
+    var (measured, biases, excess): ([[Double]], [[Double]], [[Double]]) = ([], [], [])
+
+    /// Adds a case; `variances` are V of Lemma C.1, one a run.
+    mutating func add(
+      _ name: String, tau: Double, alpha: Double, smoothness: Double, gap: Double, eta: Double,
+      steps: Int, variances: [Double], squaredNorms: [Double], squaredBiases: [Double]
+    ) throws {
+      let theorems = try variances.map {
+        try Theorem33(
+          .b, smoothness: smoothness, initialGap: gap, eta: eta, steps: steps, variance: $0)
+      }
+      names.append(name)
+      self.tau.append(tau)
+      self.alpha.append(alpha)
+      optimisation.append(theorems.map(\.optimisation))
+      noise.append(theorems.map(\.noise))
+      measured.append(squaredNorms)
+      biases.append(squaredBiases)
+      excess.append(
+        squaredNorms.indices.map {
+          squaredNorms[$0] - theorems[$0].bound(meanSquaredBias: squaredBiases[$0])
+        })
+    }
+  }
+
   /// Theorem 3.3: bound and measurement over τ, for α = 1.5 and 2, on every problem; the bias is exact at each
   /// iterate, so only the average over runs is a Monte-Carlo estimate.
   static func theorem33(_ config: Config, _ stream: RandomStream) throws -> Record {
-    var names: [String] = []
-    var (tau, alpha, noise, optimisation): ([Double], [Double], [Double], [Double]) =
-      ([], [], [], [])
-    var (measured, biases, excess): ([[Double]], [[Double]], [[Double]]) = ([], [], [])
-    let taus = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, Double.infinity]
+    var cases = Cases33()
     for (name, problem) in problems(stream) {
       let law = heavyLaw(
         rows: problem.rows, columns: problem.columns, alpha: 1.5, scale: 0.5,
         stream: stream.child("law/\(name)"))
       let x0 = start(problem.rows, problem.columns)
       let eta = 0.5 / problem.smoothness
-      for level in taus {
+      // Large matrices: fewer, shorter runs and thresholds.
+      let isLarge = problem.rows * problem.columns > 100
+      let steps = isLarge ? max(1, config.steps33 / 10) : config.steps33
+      for level in isLarge ? [1, 5] : [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, Double.infinity] {
         let averages = try ClippedDescent(
           problem, law: .discrete(law), rule: .spectral(level), eta: eta, start: x0
         ).run(
-          steps: config.steps33, count: config.runs, stream: stream.child("runs"),
-          measuringBias: true)
+          steps: steps, count: isLarge ? max(2, config.runs / 5) : config.runs,
+          stream: stream.child("runs"), measuringBias: true)
         // Without clipping only a finite variance bounds the noise.
         for order in level.isInfinite ? [2.0] : [1.5, 2] {
           let v = try LemmaC1.variance(
             tau: level, rank: min(problem.rows, problem.columns), alpha: order,
             sigma: law.sigma(order))
-          let theorem = try Theorem33(
-            .b, smoothness: problem.smoothness, initialGap: problem.value(x0), eta: eta,
-            steps: config.steps33, variance: v)
-          names.append(name)
-          tau.append(level)
-          alpha.append(order)
-          noise.append(theorem.noise)
-          optimisation.append(theorem.optimisation)
-          measured.append(averages.map(\.squaredNorm))
-          biases.append(averages.map(\.squaredBias))
-          excess.append(
-            averages.map {
-              $0.squaredNorm - theorem.bound(meanSquaredBias: $0.squaredBias)
-            })
+          try cases.add(
+            name, tau: level, alpha: order, smoothness: problem.smoothness,
+            gap: problem.value(x0), eta: eta, steps: steps,
+            variances: averages.map { _ in v }, squaredNorms: averages.map(\.squaredNorm),
+            squaredBiases: averages.map(\.squaredBias))
         }
       }
     }
+    try addTraceRegression(config, stream.child("trace"), to: &cases)
     var columns = Columns(axis: "case")
-    columns.add("problem", names, "problem")
-    columns.add("tau", tau, "threshold")
-    columns.add("alpha", alpha, "moment order of the noise term")
-    columns.add("optimisation", optimisation, "optimisation error of Theorem 3.3(b)")
-    columns.add("noise", noise, "noise term of Theorem 3.3(b)")
-    columns.addRuns("squared_norm", measured, "mean squared gradient norm of each run")
-    columns.addRuns("squared_bias", biases, "mean squared bias of each run, exact at each iterate")
-    columns.addRuns("excess", excess, "squared norm minus bound, of each run")
+    columns.add("problem", cases.names, "problem")
+    columns.add("tau", cases.tau, "threshold")
+    columns.add("alpha", cases.alpha, "moment order of the noise term")
+    func add(_ name: String, _ values: [[Double]], _ longName: String) {
+      // Cases with fewer runs are filled up with NaN.
+      columns.addRuns(
+        name, values.map { $0 + Array(repeating: .nan, count: config.runs - $0.count) }, longName)
+    }
+    add("optimisation", cases.optimisation, "optimisation error of Theorem 3.3(b)")
+    add("noise", cases.noise, "noise term of Theorem 3.3(b), of each run")
+    add("squared_norm", cases.measured, "mean squared gradient norm of each run")
+    add("squared_bias", cases.biases, "mean squared bias of each run, exact at each iterate")
+    add("excess", cases.excess, "squared norm minus bound, of each run")
     return columns.set([
-      "steps": .int(config.steps33), "violations_total": .int(violations(excess)),
-      "instances_total": .int(excess.count),
+      "steps": .int(config.steps33), "violations_total": .int(violations(cases.excess)),
+      "instances_total": .int(cases.excess.count),
     ])
+  }
+
+  /// The paper's trace regression: the noise is the choice of a term, grows with X, and has no uniform σ, so σ_k is
+  /// taken exactly at each iterate and V is its mean over the steps of the run.
+  private static func addTraceRegression(
+    _ config: Config, _ stream: RandomStream, to cases: inout Cases33
+  ) throws {
+    var source = stream.cursor()
+    let data = try TraceRegressionProblem(dimension: 3, termCount: 10, noise: 0.01, using: &source)
+    let eta = 0.5 / data.smoothness
+    let orders = [1.5, 2.0]
+    for tau in [0.1, 0.5, 2, 10] {
+      var (norms, biases) = ([Double](), [Double]())
+      var variances = [[Double]](repeating: [], count: orders.count)
+      for run in 0..<config.runs {
+        var cursor = stream.child("runs").at(step: run).cursor()
+        var x = [Double](repeating: 0, count: 9)
+        var (terms, full) = ([Double](repeating: 0, count: 90), x)
+        var (norm, bias, sums) = (0.0, 0.0, [Double](repeating: 0, count: orders.count))
+        for _ in 0..<config.steps33 {
+          _ = data.gradients(at: x, terms: &terms, full: &full)
+          norm += full.reduce(0) { $0 + $1 * $1 }
+          for (index, order) in orders.enumerated() {
+            let moment = (0..<10).reduce(0.0) { sum, i in
+              let square = (0..<9).reduce(0.0) { $0 + pow(terms[9 * i + $1] - full[$1], 2) }
+              return sum + pow(square, 0.5 * order) / 10
+            }
+            sums[index] += try LemmaC1.variance(
+              tau: tau, rank: 3, alpha: order, sigma: pow(moment, 1 / order))
+          }
+          try SpectralClip.clip(batch: &terms, count: 10, rows: 3, columns: 3, at: tau)
+          for j in 0..<9 {
+            let mean = (0..<10).reduce(0.0) { $0 + terms[9 * $1 + j] } / 10
+            bias += (full[j] - mean) * (full[j] - mean)
+          }
+          let chosen = cursor.integer(below: 10)
+          for j in 0..<9 { x[j] -= eta * terms[9 * chosen + j] }
+        }
+        let k = Double(config.steps33)
+        norms.append(norm / k)
+        biases.append(bias / k)
+        for index in orders.indices { variances[index].append(sums[index] / k) }
+      }
+      for (index, order) in orders.enumerated() {
+        try cases.add(
+          "trace regression", tau: tau, alpha: order, smoothness: data.smoothness,
+          gap: data.targets.reduce(0) { $0 + $1 * $1 } / 10, eta: eta, steps: config.steps33,
+          variances: variances[index], squaredNorms: norms, squaredBiases: biases)
+      }
+    }
   }
 
   /// Cases whose mean over runs lies above zero beyond doubt: the one-sided 99.9 % lower limit, Bonferroni
@@ -78,73 +156,91 @@ extension TheoryBounds {
   static let rules = ["spectral", "none", "norm", "norm-matched"]
 
   /// Theorem 3.4: the averaged potential over K with the theorem's τ and η, for every α; the same runs without
-  /// clipping, with norm clipping at equal τ, and at equal mean update norm.
+  /// clipping, with norm clipping at equal τ, and at equal median update norm.
   static func theorem34(_ config: Config, _ stream: RandomStream) throws -> Record {
+    var source = stream.child("trace").cursor()
+    let data = try TraceRegressionProblem(dimension: 3, termCount: 10, noise: 0.01, using: &source)
     // All curvatures equal to L: the flatter a direction, the longer the start is felt in the average.
-    let problem = Problem.quadratic(
-      rows: 3, columns: 3, condition: 1, stream: stream.child("problem"))
+    let problems: [(name: String, problem: Problem)] = [
+      (
+        "quadratic",
+        .quadratic(rows: 3, columns: 3, condition: 1, stream: stream.child("problem"))
+      ),
+      (
+        "trace regression, additive noise",
+        Problem(
+          .traceRegression(sensing: data.sensing, targets: data.targets), rows: 3, columns: 3)
+      ),
+    ]
     let x0 = start(3, 3)
-    var (alphas, steps, taus, etas, sigmas, bounds): (
-      [Double], [Int], [Double], [Double], [Double], [Double]
-    ) = ([], [], [], [], [], [])
+    var names: [String] = []
+    var (alphas, steps, taus, etas, sigmas, bounds):
+      (
+        [Double], [Int], [Double], [Double], [Double], [Double]
+      ) = ([], [], [], [], [], [])
     var scheduled: [Int] = []
     var potentials = [[[Double]]](repeating: [], count: rules.count)
     var matched: [Double] = []
-    for alpha in config.alphas {
-      // The tail exponent lies above α, so σ is finite and known: Pareto for α < 2, t for α = 2.
-      let unit: NoiseLaw =
-        alpha < 2
-        ? .rankOnePareto(shape: alpha + 0.1, scale: 1)
-        : .multivariateT(degreesOfFreedom: 2.5, scale: 1)
-      let scale = 0.3 / unit.sigma(alpha, count: 9)
-      let law: NoiseLaw =
-        alpha < 2
-        ? .rankOnePareto(shape: alpha + 0.1, scale: scale)
-        : .multivariateT(degreesOfFreedom: 2.5, scale: scale)
-      let sigma = law.sigma(alpha, count: 9)
-      for k in config.steps34 {
-        let theorem = try Theorem34(
-          smoothness: problem.smoothness, initialGap: problem.value(x0), alpha: alpha,
-          sigma: sigma, rank: 3, steps: k)
-        func run(_ rule: ClippedDescent.Rule, _ count: Int) throws -> [ClippedDescent.Averages] {
-          try ClippedDescent(problem, law: law, rule: rule, eta: theorem.eta, start: x0).run(
-            steps: k, count: count, stream: stream.child("alpha\(alpha)/\(k)"))
+    for (name, problem) in problems {
+      for alpha in config.alphas {
+        // The tail exponent lies above α, so σ is finite and known: Pareto for α < 2, t for α = 2.
+        let unit: NoiseLaw =
+          alpha < 2
+          ? .rankOnePareto(shape: alpha + 0.1, scale: 1)
+          : .multivariateT(degreesOfFreedom: 2.5, scale: 1)
+        let scale = 0.3 / unit.sigma(alpha, count: 9)
+        let law: NoiseLaw =
+          alpha < 2
+          ? .rankOnePareto(shape: alpha + 0.1, scale: scale)
+          : .multivariateT(degreesOfFreedom: 2.5, scale: scale)
+        let sigma = law.sigma(alpha, count: 9)
+        for k in name == "quadratic" ? config.steps34 : Array(config.steps34.prefix(3)) {
+          let theorem = try Theorem34(
+            smoothness: problem.smoothness, initialGap: problem.value(x0), alpha: alpha,
+            sigma: sigma, rank: 3, steps: k)
+          func run(_ rule: ClippedDescent.Rule, _ count: Int) throws -> [ClippedDescent.Averages] {
+            try ClippedDescent(problem, law: law, rule: rule, eta: theorem.eta, start: x0).run(
+              steps: k, count: count, stream: stream.child("\(name)/alpha\(alpha)/\(k)"))
+          }
+          let spectral = try run(.spectral(theorem.tau), config.runs)
+          let update = Statistics.mean(spectral.map(\.updateNorm))
+          // Norm clipping with longer or shorter steps until its median update is as long.
+          var own = theorem.tau
+          for _ in 0..<4 {
+            let found = Statistics.mean(
+              try run(.norm(own), max(2, config.runs / 4)).map(\.updateNorm))
+            if found > 0 { own *= min(3, max(1 / 3.0, update / found)) }
+          }
+          let results = [
+            spectral, try run(.none, config.runs), try run(.norm(theorem.tau), config.runs),
+            try run(.norm(own), config.runs),
+          ]
+          for (index, result) in results.enumerated() {
+            potentials[index].append(result.map(\.potential))
+          }
+          names.append(name)
+          alphas.append(alpha)
+          steps.append(k)
+          taus.append(theorem.tau)
+          etas.append(theorem.eta)
+          sigmas.append(sigma)
+          bounds.append(theorem.bound)
+          matched.append(own)
+          scheduled.append(
+            Theorem34.scheduledTau(steps: k, alpha: alpha) >= max(1, 8 * sigma) ? 1 : 0)
         }
-        let spectral = try run(.spectral(theorem.tau), config.runs)
-        let update = Statistics.mean(spectral.map(\.updateNorm))
-        // Norm clipping with longer or shorter steps until its mean update is as long.
-        var own = theorem.tau
-        for _ in 0..<4 {
-          let found = Statistics.mean(try run(.norm(own), max(2, config.runs / 4)).map(\.updateNorm))
-          if found > 0 { own *= min(3, max(1 / 3.0, update / found)) }
-        }
-        let results = [
-          spectral, try run(.none, config.runs), try run(.norm(theorem.tau), config.runs),
-          try run(.norm(own), config.runs),
-        ]
-        for (index, result) in results.enumerated() {
-          potentials[index].append(result.map(\.potential))
-        }
-        alphas.append(alpha)
-        steps.append(k)
-        taus.append(theorem.tau)
-        etas.append(theorem.eta)
-        sigmas.append(sigma)
-        bounds.append(theorem.bound)
-        matched.append(own)
-        scheduled.append(
-          Theorem34.scheduledTau(steps: k, alpha: alpha) >= max(1, 8 * sigma) ? 1 : 0)
       }
     }
     let excess = zip(potentials[0], bounds).map { runs, bound in runs.map { $0 - bound } }
     var columns = Columns(axis: "case")
+    columns.add("problem", names, "problem")
     columns.add("alpha", alphas, "moment order of the noise")
     columns.add("steps", steps, "number of steps K")
     columns.add("tau", taus, "threshold of Theorem 3.4")
     columns.add("eta", etas, "step size of Theorem 3.4")
     columns.add("sigma", sigmas, "noise level, exact")
     columns.add("bound", bounds, "bound of Theorem 3.4")
-    columns.add("matched_tau", matched, "norm threshold with the same mean update norm")
+    columns.add("matched_tau", matched, "norm threshold with the same median update norm")
     columns.add("scheduled", scheduled, "1 where tau is K^(1/(3 alpha - 2)), not 8 sigma or 1")
     for (index, rule) in rules.enumerated() {
       columns.addRuns(

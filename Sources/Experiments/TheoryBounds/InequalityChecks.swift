@@ -113,7 +113,8 @@ extension TheoryBounds {
   /// Section 2.3.
   private static func vectors(_ config: Config, _ stream: RandomStream) throws -> [StatementTally] {
     var (bits, svd) = (
-      StatementTally(name: "section 2.3, same bits"), StatementTally(name: "section 2.3, through the SVD")
+      StatementTally(name: "section 2.3, same bits"),
+      StatementTally(name: "section 2.3, through the SVD")
     )
     for index in 0..<config.instances {
       let n = 1 + index % 40
@@ -132,7 +133,9 @@ extension TheoryBounds {
   }
 
   /// Papers 2605.02701, 1905.11881 and 2404.08624.
-  private static func neighbours(_ config: Config, _ stream: RandomStream) throws -> [StatementTally] {
+  private static func neighbours(_ config: Config, _ stream: RandomStream) throws
+    -> [StatementTally]
+  {
     var relaxed = StatementTally(name: "1905.11881, (L0, L1)-smoothness")
     var factor = StatementTally(name: "1905.11881, clipped and normalised steps")
     var counts = StatementTally(name: "1905.11881, iteration bounds")
@@ -141,14 +144,18 @@ extension TheoryBounds {
         let x: [Double] = stream.child("x").at(step: index).normals(1 + index % 5)
         let scale = pow(10, Double(index % 7) / 3 - 1)
         relaxed.add(RelaxedSmoothness.definition(f, at: x.map { scale * $0 }))
-        for inequality in RelaxedSmoothness.equivalence(f, norm: pow(10, Double(index % 90) / 10 - 4)) {
+        for inequality in RelaxedSmoothness.equivalence(
+          f, norm: pow(10, Double(index % 90) / 10 - 4))
+        {
           factor.add(inequality)
         }
       }
       for start in [1.0, 2, 4] {
         for rule in [RelaxedSmoothness.Descent.clipped, .fixed] {
           let x = [start, -0.5 * start]
-          guard let bound = RelaxedSmoothness.bound(rule, f, from: x, epsilon: 0.1) else { continue }
+          guard let bound = RelaxedSmoothness.bound(rule, f, from: x, epsilon: 0.1) else {
+            continue
+          }
           let count = RelaxedSmoothness.iterations(
             rule, f, from: x, epsilon: 0.1, limit: 2_000_000)
           counts.add(Inequality("1905.11881", Double(count), bound))
@@ -210,7 +217,8 @@ extension TheoryBounds {
     result.add(
       .init("rows", .int64(rows.map { Int64($0) }), longName: "rows of the worst instance"))
     result.add(
-      .init("columns", .int64(columns.map { Int64($0) }), longName: "columns of the worst instance"))
+      .init("columns", .int64(columns.map { Int64($0) }), longName: "columns of the worst instance")
+    )
     result.add(
       .init(
         "worst_instance",

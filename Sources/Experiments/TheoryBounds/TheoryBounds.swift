@@ -137,6 +137,10 @@ public enum TheoryBounds: Experiment {
         .quadratic(rows: 4, columns: 6, condition: 1e4, stream: stream.child("b"))
       ),
       ("ripple 3x3", Problem(.ripple, rows: 3, columns: 3)),
+      (
+        "quadratic 64x32",
+        .quadratic(rows: 64, columns: 32, condition: 100, stream: stream.child("c"))
+      ),
     ]
   }
 }

@@ -24,7 +24,10 @@ extension TheoryBounds {
     let (alphas, steps) = (try record.doubles("alpha"), try record.ints("steps"))
     let scheduled = try record.ints("scheduled")
     let potentials = try runs(record, "potential_spectral")
-    let cases = alphas.indices.filter { alphas[$0] == alpha && scheduled[$0] == 1 }
+    let problems = try record.strings("problem")
+    let cases = alphas.indices.filter {
+      problems[$0] == "quadratic" && alphas[$0] == alpha && scheduled[$0] == 1
+    }
     guard cases.count >= 2 else { return nil }
     let x = cases.map { log(Double(steps[$0])) }
     let indices = Array(potentials[cases[0]].indices)
@@ -51,14 +54,15 @@ extension TheoryBounds {
     let first = try record(set, "theorem33")
     let (names, taus) = (try first.strings("problem"), try first.doubles("tau"))
     let orders = try first.doubles("alpha")
-    let (optimisation, noise) = (try first.doubles("optimisation"), try first.doubles("noise"))
+    let (optimisation, noise) = (try runs(first, "optimisation"), try runs(first, "noise"))
     let (measured, biases) = (try runs(first, "squared_norm"), try runs(first, "squared_bias"))
     for alpha in [1.5, 2] {
-      text += "# Theorem 3.3, \(names[0]), alpha \(alpha): tau, measured, optimisation, noise, bias\n"
+      text +=
+        "# Theorem 3.3, \(names[0]), alpha \(alpha): tau, measured, optimisation, noise, bias\n"
       for i in names.indices
       where names[i] == names[0] && orders[i] == alpha && taus[i].isFinite {
         let row = [
-          taus[i], Statistics.mean(measured[i]), optimisation[i], noise[i],
+          taus[i], Statistics.mean(measured[i]), optimisation[i][0], noise[i][0],
           Statistics.mean(biases[i]),
         ]
         text += row.map(number).joined(separator: "\t") + "\n"
@@ -68,10 +72,12 @@ extension TheoryBounds {
     let second = try record(set, "theorem34")
     let steps = try second.ints("steps")
     let (own, bounds) = (try second.doubles("alpha"), try second.doubles("bound"))
+    let names34 = try second.strings("problem")
     let potentials = try rules.map { try runs(second, "potential_\($0)") }
     for alpha in try alphas(second) {
-      text += "# Theorem 3.4, alpha \(alpha): K, bound, mean potential of \(rules.joined(separator: ", "))\n"
-      for i in own.indices where own[i] == alpha {
+      text +=
+        "# Theorem 3.4, alpha \(alpha): K, bound, mean potential of \(rules.joined(separator: ", "))\n"
+      for i in own.indices where own[i] == alpha && names34[i] == "quadratic" {
         let row = [Double(steps[i]), bounds[i]] + potentials.map { Statistics.mean($0[i]) }
         text += row.map(number).joined(separator: "\t") + "\n"
       }
@@ -177,7 +183,8 @@ extension TheoryBounds {
     Claim(
       id: "theory-rate", item: "Theorem 3.4",
       statement: "The averaged potential decays at least as fast as K^((2-2α)/(3α-2)).",
-      criterion: "for every α, the lower end of the slope's bootstrap interval (log potential on log K, over "
+      criterion:
+        "for every α, the lower end of the slope's bootstrap interval (log potential on log K, over "
         + "the K where τ = K^(1/(3α-2))) is at most the exponent; an upper bound, so faster is fine"
     ) { set in
       let record = try record(set, "theorem34")
@@ -197,9 +204,11 @@ extension TheoryBounds {
     },
     Claim(
       id: "theory-clipping-needed", item: "§3 (our question)",
-      statement: "Under heavy tails the theorem's step size needs the clip: without it the averaged "
+      statement:
+        "Under heavy tails the theorem's step size needs the clip: without it the averaged "
         + "potential is larger at the largest K.",
-      criterion: "for α < 2, the potential without clipping over that with it, paired by run, lies above 1 "
+      criterion:
+        "for α < 2, the potential without clipping over that with it, paired by run, lies above 1 "
         + "with its whole interval"
     ) { set in
       let record = try record(set, "theorem34")
@@ -218,7 +227,8 @@ extension TheoryBounds {
       id: "theory-acceleration", item: "1905.11881",
       statement: "Clipped descent's advantage over fixed-step descent grows without limit with the "
         + "starting gradient.",
-      criterion: "for each function the ratio of iteration counts grows with every start and ends above 50"
+      criterion:
+        "for each function the ratio of iteration counts grows with every start and ends above 50"
     ) { set in
       let record = try record(set, "acceleration")
       let names = try record.strings("function")
