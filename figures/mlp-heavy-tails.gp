@@ -27,8 +27,8 @@ set title "curves: ours solid, the authors' dotted" font ",9" offset 0,-0.6
 set key at screen 0.445, screen 0.88 left top vertical Left reverse samplen 1.6 spacing 1.15 font ",8"
 set yrange [4e-4:3]
 plot for [m in there] table index index_of(m) using ($1/1000):3:4 with filledcurves fc rgb colour(m) notitle, \
-     for [a in authors] "figures/reference/mlp_trainloss_".a.".csv" skip 1 using \
-       (column(1) < 0 ? NaN : column(1)/1000):2 with lines lc rgb author_colour(a) lw 1.1 dt (1,2) notitle, \
+     for [a in authors] "< tr ',' '\t' < figures/reference/mlp_trainloss_".a.".csv" skip 1 using \
+       (column(1) < 0 ? NaN : column(1)/1000):2 with lines lc rgb author_colour(a) lw 1.3 dt '.' notitle, \
      for [m in there] table index index_of(m) using ($1/1000):2 with lines lc rgb colour(m) lw 1.5 title title(m)
 unset label 99
 unset key
@@ -46,6 +46,6 @@ set grid xtics lc rgb "#e0e0e0" lw 0.6 dt 1
 set format y "%s"
 set ytics font ",8" scale 0
 visible(x) = x > 2.5 ? 2.5 : x
-plot for [s=1:n_seeds] table index n using (visible(column(4+s))):1 with points pt 7 ps 0.32 lc rgb "#9a9a9a", \
-     table index n using (visible($2)):1:(visible($3)):(visible($4)):ytic(stringcolumn(5+n_seeds)) with xerrorbars pt 7 ps 0.55 lw 1.3 lc rgb red
+plot table index n using (visible($2)):1:(visible($3)):(visible($4)):ytic(stringcolumn(5+n_seeds)) with xerrorbars pt 7 ps 0.5 lw 1.2 lc rgb red, \
+     for [s=1:n_seeds] table index n using (visible(column(4+s))):1 with points pt 6 ps 0.4 lw 0.8 lc rgb "#404040"
 unset multiplot

@@ -159,9 +159,11 @@ public struct ClaimsReport: Sendable {
     self.rows = rows
   }
 
-  /// The invariants that do not hold.
+  /// The invariants that have records and do not hold.
   public var brokenInvariants: [Row] {
-    rows.filter { $0.claim.isInvariant && $0.finding.verdict != .reproduced }
+    rows.filter {
+      $0.claim.isInvariant && $0.finding.verdict != .reproduced && $0.finding.verdict != .needsPaper
+    }
   }
 
   /// CLAIMS.md.

@@ -43,8 +43,13 @@ extension MLPHeavyTails {
         text += "\n"
       }
       text += "\n\n"
-      let losses = try set.values("final_train_loss", of: method).map(comparable)
-      let summary = geometricSummary(losses)
+      let finalLosses = try set.values("final_train_loss", of: method)
+      let losses = finalLosses.map(comparable)
+      var summary = geometricSummary(losses)
+      // An interval that a diverged run is part of says nothing.
+      if !finalLosses.allSatisfy(\.isFinite) {
+        (summary.low, summary.high) = (summary.mean, summary.mean)
+      }
       let row = ([summary.mean, summary.low, summary.high] + losses).map { "\t" + number($0) }
       finals.append((try records[0].string(attribute: "title"), row.joined(), summary.mean))
     }
