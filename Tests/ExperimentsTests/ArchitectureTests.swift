@@ -56,7 +56,10 @@ import Testing
       ["COpenBLAS", "CLAPACKE", "CHDF5"], ["LinearAlgebra", "Storage"],
       ["Clipping", "Autodiff"], ["Datasets", "Models", "Optimizers"], ["Training", "Theory"],
       ["Experiments"],
-      ["trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap", "theory-bounds", "spectral"],
+      [
+        "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap", "theory-bounds",
+        "spectral",
+      ],
     ]
     func floor(_ module: String) -> Int? { floors.firstIndex { $0.contains(module) } }
     for (file, line) in try Self.lines() {

@@ -65,7 +65,7 @@ extension MLPHeatMap {
     for name in ["norm", "spectral", "quantile"] {
       text += "# \(name): log10 step size, log10 threshold (or level), loss, update norm\n"
       guard set.methods.contains(name) else {
-        text += "\n\n"
+        text += "NaN\tNaN\tNaN\tNaN\n\n\n"  // gnuplot counts no empty block
         continue
       }
       let map = try Map(set.records(of: name)[0])
@@ -109,7 +109,11 @@ extension MLPHeatMap {
   public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     var values: [(String, String)] = []
     var maps: [String: Map] = [:]
-    for name in ["norm", "spectral", "quantile"] where set.methods.contains(name) {
+    for name in ["norm", "spectral", "quantile"] {
+      guard set.methods.contains(name) else {
+        values += ["share", "best", "diverged", "grid"].map { ("\($0).\(name)", "not run") }
+        continue
+      }
       let map = try Map(set.records(of: name)[0])
       maps[name] = map
       values += [
@@ -121,7 +125,16 @@ extension MLPHeatMap {
     }
     let config = try Config.decode(
       yaml: set.records[0].string(attribute: "config"), file: set.folder, overrides: [])
-    return values + [("steps", "\(config.steps)"), ("good", "\(goodLoss)")]
+    var difference = "not known"
+    if let norm = maps["norm"], let spectral = maps["spectral"] {
+      let interval = shareDifference(spectral, norm, level: goodLoss)
+      difference = String(
+        format: "%+.0f [%+.0f, %+.0f] percentage points", 100 * interval.estimate,
+        100 * interval.lower, 100 * interval.upper)
+    }
+    return values + [
+      ("steps", "\(config.steps)"), ("good", "\(goodLoss)"), ("difference", difference),
+    ]
   }
 
   /// See `Experiment`.
