@@ -71,4 +71,44 @@ public struct PerSampleClipping: Sendable {
       Inequality("2605.02701, variance", variance, varianceBound(n), size: g.longerSide),
     ]
   }
+
+  /// T steps X ← X - (1/L)·(mean of n clipped samples) from `count` independent streams: the mean of ‖∇f‖² over the
+  /// steps of each run. Its expectation is at most 2LΔ₀/T + bias² + variance, by the descent inequality.
+  public static func descent(
+    _ problem: Problem, law: NoiseLaw, rule: PerSampleClipping, samples n: Int, steps: Int,
+    count: Int, start: Matrix<Double>, stream: RandomStream
+  ) -> [Double] {
+    let (rows, columns) = (problem.rows, problem.columns)
+    let limits = (1...n).map { rule.threshold($0) }
+    var scratch = [Double](repeating: 0, count: 2 * (rows + columns) + 4)
+    return (0..<count).map { run in
+      var cursor = stream.at(step: run).cursor()
+      var (x, total) = (start, 0.0)
+      for _ in 0..<steps {
+        let g = problem.gradient(x)
+        total += g.norm * g.norm
+        var mean = Matrix<Double>(rows: rows, columns: columns)
+        for limit in limits {
+          var sample = g
+          sample.withMutableView { sample in
+            scratch.withUnsafeMutableBufferPointer { scratch in
+              if let work = scratch.baseAddress {
+                law.add(
+                  to: sample.base, rows: rows, columns: columns, using: &cursor, scratch: work)
+              }
+            }
+          }
+          let norm = sample.norm
+          mean = mean + ((norm > limit ? limit / norm : 1) / Double(n)) * sample
+        }
+        x = x - (1 / problem.smoothness) * mean
+      }
+      return total / Double(steps)
+    }
+  }
+
+  /// 2LΔ₀/T + the bounds of bias² and variance.
+  public func descentBound(smoothness: Double, gap: Double, samples n: Int, steps: Int) -> Double {
+    2 * smoothness * gap / Double(steps) + biasBound(n) * biasBound(n) + varianceBound(n)
+  }
 }

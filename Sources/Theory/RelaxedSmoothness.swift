@@ -108,6 +108,16 @@ public struct RelaxedSmoothness: Sendable {
     case .normalised: return nil
     }
   }
+
+  /// The lower bound for fixed-step descent, L₁M(D - 5ε/8)/(8ε²(log M + 1)): minimax over the class, so it says
+  /// nothing about one function and is only ever drawn; constants from memory of the paper.
+  public static func minimaxLowerBound(
+    _ f: Function, from start: [Double], epsilon: Double
+  ) -> Double {
+    let d = f.value(start)
+    let m = f.largestGradient(level: d)
+    return f.l1 * m * (d - 0.625 * epsilon) / (8 * epsilon * epsilon * (log(m) + 1))
+  }
 }
 
 func length(_ x: [Double]) -> Double { x.reduce(0) { $0 + $1 * $1 }.squareRoot() }

@@ -9,6 +9,7 @@ extension TheoryBounds {
   /// What Theorem 3.3 is held against: one entry a case.
   private struct Cases33 {
     var names: [String] = []
+    var steps: [Int] = []
     var (tau, alpha): ([Double], [Double]) = ([], [])
     var (optimisation, noise): ([[Double]], [[Double]]) = ([], [])
     var (measured, biases, excess): ([[Double]], [[Double]], [[Double]]) = ([], [], [])
@@ -23,6 +24,7 @@ extension TheoryBounds {
           .b, smoothness: smoothness, initialGap: gap, eta: eta, steps: steps, variance: $0)
       }
       names.append(name)
+      self.steps.append(steps)
       self.tau.append(tau)
       self.alpha.append(alpha)
       optimisation.append(theorems.map(\.optimisation))
@@ -48,29 +50,32 @@ extension TheoryBounds {
       let eta = 0.5 / problem.smoothness
       // Large matrices: fewer, shorter runs and thresholds.
       let isLarge = problem.rows * problem.columns > 100
-      let steps = isLarge ? max(1, config.steps33 / 10) : config.steps33
-      for level in isLarge ? [1, 5] : [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, Double.infinity] {
-        let averages = try ClippedDescent(
-          problem, law: .discrete(law), rule: .spectral(level), eta: eta, start: x0
-        ).run(
-          steps: steps, count: isLarge ? max(2, config.runs / 5) : config.runs,
-          stream: stream.child("runs"), measuringBias: true)
-        // Without clipping only a finite variance bounds the noise.
-        for order in level.isInfinite ? [2.0] : [1.5, 2] {
-          let v = try LemmaC1.variance(
-            tau: level, rank: min(problem.rows, problem.columns), alpha: order,
-            sigma: law.sigma(order))
-          try cases.add(
-            name, tau: level, alpha: order, smoothness: problem.smoothness,
-            gap: problem.value(x0), eta: eta, steps: steps,
-            variances: averages.map { _ in v }, squaredNorms: averages.map(\.squaredNorm),
-            squaredBiases: averages.map(\.squaredBias))
+      for steps in isLarge ? [config.steps33 / 10] : [config.steps33 / 10, config.steps33]
+      where steps >= 1 {
+        for level in isLarge ? [1, 5] : [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, Double.infinity] {
+          let averages = try ClippedDescent(
+            problem, law: .discrete(law), rule: .spectral(level), eta: eta, start: x0
+          ).run(
+            steps: steps, count: isLarge ? max(2, config.runs / 5) : config.runs,
+            stream: stream.child("runs"), measuringBias: true)
+          // Without clipping only a finite variance bounds the noise.
+          for order in level.isInfinite ? [2.0] : [1.5, 2] {
+            let v = try LemmaC1.variance(
+              tau: level, rank: min(problem.rows, problem.columns), alpha: order,
+              sigma: law.sigma(order))
+            try cases.add(
+              name, tau: level, alpha: order, smoothness: problem.smoothness,
+              gap: problem.value(x0), eta: eta, steps: steps,
+              variances: averages.map { _ in v }, squaredNorms: averages.map(\.squaredNorm),
+              squaredBiases: averages.map(\.squaredBias))
+          }
         }
       }
     }
     try addTraceRegression(config, stream.child("trace"), to: &cases)
     var columns = Columns(axis: "case")
     columns.add("problem", cases.names, "problem")
+    columns.add("steps", cases.steps, "number of steps K")
     columns.add("tau", cases.tau, "threshold")
     columns.add("alpha", cases.alpha, "moment order of the noise term")
     func add(_ name: String, _ values: [[Double]], _ longName: String) {
@@ -286,12 +291,17 @@ extension TheoryBounds {
   static func acceleration(_ config: Config, _ stream: RandomStream) throws -> Record {
     var (functions, starts): ([String], [Double]) = ([], [])
     var (clipped, normalised, fixed): ([Int], [Int], [Int]) = ([], [], [])
+    var (clippedBound, fixedBound, lower): ([Double], [Double], [Double]) = ([], [], [])
     for f in RelaxedSmoothness.Function.allCases {
       for start in f == .quartic ? [1.0, 2, 4, 8, 16] : [1, 2, 4, 6, 8] {
         func count(_ rule: RelaxedSmoothness.Descent) -> Int {
           RelaxedSmoothness.iterations(
             rule, f, from: [start, -0.5 * start], epsilon: 0.1, limit: 3_000_000)
         }
+        let x = [start, -0.5 * start]
+        clippedBound.append(RelaxedSmoothness.bound(.clipped, f, from: x, epsilon: 0.1) ?? .nan)
+        fixedBound.append(RelaxedSmoothness.bound(.fixed, f, from: x, epsilon: 0.1) ?? .nan)
+        lower.append(RelaxedSmoothness.minimaxLowerBound(f, from: x, epsilon: 0.1))
         functions.append(f == .quartic ? "x^4" : "cosh")
         starts.append(start)
         clipped.append(count(.clipped))
@@ -305,6 +315,9 @@ extension TheoryBounds {
     columns.add("clipped", clipped, "iterations of clipped gradient descent to norm 0.1")
     columns.add("normalised", normalised, "iterations of normalised gradient descent")
     columns.add("fixed", fixed, "iterations of gradient descent with fixed step")
+    columns.add("clipped_bound", clippedBound, "upper bound for clipped gradient descent")
+    columns.add("fixed_bound", fixedBound, "upper bound for fixed steps")
+    columns.add("minimax_lower_bound", lower, "lower bound for fixed steps over the class")
     let net = DeltaClipping.onWideNet(
       width: 200, samples: 8, inputs: 10, clip: try DeltaClipping(eta: 0.5, gamma: 0.5, delta: 0.1),
       steps: 400, stream: stream.child("net"))
@@ -330,6 +343,7 @@ extension TheoryBounds {
         bounds.append(rule.biasBound(n) * rule.biasBound(n) + rule.varianceBound(n))
       }
     }
+    try addPerSampleRuns(config, stream.child("per-sample"), to: &record)
     let shape = [config.alphas.count, counts.count]
     record.add(
       .init(
@@ -341,5 +355,49 @@ extension TheoryBounds {
         "per_sample_bound", .double(bounds), shape: shape, longName: "its bound", units: "1",
         dimensions: ["moment", "samples"]))
     return record
+  }
+
+  /// Per-sample clipping on log cosh, whose gradients are bounded, so that a raw moment exists: the mean squared
+  /// gradient of every run against 2LΔ₀/T + bias² + variance.
+  private static func addPerSampleRuns(
+    _ config: Config, _ stream: RandomStream, to record: inout Record
+  ) throws {
+    let problem = Problem(.logCosh, rows: 3, columns: 3)
+    let (x0, steps, batches) = (start(3, 3), 200, [1, 4, 16, 64])
+    var (measured, excess, bounds): ([[Double]], [[Double]], [Double]) = ([], [], [])
+    for p in config.alphas {
+      let law: NoiseLaw =
+        p < 2
+        ? .rankOnePareto(shape: p + 0.1, scale: 0.1)
+        : .multivariateT(degreesOfFreedom: 2.5, scale: 0.1)
+      // Minkowski: (E‖g + Z‖^p)^(1/p) <= max‖g‖ + σ_p, and ‖tanh‖ <= 3 on nine entries.
+      let size = 3 + law.sigma(p, count: 9)
+      let rule = try PerSampleClipping(moment: p, size: size, scale: size)
+      for n in batches {
+        let runs = PerSampleClipping.descent(
+          problem, law: law, rule: rule, samples: n, steps: steps, count: config.runs, start: x0,
+          stream: stream.child("\(p)/\(n)"))
+        let bound = rule.descentBound(
+          smoothness: 1, gap: problem.value(x0), samples: n, steps: steps)
+        measured.append(runs)
+        bounds.append(bound)
+        excess.append(runs.map { $0 - bound })
+      }
+    }
+    record.add(
+      .init(
+        "batch", .int64(batches.map { Int64($0) }), longName: "samples a step", units: "1"))
+    record.add(
+      .init(
+        "descent_squared_norm", .double(measured.flatMap { $0 }),
+        shape: [config.alphas.count, batches.count, config.runs],
+        longName: "mean squared gradient norm of per-sample clipped descent on log cosh",
+        units: "1", dimensions: ["moment", "batch", "run"]))
+    record.add(
+      .init(
+        "descent_bound", .double(bounds), shape: [config.alphas.count, batches.count],
+        longName: "its bound", units: "1", dimensions: ["moment", "batch"]))
+    record.attributes["violations_total"] = .int(violations(excess))
+    record.attributes["instances_total"] = .int(excess.count)
   }
 }
