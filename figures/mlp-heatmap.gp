@@ -71,9 +71,10 @@ if (strstrt(methods, "quantile") > 0) {
 }
 set border 3; set grid lc rgb "#e0e0e0" lw 0.6 dt 1
 set lmargin at screen 0.365; set rmargin at screen 0.57
-set logscale x; set format x "10^{%T}"; set format y "%g"
 unset xtics; unset ytics
-set xrange [1e-3:1.5]; set yrange [0:1]; set xtics 10 nomirror; set ytics 0.2 nomirror
+set xrange [1e-3:1.5]; set yrange [0:1]
+set logscale x; set format x "10^{%T}"; set format y "%g"
+set xtics 10 nomirror; set ytics 0.2 nomirror
 set xlabel "loss level"; set ylabel "share of cells below it" offset 0.8
 set title "size of the good region" font ",9" offset 0,-0.7
 set key at graph 0.04, graph 0.97 left top Left reverse samplen 1.4 font ",8"
@@ -81,7 +82,9 @@ plot table index 4 using 1:2 with lines lc rgb blue lw 1.8 title "norm", \
      table index 4 using 1:3 with lines lc rgb red lw 1.8 title "spectral", \
      table index 4 using 1:4 with lines lc rgb green lw 1.6 dt "-" title "quantile"
 set lmargin at screen 0.68; set rmargin at screen 0.96
-set logscale y; set format y "10^{%T}"; set yrange [1e-3:2]; set xrange [1e-5:1]; set ytics 10 nomirror
+set yrange [1e-3:2]; set xrange [1e-5:1]
+set logscale y; set format y "10^{%T}"
+set ytics 10 nomirror
 set xlabel "median norm of an update"; set ylabel "final loss" offset 0.8
 set title "at equal update norm" font ",9" offset 0,-0.7
 set key at graph 0.03, graph 0.03 left bottom Left reverse samplen 1.2 font ",8"
