@@ -5,7 +5,8 @@
 
 writes, next to itself,
   mlp-gradients.safetensors     the paper's MLP at full size: one batch, its loss, every gradient
-  mlp-trajectories.safetensors  a small MLP: 50 steps of every method with fixed noise
+  mlp-problem.safetensors       a small MLP, its batches and fixed noise
+  mlp-trajectories-{a,b}.safetensors  50 steps of every method on it
 Everything is computed in float64 from float32 inputs and stored as float32. Optimizers that PyTorch has are
 PyTorch's; everything else is written here from its formula, independently of the Swift code.
 """
@@ -357,6 +358,7 @@ def trajectory(problem, rule, optimizer, start):
     step, losses, path = optimizer(weights), [], [[] for _ in weights]
     for k in range(STEPS):
         loss, gradients, samples = problem.batch(weights, k)
+        assert joint_norm(samples[0]) + joint_norm(samples[-1]) > 0, "the network has died"
         step(rule(weights, gradients, samples))
         losses.append(loss)
         for own, w in zip(path, weights):
@@ -366,10 +368,13 @@ def trajectory(problem, rule, optimizer, start):
 
 def trajectories_file():
     problem = Problem()
+    parts = [{}, {}]  # two files of moderate size
     tensors = {"input": problem.x, "target": problem.y, "noise.sample": problem.sample}
     for name, w, s, u, v in zip(names(4), problem.start, problem.s, problem.u, problem.v):
         tensors.update({"init." + name: w, f"noise.{name}.s": s, f"noise.{name}.u": u, f"noise.{name}.v": v})
-    for method, (rule, optimizer) in METHODS.items():
+    save(tensors, "mlp-problem.safetensors")
+    for index, (method, (rule, optimizer)) in enumerate(METHODS.items()):
+        tensors = parts[index % 2]
         losses, path = trajectory(problem, rule(), optimizer, problem.start)
         # Chaos would make the comparison meaningless: a change of 1e-7 must stay small.
         nudged = [w * (1 + 1e-7) for w in problem.start]
@@ -381,7 +386,8 @@ def trajectories_file():
         for name, own in zip(names(4), path):
             tensors[f"{method}/{name}"] = own
         print(f"{method:22s} loss {losses[0]:.4f} -> {losses[-1]:.4f}, drift of 1e-7: {drift:.1e}")
-    save(tensors, "mlp-trajectories.safetensors")
+    for name, part in zip("ab", parts):
+        save(part, f"mlp-trajectories-{name}.safetensors")
 
 
 gradients_file()
