@@ -107,6 +107,7 @@ extension ExperimentCommand {
       print("records would go to \(runner.folder)/")
       return
     }
+    fflush(nil)  // the plan comes before the progress, in a pipe too
     let progress = ProgressLine(
       Body.name, total: units.reduce(0) { $0 + Body.work(of: $1, config) })
     let watch = Stopwatch()
