@@ -3,6 +3,7 @@
 
 Needs numpy and a CPU build of PyTorch; nothing else in the project does. Usage, after `make bench`:
     python3 Benchmarks/compare.py [--rounds 3] [--out compare.jsonl]
+    python3 Benchmarks/compare.py --gpt [CASE ...]       # training steps of GPTs; only PyTorch is needed
     python3 Benchmarks/compare.py --check RECORDS_DIR    # of --rng numpy --set steps=2000
 """
 import argparse, glob, json, os, statistics, subprocess, sys, time
@@ -173,16 +174,180 @@ def peers():
     return values
 
 
+GPT2_MATRICES = [(768, 2304), (768, 768), (768, 3072), (3072, 768)]  # of one block, stored [in, out]
+
+# Case -> (steps timed after one to warm up, layers, heads, width, block, batch, vocabulary, dropout, clip, optimizer);
+# gpt2-clip has no model: its step is the clip of 48 gradients.
+GPT_CASES = {
+    "nanogpt-cpu": (50, 4, 4, 128, 64, 12, 65, 0.0, "norm", "sgdm"),
+    "nanogpt-cpu-spectral": (50, 4, 4, 128, 64, 12, 65, 0.0, "spectral", "sgdm"),
+    "nanogpt-paper": (2, 6, 6, 384, 256, 64, 65, 0.2, "norm", "sgdm"),
+    "gpt2-4x1024": (2, 12, 12, 768, 1024, 4, 50257, 0.0, None, "sgdm"),
+    "gpt2-4x64": (4, 12, 12, 768, 64, 4, 50257, 0.0, None, "adamw"),
+    "gpt2-clip": (2,),
+}
+
+
+def spectral_clip(gradient, tau, rank, oversampling, iterations):
+    import torch
+
+    u, s, v = torch.svd_lowrank(gradient, q=rank + oversampling, niter=iterations)
+    return gradient - (u[:, :rank] * torch.clamp(s[:rank] - tau, min=0)) @ v[:, :rank].T
+
+
+def gpt_model(layers, heads, width, positions, vocabulary, dropout, gpt2):
+    """A GPT with a tied head. gpt2: fused query, key and value and tanh GELU; otherwise three layers and erf GELU."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class InOut(nn.Module):
+        """A linear layer whose weight is stored [in, out], as GPT-2's are."""
+
+        def __init__(self, inputs, outputs):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.empty(inputs, outputs)), nn.Parameter(torch.zeros(outputs))
+
+        def forward(self, x):
+            return torch.addmm(self.bias, x.flatten(0, -2), self.weight).unflatten(0, x.shape[:-1])
+
+    linear = InOut if gpt2 else nn.Linear
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+            self.mix = nn.ModuleList([linear(width, 3 * width)] if gpt2 else [linear(width, width) for _ in range(3)])
+            self.out, self.up, self.down = linear(width, width), linear(width, 4 * width), linear(4 * width, width)
+
+        def forward(self, x):
+            y = self.norms[0](x)
+            parts = self.mix[0](y).split(width, -1) if gpt2 else [layer(y) for layer in self.mix]
+            q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts)
+            drop = dropout if self.training else 0.0
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=drop, is_causal=True)
+            x = x + F.dropout(self.out(y.transpose(1, 2).flatten(2)), dropout, self.training)
+            y = F.gelu(self.up(self.norms[1](x)), approximate="tanh" if gpt2 else "none")
+            return x + F.dropout(self.down(y), dropout, self.training)
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token, self.position = nn.Embedding(vocabulary, width), nn.Embedding(positions, width)
+            self.blocks, self.norm = nn.ModuleList(Block() for _ in range(layers)), nn.LayerNorm(width)
+            for p in self.parameters():
+                if p.dim() == 2:
+                    nn.init.normal_(p, std=0.02)
+
+        def forward(self, tokens, target):
+            x = self.token(tokens) + self.position.weight[: tokens.shape[1]]
+            x = F.dropout(x, dropout, self.training)
+            for block in self.blocks:
+                x = block(x)
+            logits = F.linear(self.norm(x), self.token.weight)
+            return F.cross_entropy(logits.flatten(0, 1), target.flatten())
+
+    return Model()
+
+
+def gpt_peer(case, steps, threads):
+    """One case in PyTorch, in a process of its own for the sake of the peak memory: the median of the steps' times."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(3)
+    if case == "gpt2-clip":
+        gradients = [torch.randn(shape) for _ in range(12) for shape in GPT2_MATRICES]
+
+        def step():
+            for g in gradients:
+                spectral_clip(g, 1.0, 64, 10, 2)
+
+    else:
+        _, layers, heads, width, length, batch, vocabulary, dropout, clip, optimizer = GPT_CASES[case]
+        gpt2 = case.startswith("gpt2")
+        model = gpt_model(layers, heads, width, 1024 if gpt2 else length, vocabulary, dropout, gpt2)
+        parameters = list(model.parameters())
+        matrices = [p for p in model.blocks.parameters() if p.dim() == 2]
+        tokens, target = torch.randint(vocabulary, (2, batch, length))
+        if optimizer == "adamw":
+            optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+        else:
+            optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
+
+        def step():
+            optimizer.zero_grad()
+            loss = model(tokens, target)
+            loss.backward()
+            if clip == "norm":
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            elif clip == "spectral":
+                for p in matrices:
+                    p.grad = spectral_clip(p.grad, 0.01, 3, 5, 2)
+            optimizer.step()
+            loss.item()
+
+    print(json.dumps({"case": case, "ms_per_step": 1000 * median_time(step, steps)}))
+
+
+def timed(command, environment):
+    """The time that a process prints, and its peak memory in MB."""
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return json.loads(output)["ms_per_step"], usage.ru_maxrss * unit / 1e6
+
+
+def gpt_lines(cases, rounds, environment, threads=2):
+    """Suite and PyTorch in turn, a process for each and every round."""
+    for case in cases:
+        steps = GPT_CASES[case][0]
+        ours = [BENCH, "gpt-step", "--case", case, "--threads", str(threads), "--steps", str(steps)]
+        theirs = [sys.executable, __file__, "--gpt-peer", case, str(steps), str(threads)]
+        runs = [(timed(ours, environment), timed(theirs, environment)) for _ in range(rounds)]
+        (a, own), (b, other) = ([statistics.median(values) for values in zip(*side)] for side in zip(*runs))
+        yield {"case": case, "unit": "ms/step", "suite": a, "peer": b, "peer_threads": threads, "times_faster": b / a, "rounds": rounds,
+               "suite_peak_mb": own, "peer_peak_mb": other}
+
+
+def report(lines, path):
+    """Each line as it comes, and all of them as JSON into a file where one is asked for."""
+    kept = []
+    for line in lines:
+        kept.append(line)
+        threads = line["peer_threads"]
+        memory = f"   peak {line['suite_peak_mb']:.0f} and {line['peer_peak_mb']:.0f} MB" if "peer_peak_mb" in line else ""
+        print(f"{line['case']:48s} suite {line['suite']:10.4g} {line['unit']:12s} peer ({threads} thread{'s' if threads > 1 else ''}) "
+              f"{line['peer']:10.4g}   {line['times_faster']:6.1f} times faster{memory}", flush=True)
+        if path:
+            with open(path, "w") as out:
+                out.writelines(json.dumps(entry) + "\n" for entry in kept)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out")
     parser.add_argument("--mlp", action="store_true", help="only the steps of the MLP")
+    parser.add_argument("--gpt", nargs="*", metavar="CASE", help="only training steps of GPTs: " + ", ".join(GPT_CASES))
+    parser.add_argument("--gpt-peer", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--check", metavar="RECORDS_DIR")
     options = parser.parse_args()
     if options.check:
         check(options.check)
+    if options.gpt_peer:
+        case, steps, threads = options.gpt_peer
+        return gpt_peer(case, int(steps), int(threads))
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
+    if options.gpt is not None:
+        unknown = [case for case in options.gpt if case not in GPT_CASES]
+        if unknown:
+            parser.error(f"no such case: {', '.join(unknown)}")
+        return report(gpt_lines(options.gpt or GPT_CASES, options.rounds, environment), options.out)
     ours, theirs = {}, {}
     for _ in range(options.rounds):
         for line in subprocess.run([BENCH] + (["mlp step"] if options.mlp else []), env=environment, check=True, capture_output=True, text=True).stdout.splitlines():
@@ -197,10 +362,7 @@ def main():
         a, b = statistics.median(mine), statistics.median(values)
         ratio = a / b if unit.endswith("/s") else b / a
         lines.append({"case": name, "unit": unit, "suite": a, "peer": b, "peer_threads": threads, "times_faster": ratio, "rounds": options.rounds})
-        print(f"{name:48s} suite {a:10.4g} {unit:12s} peer ({threads} thread{'s' if threads > 1 else ''}) {b:10.4g}   {ratio:6.1f} times faster")
-    if options.out:
-        with open(options.out, "w") as out:
-            out.writelines(json.dumps(line) + "\n" for line in lines)
+    report(lines, options.out)
 
 
 if __name__ == "__main__":
