@@ -270,10 +270,10 @@ def gpt_peer(case, steps, threads):
         parameters = list(model.parameters())
         matrices = [p for p in model.blocks.parameters() if p.dim() == 2]
         tokens, target = torch.randint(vocabulary, (2, batch, length))
-        if optimizer == "adamw":
-            optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+        if optimizer == "adamw":  # fused: several times faster than the default on a CPU
+            optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
         else:
-            optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
+            optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9, fused=True)
 
         def step():
             optimizer.zero_grad()
