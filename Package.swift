@@ -98,7 +98,9 @@ let package = Package(
     .testTarget(name: "ClippingTests", dependencies: ["Clipping", "LinearAlgebra"]),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "LinearAlgebra"]),
     .testTarget(
-      name: "ModelsTests", dependencies: ["Autodiff", "LinearAlgebra", "Models", "Storage"]),
+      name: "ModelsTests",
+      dependencies: ["Autodiff", "LinearAlgebra", "Models", "Optimizers", "Storage"],
+      exclude: ["Goldens"]),
     .testTarget(
       name: "OptimizersTests", dependencies: ["Autodiff", "LinearAlgebra", "Optimizers"]),
     .testTarget(name: "TheoryTests", dependencies: ["LinearAlgebra", "Storage", "Theory"]),

@@ -51,6 +51,10 @@ public final class Tape {
     /// Left as a product of factors always, so that single samples can be told apart.
     case factors
   }
+  /// What the randomness of dropout is keyed by; raise it for every mini-batch.
+  public var step: UInt64 = 0
+  private let dropoutStream: RandomStream
+  private var dropouts = 0
   private let buffers = BufferPool()
   private var operations: [any Operation] = []
   private var plan: Plan?
@@ -64,8 +68,10 @@ public final class Tape {
   /// An empty tape.
   public init(
     pool: WorkerPool = .single, isTraining: Bool = true,
-    weightGradients: WeightGradients = .formed
+    weightGradients: WeightGradients = .formed,
+    dropoutStream: RandomStream = RandomStream(seed: 0, name: "dropout")
   ) {
+    self.dropoutStream = dropoutStream
     self.weightGradients = weightGradients
     self.pool = pool
     self.isTraining = isTraining
@@ -74,6 +80,15 @@ public final class Tape {
   /// A tensor to be filled before `forward()`.
   public func input(_ shape: [Int]) -> Tensor {
     Tensor(shape: shape, value: Buffer(count: shape.reduce(1, *)), needsGradient: false)
+  }
+
+  /// Whole numbers to be filled in before `forward()`.
+  public func indices(_ shape: [Int]) -> Indices { Indices(shape: shape) }
+
+  /// The stream of the next operation that drops elements: they are numbered in the order of recording.
+  func nextDropoutStream() -> RandomStream {
+    dropouts += 1
+    return dropoutStream.child("\(dropouts - 1)")
   }
 
   /// The output tensor of an operation on `inputs`.

@@ -77,3 +77,28 @@ public final class Parameter: @unchecked Sendable {
     MutableMatrixView(rows: gradient.rows, columns: gradient.columns, base: base)
   }
 }
+
+/// Whole numbers that an operation looks up: token ids, labels. They have no gradient.
+public final class Indices: @unchecked Sendable {
+  /// The extents, outermost first.
+  public let shape: [Int]
+  /// Number of values.
+  public let count: Int
+  /// The first value.
+  public let base: UnsafeMutablePointer<Int32>
+
+  init(shape: [Int]) {
+    self.shape = shape
+    count = shape.reduce(1, *)
+    base = .allocate(capacity: max(1, count))
+    base.initialize(repeating: 0, count: max(1, count))
+  }
+
+  deinit { base.deallocate() }
+
+  /// Replaces the values; their number must be the tensor's.
+  public func assign(_ values: some Collection<Int32>) {
+    precondition(values.count == count, "\(values.count) values for indices\(shape)")
+    for (i, value) in values.enumerated() { base[i] = value }
+  }
+}

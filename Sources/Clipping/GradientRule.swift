@@ -44,9 +44,9 @@ public struct RuleReport {
 /// A rule is a value that holds its state. `apply` may leave a gradient in factors; whoever needs the
 /// entries multiplies them out.
 public protocol GradientRule: Codable, Sendable {
-  /// Changes the gradients of all layers in place.
+  /// Changes the gradients of all layers in place; results do not depend on the threads of `pool`.
   mutating func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws
 }
 
@@ -70,29 +70,37 @@ public struct NoClip: GradientRule {
   public init() {}
 
   /// Does nothing.
-  public func apply(to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport) {}
+  public func apply(
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
+  ) {}
 }
 
 extension NormClip: GradientRule {
   /// Scales all layers by their joint norm.
   public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws {
-    let norm = try jointNorm(of: layers)
+    let norm = try jointNorm(of: layers, pool)
     let factor = factor(norm: norm)
     if factor < 1 {
-      for layer in layers { layer.gradient.formed.scale(by: Float(factor)) }
+      pool.forEach(pieces: layers.count) { (index: Int) in
+        layers[index].gradient.formed.scale(by: Float(factor))
+      }
     }
     report.set(tau: maximumNorm, share: factor < 1 ? 1 : 0)
   }
 }
 
 /// √Σ‖G_l‖² over all layers, which are multiplied out for it; names the first entry that is not finite.
-func jointNorm(of layers: [Layer]) throws -> Double {
-  var sum = 0.0
-  for layer in layers {
-    sum += Float._sumOfSquares(layer.gradient.formed.base, layer.gradient.count)
+func jointNorm(of layers: [Layer], _ pool: WorkerPool) throws -> Double {
+  var squares = [Double](repeating: 0, count: layers.count)
+  squares.withUnsafeMutableBufferPointer { squares in
+    pool.forEach(pieces: layers.count) { (index: Int) in
+      let gradient = layers[index].gradient
+      squares[index] = Float._sumOfSquares(gradient.formed.base, gradient.count)
+    }
   }
+  let sum = squares.reduce(0, +)
   if !sum.isFinite {
     for layer in layers { try layer.gradient.entries.readOnly.checkFinite() }
   }
@@ -102,11 +110,12 @@ func jointNorm(of layers: [Layer]) throws -> Double {
 extension LayerClipper: GradientRule {
   /// Clips each layer's singular values at its own threshold.
   public mutating func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws {
     precondition(layers.count == self.layers.count, "\(layers.count) of \(self.layers) layers")
-    for (index, layer) in layers.enumerated() {
-      let clipped = try clip(layer.gradient, at: index, workspace: workspace)
+    for (index, clipped) in try clip(
+      layers.map(\.gradient), workspace: workspace, pool: pool
+    ).enumerated() {
       report.tau[index] = clipped.tau
       report.clippedShare[index] = clipped.clippedShare
     }

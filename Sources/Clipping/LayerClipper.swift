@@ -47,6 +47,35 @@ public struct LayerClipper: Codable, Equatable, Sendable {
     return report
   }
 
+  /// Clips the gradients of all layers and updates their thresholds; those that are multiplied out are
+  /// shared out among the threads of `pool`.
+  mutating func clip(
+    _ gradients: [FactoredMatrix], workspace: FactoredSpectrum, pool: WorkerPool
+  ) throws -> [ClipReport] {
+    if pool.threads == 1 || gradients.contains(where: { $0.factors != nil }) {
+      return try gradients.indices.map {
+        try clip(gradients[$0], at: $0, workspace: workspace)
+      }
+    }
+    var results = [Result<ClipReport, any Error>?](repeating: nil, count: gradients.count)
+    // The largest first, so that no thread is left with it at the end.
+    let order = gradients.indices.sorted { gradients[$0].count > gradients[$1].count }
+    results.withUnsafeMutableBufferPointer { results in
+      pool.forEach(pieces: order.count) { (piece: Int) in
+        let index = order[piece]
+        results[index] = Result {
+          try operation.clip(
+            gradients[index].entries, at: level(index), sketch: sketch(index))
+        }
+      }
+    }
+    return try results.enumerated().compactMap { index, result in
+      guard let report = try result?.get() else { return nil }
+      observe(report, index)
+      return report
+    }
+  }
+
   private func level(_ index: Int) -> SpectralClip.Level {
     let threshold = thresholds[index]
     return threshold.rule.includesPresentValue

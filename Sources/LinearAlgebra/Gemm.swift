@@ -45,6 +45,19 @@ public func gemm<Scalar>(
     a.columns, b.base, b.columns, beta, c.base, c.columns)
 }
 
+/// c[m,n] = op(a)[m,k] · op(b)[k,n] + beta · c for blocks of larger matrices, whose rows begin `lda`, `ldb` and
+/// `ldc` apart: the inner products of fused kernels. `beta` is 0 or 1.
+@inline(__always)
+public func gemmBlock(
+  _ m: Int, _ n: Int, _ k: Int, _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>,
+  ldb: Int, transposeA: Transpose = .no, transposeB: Transpose = .no, beta: Float,
+  into c: UnsafeMutablePointer<Float>, ldc: Int
+) {
+  guard m > 0, n > 0 else { return }
+  Float._gemm(
+    transposeA.cblas, transposeB.cblas, m, n, k, 1, a, lda, b, ldb, beta, c, ldc)
+}
+
 /// The product a[m,k] · b[k,n] as a new matrix[m,n].
 public func matmul<Scalar>(_ a: Matrix<Scalar>, _ b: Matrix<Scalar>) -> Matrix<Scalar> {
   matmul(a, .no, b, .no)

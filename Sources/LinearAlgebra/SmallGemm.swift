@@ -40,11 +40,25 @@ private struct Product {
   @inline(__always)
   func run<V: SIMD>(_ type: V.Type, width: Int) where V.Scalar == Float {
     var column = 0
-    while column &+ 3 &* width <= n {
-      forRows { rows, i in
-        rows == 4 ? tile4x3(V.self, width, i, column) : tile1x3(V.self, width, i, column)
+    // Three vectors at a time, or two where three would leave a single one.
+    while n &- column >= 2 &* width {
+      let vectors = (n &- column) / width
+      if vectors == 3 || vectors > 4 {
+        forRows { rows, i in
+          rows == 4 ? tile4x3(V.self, width, i, column) : tile1x3(V.self, width, i, column)
+        }
+        column &+= 3 &* width
+      } else {
+        forRows { rows, i in
+          if rows == 4 {
+            tile4x2(V.self, width, i, column)
+          } else {
+            tile1x1(V.self, i, column)
+            tile1x1(V.self, i, column &+ width)
+          }
+        }
+        column &+= 2 &* width
       }
-      column &+= 3 &* width
     }
     while column &+ width <= n {
       singleVector(V.self, column)
@@ -163,6 +177,47 @@ private struct Product {
     store(s30, c3)
     store(s31, c3 + width)
     store(s32, c3 + 2 &* width)
+  }
+
+  @inline(__always)
+  private func tile4x2<V: SIMD>(_ type: V.Type, _ width: Int, _ i: Int, _ j: Int)
+  where V.Scalar == Float {
+    let c0 = c + (i &* ldc &+ j)
+    let c1 = c0 + ldc
+    let c2 = c1 + ldc
+    let c3 = c2 + ldc
+    var s00 = start(c0, V.self), s01 = start(c0 + width, V.self)
+    var s10 = start(c1, V.self), s11 = start(c1 + width, V.self)
+    var s20 = start(c2, V.self), s21 = start(c2 + width, V.self)
+    var s30 = start(c3, V.self), s31 = start(c3 + width, V.self)
+    var pa = a + i &* rowStride
+    var pb = b + j
+    for _ in 0..<k {
+      let b0 = load(pb, V.self)
+      let b1 = load(pb + width, V.self)
+      let a0 = V(repeating: pa[0])
+      s00 = s00.addingProduct(a0, b0)
+      s01 = s01.addingProduct(a0, b1)
+      let a1 = V(repeating: pa[rowStride])
+      s10 = s10.addingProduct(a1, b0)
+      s11 = s11.addingProduct(a1, b1)
+      let a2 = V(repeating: pa[2 &* rowStride])
+      s20 = s20.addingProduct(a2, b0)
+      s21 = s21.addingProduct(a2, b1)
+      let a3 = V(repeating: pa[3 &* rowStride])
+      s30 = s30.addingProduct(a3, b0)
+      s31 = s31.addingProduct(a3, b1)
+      pa += columnStride
+      pb += ldb
+    }
+    store(s00, c0)
+    store(s01, c0 + width)
+    store(s10, c1)
+    store(s11, c1 + width)
+    store(s20, c2)
+    store(s21, c2 + width)
+    store(s30, c3)
+    store(s31, c3 + width)
   }
 
   @inline(__always)
@@ -297,15 +352,17 @@ private func contiguousDot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>,
   return sum
 }
 
-/// b[n,m] = aᵀ for a row-major a[m,n], four by four.
+/// b[n,m] = aᵀ for a row-major a[m,n], four by four; a's rows begin `stride` (n by default) apart.
 public func transpose(
-  _ a: UnsafePointer<Float>, rows m: Int, columns n: Int, into b: UnsafeMutablePointer<Float>
+  _ a: UnsafePointer<Float>, rows m: Int, columns n: Int, stride: Int? = nil,
+  into b: UnsafeMutablePointer<Float>
 ) {
+  let step = stride ?? n
   let (m4, n4) = (m & ~3, n & ~3)
-  for i in stride(from: 0, to: m4, by: 4) {
-    for j in stride(from: 0, to: n4, by: 4) {
+  for i in Swift.stride(from: 0, to: m4, by: 4) {
+    for j in Swift.stride(from: 0, to: n4, by: 4) {
       func row(_ k: Int) -> SIMD4<Float> {
-        UnsafeRawPointer(a + ((i &+ k) &* n &+ j)).loadUnaligned(as: SIMD4<Float>.self)
+        UnsafeRawPointer(a + ((i &+ k) &* step &+ j)).loadUnaligned(as: SIMD4<Float>.self)
       }
       func put(_ value: SIMD4<Float>, _ k: Int) {
         UnsafeMutableRawPointer(b + ((j &+ k) &* m &+ i)).storeBytes(
@@ -321,11 +378,11 @@ public func transpose(
       put(c23.1, 3)
     }
     for j in n4..<n {
-      for k in i..<(i &+ 4) { b[j &* m &+ k] = a[k &* n &+ j] }
+      for k in i..<(i &+ 4) { b[j &* m &+ k] = a[k &* step &+ j] }
     }
   }
   for i in m4..<m {
-    for j in 0..<n { b[j &* m &+ i] = a[i &* n &+ j] }
+    for j in 0..<n { b[j &* m &+ i] = a[i &* step &+ j] }
   }
 }
 

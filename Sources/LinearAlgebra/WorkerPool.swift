@@ -21,8 +21,8 @@ public final class WorkerPool: Sendable {
     }
     let state = PoolState(helpers: threads - 1)
     self.state = state
-    for _ in 1..<threads {
-      let thread = Thread { state.serve() }
+    for worker in 1..<threads {
+      let thread = Thread { state.serve(worker) }
       thread.stackSize = 8 << 20
       thread.start()
     }
@@ -37,8 +37,14 @@ public final class WorkerPool: Sendable {
   ///
   /// Must not be called from inside a piece, nor from two threads at once.
   public func forEach(pieces: Int, _ body: (Int) -> Void) {
+    forEach(pieces: pieces) { piece, _ in body(piece) }
+  }
+
+  /// The same with body(piece, worker): a worker, 0 ..< threads, has one piece at a time, so it may
+  /// have scratch of its own.
+  public func forEach(pieces: Int, _ body: (Int, Int) -> Void) {
     guard let state, pieces > 1 else {
-      for piece in 0..<max(0, pieces) { body(piece) }
+      for piece in 0..<max(0, pieces) { body(piece, 0) }
       return
     }
     withoutActuallyEscaping(body) { state.run(pieces: pieces, $0) }
@@ -65,17 +71,17 @@ private final class PoolState: @unchecked Sendable {
   private let stopping = Atomic<Bool>(false)
   private let condition = NSCondition()
   private var pieces = 0
-  private var body: ((Int) -> Void)?
+  private var body: ((Int, Int) -> Void)?
 
   init(helpers: Int) { self.helpers = helpers }
 
-  func run(pieces: Int, _ body: @escaping (Int) -> Void) {
+  func run(pieces: Int, _ body: @escaping (Int, Int) -> Void) {
     self.pieces = pieces
     self.body = body
     upcoming.store(0, ordering: .relaxed)
     through.store(0, ordering: .relaxed)
     announce()
-    work(pieces, body)
+    work(pieces, 0, body)
     while through.load(ordering: .acquiring) < helpers { continue }
     self.body = nil
   }
@@ -93,20 +99,20 @@ private final class PoolState: @unchecked Sendable {
     condition.unlock()
   }
 
-  private func work(_ pieces: Int, _ body: (Int) -> Void) {
+  private func work(_ pieces: Int, _ worker: Int, _ body: (Int, Int) -> Void) {
     while true {
       let piece = upcoming.wrappingAdd(1, ordering: .relaxed).oldValue
       guard piece < pieces else { return }
-      body(piece)
+      body(piece, worker)
     }
   }
 
-  func serve() {
+  func serve(_ worker: Int) {
     var seen = 0
     while true {
       seen = awaitChange(from: seen)
       if stopping.load(ordering: .acquiring) { return }
-      if let body { work(pieces, body) }
+      if let body { work(pieces, worker, body) }
       through.wrappingAdd(1, ordering: .releasing)
     }
   }

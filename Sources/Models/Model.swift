@@ -8,9 +8,13 @@ public protocol Model: Sendable {
   var parameters: [Parameter] { get }
   /// Names in PyTorch's state dict that are no parameters (masks, counters): optional in weight files.
   var bufferNames: Set<String> { get }
+  /// What a tensor of a weights file is called here: prefixes that some writers add are taken off.
+  func parameterName(of fileName: String) -> String
 }
 
 extension Model {
+  /// Most files use the model's names.
+  public func parameterName(of fileName: String) -> String { fileName }
   /// Most models have none.
   public var bufferNames: Set<String> { [] }
 
@@ -32,17 +36,25 @@ extension Model {
   /// the model is then unchanged. Tensors in `bufferNames` may be there or not.
   public func load(from path: String) throws {
     let file = try TensorFile(path)
-    let names = Set(parameters.map(\.name))
-    for entry in file.entries where !names.contains(entry.name) {
-      guard bufferNames.contains(entry.name) else {
+    let known = Set(parameters.map(\.name))
+    var entries: [String: TensorEntry] = [:]
+    for entry in file.entries {
+      let name = parameterName(of: entry.name)
+      guard known.contains(name) else {
+        if bufferNames.contains(name) { continue }
         throw StorageError(
           "the tensor \(entry.name) is none of this model's", at: path,
           hint: "its parameters are \(parameters.map(\.name).joined(separator: ", "))")
       }
+      guard entries.updateValue(entry, forKey: name) == nil else {
+        throw StorageError(
+          "the tensor \(name) is there twice, with and without a prefix", at: path,
+          hint: "keep one of them")
+      }
     }
     var values: [[Float]] = []
     for parameter in parameters {
-      guard let entry = file.entries.first(where: { $0.name == parameter.name }) else {
+      guard let entry = entries[parameter.name] else {
         throw StorageError(
           "the tensor \(parameter.name)\(parameter.shape) is missing", at: path,
           hint: "it holds \(file.entries.map(\.name).joined(separator: ", "))")
@@ -52,20 +64,22 @@ extension Model {
           "the tensor \(entry.name) has the shape \(entry.shape)", at: path,
           hint: "this model needs \(parameter.shape)")
       }
-      values.append(try file.floats(parameter.name))
+      values.append(try file.floats(entry.name))
     }
     self.values = values
   }
 
   /// Writes the values, or the gradients, as safetensors in float32; the file is replaced atomically.
+  ///
+  /// The metadata say "format: pt", without which Hugging Face's loader refuses a file.
   public func save(to path: String, gradients: Bool = false) throws {
     let tensors = parameters.map { parameter in
       let source = gradients ? parameter.gradient.formed.base : parameter.base
-      return TensorFile.Tensor(
+      return SafetensorsTensor(
         parameter.name, shape: parameter.shape,
-        .float(Array(UnsafeBufferPointer(start: source, count: parameter.count))))
+        floats: Array(UnsafeBufferPointer(start: source, count: parameter.count)))
     }
-    try TensorFile.write(tensors, format: .safetensors, to: path)
+    try SafetensorsFile.write(tensors, metadata: [.init(name: "format", value: "pt")], to: path)
   }
 }
 

@@ -1,4 +1,5 @@
 import Autodiff
+import LinearAlgebra
 
 /// ACClip, coordinate-wise adaptive clipping of the momentum (Zhang et al., arXiv 1912.03194, with
 /// their α = 1): m ← β₁m + (1-β₁)g; τ ← β₂τ + (1-β₂)|g|; x ← x - η min{τ/(|m| + ε), 1} m.
@@ -17,7 +18,9 @@ public struct ACClip: Optimizer {
   }
 
   /// One step.
-  public mutating func step(_ parameters: [Parameter], learningRate: Double) {
+  public mutating func step(
+    _ parameters: [Parameter], learningRate: Double, pool: WorkerPool
+  ) {
     let (w1, w2, epsilon) = (Float(1 - betas[0]), Float(1 - betas[1]), Float(epsilon))
     let rate = Float(learningRate)
     for (index, parameter) in parameters.enumerated() {

@@ -1,4 +1,5 @@
 import Autodiff
+import LinearAlgebra
 import Foundation
 
 /// Adam and AdamW in PyTorch's form (Kingma & Ba 2015; Loshchilov & Hutter 2019): bias-corrected first
@@ -27,7 +28,9 @@ public struct Adam: Optimizer {
   }
 
   /// One step.
-  public mutating func step(_ parameters: [Parameter], learningRate: Double) {
+  public mutating func step(
+    _ parameters: [Parameter], learningRate: Double, pool: WorkerPool
+  ) {
     step += 1
     // Complements are taken in Double, as PyTorch does: 1 - Float(0.999) is off by 5e-5.
     let (w1, b2, w2) = (Float(1 - betas[0]), Float(betas[1]), Float(1 - betas[1]))
@@ -40,13 +43,15 @@ public struct Adam: Optimizer {
       let (x, g, count) = (parameter.base, parameter.gradient.formed.base, parameter.count)
       first.with(index, of: parameters) { m in
         second.with(index, of: parameters) { v in
-          for i in 0..<count {
-            let gradient = g[i].addingProduct(coupled, x[i])
-            let mean = m[i].addingProduct(w1, gradient - m[i])
-            let square = (b2 * v[i]).addingProduct(w2 * gradient, gradient)
-            m[i] = mean
-            v[i] = square
-            x[i] = shrink * x[i] - size * mean / (square.squareRoot() * root + epsilon)
+          pool.forRanges(of: count, size: pieceSize) { range in
+            for i in range {
+              let gradient = g[i].addingProduct(coupled, x[i])
+              let mean = m[i].addingProduct(w1, gradient - m[i])
+              let square = (b2 * v[i]).addingProduct(w2 * gradient, gradient)
+              m[i] = mean
+              v[i] = square
+              x[i] = shrink * x[i] - size * mean / (square.squareRoot() * root + epsilon)
+            }
           }
         }
       }

@@ -19,7 +19,9 @@ public struct ClippedScion: Optimizer {
   }
 
   /// One step.
-  public mutating func step(_ parameters: [Parameter], learningRate: Double) {
+  public mutating func step(
+    _ parameters: [Parameter], learningRate: Double, pool: WorkerPool
+  ) {
     let weight = Float(averaging)
     var directions: [Matrix<Float>] = []
     var dual = 0.0

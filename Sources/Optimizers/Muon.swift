@@ -33,11 +33,13 @@ public struct Muon: Optimizer {
   }
 
   /// One step.
-  public mutating func step(_ parameters: [Parameter], learningRate: Double) {
+  public mutating func step(
+    _ parameters: [Parameter], learningRate: Double, pool: WorkerPool
+  ) {
     let beta = Float(momentum)
     let shrink = Float(1 - learningRate * weightDecay)
     let form = form
-    for (index, parameter) in parameters.enumerated() {
+    var updates = parameters.enumerated().map { index, parameter in
       let (g, count) = (parameter.gradient.formed, parameter.count)
       precondition(parameter.shape.count >= 2, "Muon on \(parameter.name)\(parameter.shape)")
       var update = Matrix<Float>(rows: g.rows, columns: g.columns)
@@ -51,15 +53,23 @@ public struct Muon: Optimizer {
           }
         }
       }
-      update = newtonSchulz(update, iterations: iterations, clampsNorm: form == .torch)
-      let (rows, columns) = (Double(g.rows), Double(g.columns))
-      let scale =
-        form == .torch
-        ? max(1, rows / columns).squareRoot() : 0.2 * max(rows, columns).squareRoot()
-      let size = Float(learningRate * scale)
-      let x = parameter.base
-      update.withView { update in
-        for i in 0..<count { x[i] = (shrink * x[i]).addingProduct(-size, update.base[i]) }
+      return update
+    }
+    // Matrices are shared out, the largest first.
+    let order = parameters.indices.sorted { parameters[$0].count > parameters[$1].count }
+    updates.withUnsafeMutableBufferPointer { updates in
+      pool.forEach(pieces: order.count) { (piece: Int) in
+        let (parameter, index) = (parameters[order[piece]], order[piece])
+        let update = newtonSchulz(
+          updates[index], iterations: iterations, clampsNorm: form == .torch)
+        let (rows, columns) = (Double(update.rows), Double(update.columns))
+        let scale =
+          form == .torch
+          ? max(1, rows / columns).squareRoot() : 0.2 * max(rows, columns).squareRoot()
+        let (size, x) = (Float(learningRate * scale), parameter.base)
+        update.withView { update in
+          for i in 0..<update.count { x[i] = (shrink * x[i]).addingProduct(-size, update.base[i]) }
+        }
       }
     }
   }

@@ -6,11 +6,17 @@ import LinearAlgebra
 ///
 /// An optimizer is a value that holds its state; its buffers grow with the first step.
 public protocol Optimizer: Codable, Sendable {
-  /// Changes all parameters by one step of size `learningRate`, from their formed gradients.
-  mutating func step(_ parameters: [Parameter], learningRate: Double)
+  /// Changes all parameters by one step of size `learningRate`, from their formed gradients; results do
+  /// not depend on the threads of `pool`.
+  mutating func step(_ parameters: [Parameter], learningRate: Double, pool: WorkerPool)
 }
 
 extension Optimizer {
+  /// One step on one thread.
+  public mutating func step(_ parameters: [Parameter], learningRate: Double) {
+    step(parameters, learningRate: learningRate, pool: .single)
+  }
+
   /// The optimizer with its state, for a checkpoint.
   public func encoded() throws -> Data {
     let encoder = PropertyListEncoder()
@@ -23,6 +29,9 @@ extension Optimizer {
     self = try PropertyListDecoder().decode(Self.self, from: data)
   }
 }
+
+/// Values that one thread takes at a time.
+let pieceSize = 1 << 16
 
 /// One state value for each value of each parameter (momentum, second moments), zero at first.
 struct StateBuffers: Codable, Sendable {

@@ -1,4 +1,5 @@
 import Autodiff
+import LinearAlgebra
 
 /// Stochastic gradient descent with momentum in PyTorch's form (torch.optim.SGD, no dampening):
 /// g ← g + λx; m ← βm + g (m ← g at first); x ← x - η m, or x ← x - η (g + βm) with Nesterov.
@@ -19,7 +20,9 @@ public struct SGD: Optimizer {
   }
 
   /// One step.
-  public mutating func step(_ parameters: [Parameter], learningRate: Double) {
+  public mutating func step(
+    _ parameters: [Parameter], learningRate: Double, pool: WorkerPool
+  ) {
     let (rate, beta, decay) = (Float(learningRate), Float(momentum), Float(weightDecay))
     for (index, parameter) in parameters.enumerated() {
       let (x, g, count) = (parameter.base, parameter.gradient.formed.base, parameter.count)
@@ -30,18 +33,20 @@ public struct SGD: Optimizer {
       // m = 0 at first, so that β·0 + g is the g PyTorch starts from.
       let nesterov = nesterov
       buffers.with(index, of: parameters) { m in
-        if decay == 0 && !nesterov {
-          for i in 0..<count {
-            let next = g[i].addingProduct(beta, m[i])
-            m[i] = next
-            x[i].addProduct(-rate, next)
-          }
-        } else {
-          for i in 0..<count {
-            let gradient = g[i].addingProduct(decay, x[i])
-            let next = gradient.addingProduct(beta, m[i])
-            m[i] = next
-            x[i].addProduct(-rate, nesterov ? gradient.addingProduct(beta, next) : next)
+        pool.forRanges(of: count, size: pieceSize) { range in
+          if decay == 0 && !nesterov {
+            for i in range {
+              let next = g[i].addingProduct(beta, m[i])
+              m[i] = next
+              x[i].addProduct(-rate, next)
+            }
+          } else {
+            for i in range {
+              let gradient = g[i].addingProduct(decay, x[i])
+              let next = gradient.addingProduct(beta, m[i])
+              m[i] = next
+              x[i].addProduct(-rate, nesterov ? gradient.addingProduct(beta, next) : next)
+            }
           }
         }
       }

@@ -96,6 +96,15 @@ public struct TensorFile: Sendable {
     }
   }
 
+  /// The whole numbers of a tensor of type I64, I32 or U8.
+  public func ints(_ name: String) throws -> [Int] {
+    if let safetensors { return try safetensors.ints(name) }
+    let entry = try entry(name)
+    guard entry.type.reading == .integer else { throw entry.cannotRead("Int", at: path) }
+    let values: [Int64] = try HDF5Tensors.read(name, of: path)
+    return values.map { Int($0) }
+  }
+
   /// The reals of a tensor in the precision its type asks for: Double for F64, else Float.
   public func values(_ name: String) throws -> TensorValues {
     let entry = try entry(name)

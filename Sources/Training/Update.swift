@@ -18,9 +18,14 @@ public struct Update {
   public private(set) var seconds = (clip: 0.0, optimizer: 0.0)
   private let layers: [Layer]
   private let workspace = FactoredSpectrum()
+  private let pool: WorkerPool
 
   /// The update of `parameters` by `rule` and `optimizer`.
-  public init(_ rule: any GradientRule, _ optimizer: any Optimizer, of parameters: [Parameter]) {
+  public init(
+    _ rule: any GradientRule, _ optimizer: any Optimizer, of parameters: [Parameter],
+    pool: WorkerPool = .single
+  ) {
+    self.pool = pool
     self.rule = rule
     self.optimizer = optimizer
     self.parameters = parameters
@@ -51,7 +56,7 @@ public struct Update {
     var measures: Measures?
     if measuring { measures = try measureBefore() }
     let watch = Stopwatch()
-    try rule.apply(to: layers, workspace: workspace, report: &report)
+    try rule.apply(to: layers, workspace: workspace, pool: pool, report: &report)
     let clipped = watch.seconds
     if measures != nil {
       measures?.normAfter = norm()
@@ -59,7 +64,7 @@ public struct Update {
       measures?.clippedShare = report.clippedShare
     }
     let started = watch.seconds
-    optimizer.step(parameters, learningRate: learningRate)
+    optimizer.step(parameters, learningRate: learningRate, pool: pool)
     seconds.clip += clipped
     seconds.optimizer += watch.seconds - started
     return measures

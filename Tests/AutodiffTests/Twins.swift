@@ -13,6 +13,8 @@ struct Twin: Sendable {
   let backward: @Sendable ([[Double]], [Double]) -> [[Double]]
   /// The operation under test, on parameters of `shapes`.
   let record: @Sendable (Tape, [Parameter]) -> Tensor
+  /// A bound on the third derivative along one input, relative to the size of the outputs.
+  var curvature = 0.0
 }
 
 extension Twin {
@@ -121,5 +123,5 @@ extension Twin {
     + [[1], [3, 4]].flatMap { shape in
       ["add", "subtract", "multiply"].map { binary($0, shape) }
     }
-    + [meanSquaredError([1, 1]), meanSquaredError([6, 2])]
+    + [meanSquaredError([1, 1]), meanSquaredError([6, 2])] + transformer
 }

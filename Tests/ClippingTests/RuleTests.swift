@@ -70,7 +70,7 @@ import Testing
     func applying(_ rule: some GradientRule) throws -> (gradients: [Matrix<Double>], RuleReport) {
       var rule = rule
       var report = RuleReport(layers: layers.count)
-      try rule.apply(to: layers, workspace: FactoredSpectrum(), report: &report)
+      try rule.apply(to: layers, workspace: FactoredSpectrum(), pool: .single, report: &report)
       return (gradients, report)
     }
 
@@ -261,7 +261,8 @@ import Testing
     func step(_ rule: inout any GradientRule, _ scale: Float) throws -> [Matrix<Double>] {
       let fixture = Fixture(scale: scale)
       var report = RuleReport(layers: 2)
-      try rule.apply(to: fixture.layers, workspace: FactoredSpectrum(), report: &report)
+      try rule.apply(
+        to: fixture.layers, workspace: FactoredSpectrum(), pool: .single, report: &report)
       return fixture.gradients
     }
     for scale in [1, 2, 0.5, 3] as [Float] { _ = try step(&rule, scale) }

@@ -18,7 +18,7 @@ public struct AdaptiveGradientClip: GradientRule {
 
   /// Scales the rows that are too long.
   public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws {
     for (index, layer) in layers.enumerated() {
       let (g, n) = (layer.gradient.formed, layer.gradient.columns)

@@ -14,7 +14,7 @@ public struct CoordinateClip: GradientRule {
 
   /// Clamps every entry; NaN stays NaN and is reported as an error.
   public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws {
     let limit = Float(limit)
     for (index, layer) in layers.enumerated() {

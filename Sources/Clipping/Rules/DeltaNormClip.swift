@@ -25,9 +25,9 @@ public struct DeltaNormClip: GradientRule {
 
   /// Scales all layers.
   public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws {
-    let factor = factor(norm: try jointNorm(of: layers))
+    let factor = factor(norm: try jointNorm(of: layers, pool))
     if factor < 1 {
       for layer in layers { layer.gradient.entries.scale(by: Float(factor)) }
     }

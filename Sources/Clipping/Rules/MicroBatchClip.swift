@@ -33,7 +33,7 @@ public struct MicroBatchClip: GradientRule {
   ///
   /// Throws `ClippingError.needsFactors` where a gradient is multiplied out already.
   public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws {
     for layer in layers where layer.gradient.factors == nil {
       throw ClippingError.needsFactors(layer: layer.name)

@@ -14,9 +14,9 @@ public struct NormalisedGradient: GradientRule {
 
   /// Scales all layers; a gradient of zero with β = 0 stays zero.
   public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws {
-    let denominator = try jointNorm(of: layers) + offset
+    let denominator = try jointNorm(of: layers, pool) + offset
     if denominator > 0 {
       for layer in layers { layer.gradient.entries.scale(by: Float(1 / denominator)) }
     }

@@ -25,7 +25,7 @@ public struct PerSampleClip: GradientRule {
   ///
   /// Throws `ClippingError.needsFactors` where a gradient is multiplied out already.
   public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws {
     let norms = try sampleNorms(of: layers)
     var weights = [Float](repeating: 1, count: norms.count)

@@ -16,7 +16,7 @@ public struct SoftSpectralClip: GradientRule {
 
   /// Shrinks every singular value of every layer.
   public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, report: inout RuleReport
+    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
   ) throws {
     for layer in layers { try apply(to: layer.gradient, workspace) }
     report.set(tau: limit, share: 1)

@@ -47,4 +47,36 @@ public enum Philox4x32 {
       key: (UInt32(truncatingIfNeeded: key), UInt32(truncatingIfNeeded: key &>> 32)))
     return (UInt64(b.0) | UInt64(b.1) &<< 32, UInt64(b.2) | UInt64(b.3) &<< 32)
   }
+
+  /// The blocks of the counters (`low` + i, `high`), i = 0, …, 7: word 0 of all eight, word 1 of all
+  /// eight, …; the low 32 bits of `low` must not overflow.
+  @inline(__always)
+  static func eightBlocks(
+    low: UInt64, high: UInt64, key: UInt64
+  ) -> (SIMD8<UInt32>, SIMD8<UInt32>, SIMD8<UInt32>, SIMD8<UInt32>) {
+    typealias Wide = SIMD8<UInt64>
+    let mask = Wide(repeating: 0xFFFF_FFFF)
+    var c0 = (Wide(repeating: low & 0xFFFF_FFFF) &+ Wide(0, 1, 2, 3, 4, 5, 6, 7)) & mask
+    var c1 = Wide(repeating: low &>> 32)
+    var c2 = Wide(repeating: high & 0xFFFF_FFFF)
+    var c3 = Wide(repeating: high &>> 32)
+    var (k0, k1) = (
+      UInt32(truncatingIfNeeded: key), UInt32(truncatingIfNeeded: key &>> 32)
+    )
+    let (m0, m1) = (Wide(repeating: multiplier0), Wide(repeating: multiplier1))
+    for _ in 0..<10 {
+      let p0 = m0 &* c0
+      let p1 = m1 &* c2
+      c0 = (p1 &>> 32) ^ c1 ^ Wide(repeating: UInt64(k0))
+      c2 = (p0 &>> 32) ^ c3 ^ Wide(repeating: UInt64(k1))
+      c1 = p1 & mask
+      c3 = p0 & mask
+      k0 &+= weyl0
+      k1 &+= weyl1
+    }
+    return (
+      SIMD8(truncatingIfNeeded: c0), SIMD8(truncatingIfNeeded: c1), SIMD8(truncatingIfNeeded: c2),
+      SIMD8(truncatingIfNeeded: c3)
+    )
+  }
 }

@@ -99,6 +99,27 @@ public struct RandomStream: Sendable, Hashable {
     Real.fill(normal: buffer, self, from: index)
   }
 
+  /// Fills `buffer` with uniform 16-bit words, elements `index`, `index + 1`, … of a law of their own;
+  /// `index` must be a multiple of 64.
+  ///
+  /// Eight blocks of Philox side by side, eight words a block: the source of dropout masks.
+  public func fill(bits buffer: UnsafeMutableBufferPointer<UInt16>, from index: Int) {
+    precondition(index & 63 == 0, "16-bit words from \(index): not a multiple of 64")
+    var block = UInt64(index / 8)
+    var start = 0
+    while start < buffer.count {
+      let words = Philox4x32.eightBlocks(
+        low: Lane.bits.rawValue &<< 60 | block, high: step, key: key)
+      withUnsafeBytes(of: words) { bytes in
+        let count = min(64, buffer.count &- start)
+        UnsafeMutableRawPointer(buffer.baseAddress! + start).copyMemory(
+          from: bytes.baseAddress!, byteCount: 2 &* count)
+      }
+      start &+= 64
+      block &+= 8
+    }
+  }
+
   /// The uniform elements `index ..< index + count`.
   public func uniforms<Real: RandomReal>(
     _ count: Int, from index: Int = 0, as type: Real.Type = Real.self
@@ -129,6 +150,7 @@ public struct RandomStream: Sendable, Hashable {
     case normalFloat = 3
     case element = 4
     case cursor = 5
+    case bits = 6
   }
 
   /// The 128 bits of block `block` (below 2^60) of a lane.

@@ -1,0 +1,142 @@
+import LinearAlgebra
+
+/// The cross-entropy of a linear classifier, Σ -log softmax(x · weightᵀ)[target] / total, without ever
+/// holding all logits.
+///
+/// Rows are taken in blocks, and the vocabulary of a block in chunks; a training tape makes the gradients of
+/// a block while its logits are there, so they are not computed a second time.
+final class LinearCrossEntropy: Operation {
+  let inputs: [Tensor]
+  let output: Tensor
+  private let x: Tensor
+  private let weight: Parameter
+  private let targets: Indices
+  private let total: Int
+  private let classes: Int, width: Int
+  private let blockRows: Int
+  /// The logits of a block, then their gradients, [blockRows, classes].
+  private let logits: Buffer
+  private let losses: Buffer
+  /// Gradients at dloss = 1, made in the forward pass of a training tape.
+  private let dx: Buffer?
+  private let dWeight: Buffer?
+
+  init(_ x: Tensor, _ weight: Parameter, _ targets: Indices, total: Int, on tape: Tape) {
+    precondition(
+      weight.shape.count == 2 && weight.shape[1] == x.columns && targets.count == x.rows,
+      "cross-entropy: x\(x.shape), weight\(weight.shape), targets\(targets.shape)")
+    self.x = x
+    self.weight = weight
+    self.targets = targets
+    self.total = total
+    (classes, width) = (weight.shape[0], weight.shape[1])
+    inputs = [x, weight.tensor]
+    output = tape.output([1], of: inputs)
+    blockRows = min(256, max(1, x.rows / 2))
+    logits = tape.scratch(blockRows * classes)
+    losses = tape.scratch(x.rows)
+    dx = tape.isTraining ? tape.scratch(x.count) : nil
+    dWeight = tape.isTraining ? tape.scratch(weight.count) : nil
+  }
+
+  /// Classes of a chunk.
+  private static let chunk = 1024
+
+  func forward(_ pool: WorkerPool) {
+    dWeight?.fill(0)
+    for start in stride(from: 0, to: x.rows, by: blockRows) {
+      let rows = start..<min(x.rows, start + blockRows)
+      scores(rows, pool)
+      pool.forRanges(of: rows.count, size: max(1, pieceSize / classes)) { range in
+        for i in range { softmax(i, row: start + i) }
+      }
+      if let dx, let dWeight { gradients(rows, dx.base, dWeight.base, pool) }
+    }
+    var sum = 0.0
+    for i in 0..<x.rows { sum += Double(losses.base[i]) }
+    output.value.base[0] = Float(sum / Double(total))
+  }
+
+  /// The logits of some rows.
+  private func scores(_ rows: Range<Int>, _ pool: WorkerPool) {
+    let source = x.value.base + rows.lowerBound * width
+    // Many classes are shared out among the threads, or else the rows.
+    let (rowSize, chunk) =
+      classes > Self.chunk ? (rows.count, Self.chunk) : (32, classes)
+    let chunks = (classes + chunk - 1) / chunk
+    let rowPieces = (rows.count + rowSize - 1) / rowSize
+    pool.forEach(pieces: chunks * rowPieces) { (piece: Int) in
+      let (i, j) = (piece / chunks * rowSize, piece % chunks * chunk)
+      gemmBlock(
+        min(rowSize, rows.count - i), min(chunk, classes - j), width, source + i * width,
+        lda: width, weight.base + j * width, ldb: width, transposeB: .yes, beta: 0,
+        into: logits.base + (i * classes + j), ldc: classes)
+    }
+  }
+
+  /// The loss of one row, and on a training tape its logits' gradients in their place.
+  private func softmax(_ i: Int, row: Int) {
+    let z = logits.base + i * classes
+    let target = Int(targets.base[row])
+    precondition(target >= 0 && target < classes, "target \(target) of \(classes) classes")
+    let score = z[target]
+    let logSum = VectorMath.logSumExp(z, count: classes, scale: 1)
+    losses.base[row] = logSum - score
+    guard dx != nil else { return }
+    let factor = 1 / Float(total)
+    VectorMath.map(z, classes, into: z) { VectorMath.exp($0 - logSum) * factor }
+    z[target] -= factor
+  }
+
+  private func gradients(
+    _ rows: Range<Int>, _ dx: UnsafeMutablePointer<Float>, _ dWeight: UnsafeMutablePointer<Float>,
+    _ pool: WorkerPool
+  ) {
+    let (n, start) = (rows.count, rows.lowerBound)
+    let columns = classes > Self.chunk ? 192 : width
+    let rowSize = classes > Self.chunk ? n : 32
+    let columnPieces = (width + columns - 1) / columns
+    let rowPieces = (n + rowSize - 1) / rowSize
+    pool.forEach(pieces: columnPieces * rowPieces) { (piece: Int) in
+      let (i, j) = (piece / columnPieces * rowSize, piece % columnPieces * columns)
+      gemmBlock(
+        min(rowSize, n - i), min(columns, width - j), classes, logits.base + i * classes,
+        lda: classes, weight.base + j, ldb: width, beta: 0, into: dx + ((start + i) * width + j),
+        ldc: width)
+    }
+    pool.forRanges(of: classes, size: min(Self.chunk, max(32, (classes / 4 + 7) & ~7))) { range in
+      gemmBlock(
+        range.count, width, n, logits.base + range.lowerBound, lda: classes,
+        x.value.base + start * width, ldb: width, transposeA: .yes, beta: 1,
+        into: dWeight + range.lowerBound * width,
+        ldc: width)
+    }
+  }
+
+  func backward(_ pool: WorkerPool, beta: [Float]) {
+    guard let dx, let dWeight, let seed = output.gradient?.base[0] else { return }
+    weight.gradient.setFormed()
+    for (source, target, beta) in [
+      (dx, x.gradient?.base, beta[0]), (dWeight, weight.gradient.base, beta[1]),
+    ] {
+      guard let target else { continue }
+      pool.forRanges(of: source.count, size: pieceSize) { range in
+        if beta == 0 {
+          for i in range { target[i] = seed * source.base[i] }
+        } else {
+          for i in range { target[i].addProduct(seed, source.base[i]) }
+        }
+      }
+    }
+  }
+}
+
+extension Tape {
+  /// The cross-entropy of softmax(x[…, C] · weight[V, C]ᵀ) against targets[…] in 0 ..< V, summed over all
+  /// rows and divided by `total` (the number of rows unless a batch is accumulated in parts): a scalar.
+  public func linearCrossEntropy(
+    _ x: Tensor, _ weight: Parameter, _ targets: Indices, total: Int? = nil
+  ) -> Tensor {
+    record(LinearCrossEntropy(x, weight, targets, total: total ?? targets.count, on: self))
+  }
+}

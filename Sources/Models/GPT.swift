@@ -1,0 +1,273 @@
+import Autodiff
+import Foundation
+import LinearAlgebra
+import Storage
+
+/// A decoder-only transformer with pre-layer norm, learned positions and a tied head (Radford et al. 2019),
+/// in the two forms of the paper's experiments.
+public struct GPT: Model {
+  /// Which code base it follows, in names, layouts and activation.
+  public enum Form: String, Codable, Sendable, CaseIterable {
+    /// The authors' nanoGPT: separate q, k and v, weights [out, in], erf GELU.
+    case nanoGPT = "nanogpt"
+    /// Hugging Face's GPT-2: fused c_attn, weights [in, out] (Conv1D), tanh GELU.
+    case gpt2
+  }
+
+  /// Sizes.
+  public struct Shape: Codable, Equatable, Sendable {
+    /// Token ids are 0 ..< vocabulary.
+    public var vocabulary: Int
+    /// The longest context.
+    public var block: Int
+    /// Transformer blocks.
+    public var layers: Int
+    /// Attention heads; they divide the width.
+    public var heads: Int
+    /// Channels.
+    public var width: Int
+
+    /// Sizes as given.
+    public init(vocabulary: Int, block: Int, layers: Int, heads: Int, width: Int) {
+      (self.vocabulary, self.block, self.layers) = (vocabulary, block, layers)
+      (self.heads, self.width) = (heads, width)
+    }
+
+    /// GPT-2 with 124 million parameters.
+    public static let gpt2 = Shape(
+      vocabulary: 50_257, block: 1024, layers: 12, heads: 12, width: 768)
+  }
+
+  /// Which code base.
+  public let form: Form
+  /// Sizes.
+  public let shape: Shape
+  /// Probability of dropout on embeddings, attention probabilities and residual branches.
+  public let dropout: Double
+  /// In the order of the code base's named_parameters().
+  public let parameters: [Parameter]
+  /// Causal masks, and the head where it is written beside the embedding it is tied to.
+  public let bufferNames: Set<String>
+  private let embeddings: (token: Parameter, position: Parameter)
+  private let blocks: [Block]
+  private let final: Norm
+
+  private typealias Affine = (weight: Parameter, bias: Parameter)
+  private typealias Norm = Affine
+
+  private struct Block {
+    let norm1: Norm
+    /// q, k, v, or all three in one.
+    let attention: [Affine]
+    let projection: Affine
+    let norm2: Norm
+    let expansion: Affine
+    let contraction: Affine
+  }
+
+  /// A model of zeros. Precondition: `shape.heads` divides `shape.width`.
+  public init(_ form: Form, _ shape: Shape, dropout: Double = 0) {
+    precondition(
+      shape.heads >= 1 && shape.width % shape.heads == 0,
+      "\(shape.heads) heads on \(shape.width) channels")
+    (self.form, self.shape, self.dropout) = (form, shape, dropout)
+    let (c, prefix) = (shape.width, form == .nanoGPT ? "transformer." : "")
+    var all: [Parameter] = []
+    func parameter(_ name: String, _ shape: [Int]) -> Parameter {
+      let parameter = Parameter(prefix + name, shape: shape)
+      all.append(parameter)
+      return parameter
+    }
+    func linear(_ name: String, _ width: Int, _ out: Int) -> Affine {
+      (
+        parameter(name + ".weight", form == .nanoGPT ? [out, width] : [width, out]),
+        parameter(name + ".bias", [out])
+      )
+    }
+    func norm(_ name: String) -> Norm {
+      (parameter(name + ".weight", [c]), parameter(name + ".bias", [c]))
+    }
+    let token = form == .nanoGPT ? "token_emb.weight" : "wte.weight"
+    let position = form == .nanoGPT ? "pos_emb.weight" : "wpe.weight"
+    embeddings = (
+      parameter(token, [shape.vocabulary, c]), parameter(position, [shape.block, c])
+    )
+    var buffers: Set<String> = ["lm_head.weight"]
+    blocks = (0..<shape.layers).map { layer in
+      let name = "h.\(layer)."
+      for mask in ["attn.bias", "attn.masked_bias"] { buffers.insert(prefix + name + mask) }
+      return Block(
+        norm1: norm(name + "ln_1"),
+        attention: form == .nanoGPT
+          ? ["to_q", "to_k", "to_v"].map { linear(name + "attn." + $0, c, c) }
+          : [linear(name + "attn.c_attn", c, 3 * c)],
+        projection: linear(name + "attn.c_proj", c, c),
+        norm2: norm(name + "ln_2"),
+        expansion: linear(name + "mlp.c_fc", c, 4 * c),
+        contraction: linear(name + "mlp.c_proj", 4 * c, c))
+    }
+    final = norm("ln_f")
+    parameters = all
+    bufferNames = buffers
+  }
+
+  /// GPT-2's initialisation: normals of deviation 0.02, 0.02/√(2·layers) for the projections back into the
+  /// residual stream, zero biases, unit norms; each parameter has a stream of its own.
+  public func initialise(_ stream: RandomStream) {
+    for parameter in parameters {
+      let isNorm = parameter.name.contains("ln_")
+      if parameter.shape.count == 1 {
+        let value: Float = isNorm && parameter.name.hasSuffix("weight") ? 1 : 0
+        parameter.tensor.value.fill(value)
+        continue
+      }
+      let deviation: Float =
+        parameter.name.hasSuffix("c_proj.weight")
+        ? 0.02 / Float(2 * shape.layers).squareRoot() : 0.02
+      parameter.tensor.assign(
+        stream.child(parameter.name).normals(parameter.count).map { deviation * $0 })
+    }
+  }
+
+  /// Names of the parameters that are matrices but not embeddings: what spectral clipping and Muon act on.
+  public var matrixNames: [String] {
+    let embedded = [embeddings.token.name, embeddings.position.name]
+    return parameters.filter { $0.shape.count == 2 && !embedded.contains($0.name) }.map(\.name)
+  }
+
+  /// Names of the token and position embeddings.
+  public var embeddingNames: [String] { [embeddings.token.name, embeddings.position.name] }
+
+  /// What the head sees, [B, T, C], for tokens[B, T] with T <= block.
+  public func hidden(_ tape: Tape, _ tokens: Indices) -> Tensor {
+    func linear(_ x: Tensor, _ layer: Affine) -> Tensor {
+      form == .nanoGPT
+        ? tape.linear(x, layer.weight, bias: layer.bias)
+        : tape.conv1D(x, layer.weight, bias: layer.bias)
+    }
+    var x = tape.dropout(
+      tape.embedding(tokens, embeddings.token, positions: embeddings.position),
+      probability: dropout)
+    for block in blocks {
+      let normed = tape.layerNorm(x, block.norm1.weight, block.norm1.bias)
+      let qkv = block.attention.map { linear(normed, $0) }
+      let mixed =
+        qkv.count == 1
+        ? tape.causalAttention(qkv[0], heads: shape.heads, dropout: dropout)
+        : tape.causalAttention(qkv[0], qkv[1], qkv[2], heads: shape.heads, dropout: dropout)
+      x = tape.add(x, linear(mixed, block.projection), dropout: dropout)
+      let wide = linear(tape.layerNorm(x, block.norm2.weight, block.norm2.bias), block.expansion)
+      x = tape.add(
+        x, linear(tape.gelu(wide, form == .nanoGPT ? .erf : .tanh), block.contraction),
+        dropout: dropout)
+    }
+    return tape.layerNorm(x, final.weight, final.bias)
+  }
+
+  /// The logits [B, T, vocabulary] of the next tokens.
+  public func logits(_ tape: Tape, _ tokens: Indices) -> Tensor {
+    tape.linear(hidden(tape, tokens), embeddings.token)
+  }
+
+  /// The cross-entropy against targets[B, T], summed and divided by `total` (B·T by default).
+  public func loss(
+    _ tape: Tape, _ tokens: Indices, _ targets: Indices, total: Int? = nil
+  ) -> Tensor {
+    tape.linearCrossEntropy(hidden(tape, tokens), embeddings.token, targets, total: total)
+  }
+}
+
+// MARK: - Weight files
+
+extension GPT {
+  /// Takes off what torch.compile and Hugging Face's language-model class put before the names.
+  public func parameterName(of fileName: String) -> String {
+    var name = Substring(fileName)
+    if name.hasPrefix("_orig_mod.") { name = name.dropFirst(10) }
+    if form == .gpt2 && name.hasPrefix("transformer.") { name = name.dropFirst(12) }
+    return String(name)
+  }
+
+  /// The model whose weights the safetensors or HDF5 file at `path` holds: sizes are read from the shapes,
+  /// `heads` is width/64 unless given.
+  ///
+  /// Throws a `StorageError` for a file that cannot be read, is of another model, or whose head is not tied
+  /// to the embedding.
+  public init(loading path: String, form: Form, heads: Int? = nil) throws {
+    let file = try TensorFile(path)
+    let probe = GPT(
+      form, Shape(vocabulary: 1, block: 1, layers: 0, heads: 1, width: 1))
+    let entries = Dictionary(
+      file.entries.map { (probe.parameterName(of: $0.name), $0) }, uniquingKeysWith: { a, _ in a })
+    func shape(_ name: String) throws -> [Int] {
+      guard let entry = entries[name], entry.shape.count == 2 else {
+        throw StorageError(
+          "no matrix \(name)", at: path, hint: "is it a file of a \(form.rawValue)?")
+      }
+      return entry.shape
+    }
+    let token = try shape(probe.embeddingNames[0])
+    let position = try shape(probe.embeddingNames[1])
+    let width = token[1]
+    let heads = heads ?? max(1, width / 64)
+    guard heads >= 1, width % heads == 0 else {
+      throw StorageError(
+        "\(heads) heads do not divide the width \(width)", at: path, hint: "give --heads")
+    }
+    let prefix = form == .nanoGPT ? "transformer.h." : "h."
+    let layers = entries.keys.filter { $0.hasPrefix(prefix) }
+      .compactMap { $0.dropFirst(prefix.count).split(separator: ".").first.flatMap { Int($0) } }
+    self.init(
+      form,
+      Shape(
+        vocabulary: token[0], block: position[0], layers: (layers.max() ?? -1) + 1, heads: heads,
+        width: width))
+    try load(from: path)
+    if let head = file.entries.first(where: { parameterName(of: $0.name) == "lm_head.weight" }) {
+      guard try file.floats(head.name) == values[0] else {
+        throw StorageError(
+          "\(head.name) is not the token embedding", at: path,
+          hint: "this model ties its head to the embedding; untied weights cannot be used")
+      }
+    }
+  }
+}
+
+// MARK: - Sampling
+
+extension GPT {
+  /// Continues `prompt` (token ids, at least one) by `count` tokens drawn from the model's distribution at
+  /// `temperature` > 0, among the `top` most likely tokens (all if nil); element i of `stream` is the i-th draw.
+  public func sample(
+    after prompt: [Int], count: Int, temperature: Double = 1, top: Int? = nil,
+    stream: RandomStream, pool: WorkerPool = .single
+  ) -> [Int] {
+    precondition(!prompt.isEmpty && temperature > 0, "a prompt of no tokens, or no temperature")
+    var tokens = prompt
+    let tape = Tape(pool: pool, isTraining: false)
+    let window = tape.indices([1, shape.block])
+    let logits = self.logits(tape, window)
+    for draw in 0..<count {
+      // The window is filled from the left; what lies behind the last token cannot be seen by it.
+      let context = tokens.suffix(shape.block)
+      window.assign(
+        context.map { Int32($0) } + Array(repeating: 0, count: shape.block - context.count))
+      tape.forward()
+      let row = logits.matrix.base + (context.count - 1) * shape.vocabulary
+      var scores = (0..<shape.vocabulary).map { Double(row[$0]) / temperature }
+      if let top, top < scores.count {
+        let least = scores.sorted(by: >)[max(0, top - 1)]
+        for i in scores.indices where scores[i] < least { scores[i] = -.infinity }
+      }
+      let largest = scores.max() ?? 0
+      let weights = scores.map { exp($0 - largest) }
+      var rest = stream.uniform(at: draw) * weights.reduce(0, +)
+      let next = weights.firstIndex { weight in
+        rest -= weight
+        return rest < 0
+      }
+      tokens.append(next ?? weights.count - 1)
+    }
+    return Array(tokens.dropFirst(prompt.count))
+  }
+}
