@@ -178,8 +178,9 @@ import Testing
     for parameter in model.parameters where parameter.name != "wte.weight" {
       parameter.tensor.value.fill(0)
     }
-    model.parameters[0].tensor.assign(
-      (0..<20).map { $0 % 4 == 0 ? Float(log(Double($0 / 4 + 1))) : 0 })
+    var embedding = [Float](repeating: 0, count: 20)
+    for token in 0..<5 { embedding[4 * token] = Float(log(Double(token + 1))) }
+    model.parameters[0].tensor.assign(embedding)
     model.parameters.last?.tensor.value.fill(1)
     let draws = model.sample(
       after: [0], count: 3000, stream: RandomStream(seed: 3, name: "sample"))
