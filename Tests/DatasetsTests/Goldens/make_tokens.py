@@ -5,7 +5,8 @@
 
 takes GPT-2's two files, needs no network, and writes into its own folder
 
-- cut-encoder.json, cut-vocab.bpe: the 256 bytes and the first 500 merges of the two files;
+- cut-encoder.json, cut-vocab.bpe: the 256 bytes and the first 500 merges of the two files (OpenAI,
+  modified MIT licence);
 - gpt2-tokens.json: texts with their tokens in the whole and the cut vocabulary, and which scalars
   tiktoken takes for letters (L), numbers (N), white space (S) or others (O): a letter after the
   hexadecimal code point from which on it holds.
