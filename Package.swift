@@ -36,7 +36,7 @@ let package = Package(
 
     // MARK: - Floor 2: learning
     .target(name: "Clipping", dependencies: ["LinearAlgebra"]),
-    .target(name: "Datasets", dependencies: ["LinearAlgebra"]),
+    .target(name: "Datasets", dependencies: ["LinearAlgebra", "Storage"]),
     .target(name: "Autodiff", dependencies: ["LinearAlgebra"]),
     .target(name: "Models", dependencies: ["Autodiff", "LinearAlgebra", "Storage"]),
     .target(name: "Optimizers", dependencies: ["Autodiff", "LinearAlgebra"]),
@@ -96,7 +96,9 @@ let package = Package(
     .testTarget(name: "StorageTests", dependencies: ["Storage"]),
     .testTarget(name: "AutodiffTests", dependencies: ["Autodiff", "LinearAlgebra"]),
     .testTarget(name: "ClippingTests", dependencies: ["Clipping", "LinearAlgebra"]),
-    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "LinearAlgebra"]),
+    .testTarget(
+      name: "DatasetsTests", dependencies: ["Datasets", "LinearAlgebra", "Storage"],
+      exclude: ["Goldens"]),
     .testTarget(
       name: "ModelsTests",
       dependencies: ["Autodiff", "LinearAlgebra", "Models", "Optimizers", "Storage"],

@@ -1,0 +1,63 @@
+/// One token a character, as nanoGPT's `shakespeare_char`: the ids number the sorted set of the Unicode
+/// scalars of a text.
+///
+/// Coded as one string, the characters in the order of their ids.
+public struct CharacterVocabulary: Sendable, Equatable {
+  /// The characters in the order of their ids, which is that of their code points.
+  public let characters: [Unicode.Scalar]
+  private let ids: [Unicode.Scalar: Int]
+
+  /// The vocabulary of `text`, Python's `sorted(set(text))`; CR LF counts as two characters.
+  public init(of text: some StringProtocol) {
+    self.init(sorted: Set(text.unicodeScalars).sorted())
+  }
+
+  private init(sorted characters: [Unicode.Scalar]) {
+    self.characters = characters
+    ids = Dictionary(uniqueKeysWithValues: zip(characters, 0...))
+  }
+
+  /// The number of characters; ids lie in 0..<count.
+  public var count: Int { characters.count }
+
+  /// The ids [scalars of text]; throws a `VocabularyError` for a character outside the vocabulary.
+  public func encode(_ text: some StringProtocol) throws -> [Int] {
+    try text.unicodeScalars.enumerated().map { position, scalar in
+      guard let id = ids[scalar] else {
+        throw VocabularyError.unknownCharacter(scalar, position: position, size: count)
+      }
+      return id
+    }
+  }
+
+  /// The text of `tokens`; throws a `VocabularyError` for an id outside 0..<count.
+  public func decode(_ tokens: [Int]) throws -> String {
+    var text = String.UnicodeScalarView()
+    for (position, id) in tokens.enumerated() {
+      guard characters.indices.contains(id) else {
+        throw VocabularyError.unknownToken(id, position: position, size: count)
+      }
+      text.append(characters[id])
+    }
+    return String(text)
+  }
+}
+
+extension CharacterVocabulary: Codable {
+  /// Reads the string of characters; throws if it is not strictly ascending.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    let characters = Array(try container.decode(String.self).unicodeScalars)
+    guard zip(characters, characters.dropFirst()).allSatisfy({ $0 < $1 }) else {
+      throw DecodingError.dataCorruptedError(
+        in: container, debugDescription: "the characters of a vocabulary are not in order")
+    }
+    self.init(sorted: characters)
+  }
+
+  /// Writes the string of characters.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(try decode(Array(characters.indices)))
+  }
+}
