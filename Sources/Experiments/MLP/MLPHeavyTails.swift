@@ -54,7 +54,7 @@ public enum MLPHeavyTails: Experiment {
           "smoothing", smoothing, "a whole number between 1 and \(MLPTraining.window)")
       }
       for method in methods { _ = try MLPMethod.named(method, place: "setting 'methods'") }
-      for line in settings { _ = try MethodSetting(line: line) }
+      for line in settings { _ = try MethodSetting<MLPMethod>(line: line) }
     }
 
     /// Only the method's own hyper-parameters.
@@ -65,13 +65,7 @@ public enum MLPHeavyTails: Experiment {
     }
 
     func values(of method: String) throws -> MLPMethod.Values {
-      for line in settings {
-        let setting = try MethodSetting(line: line)
-        if setting.method.name == method { return setting.values }
-      }
-      throw ConfigError(
-        "method '\(method)'", "has no hyper-parameters",
-        hint: "add it to chosen.yaml (make table1 searches), or to `settings`")
+      try MethodSetting<MLPMethod>.values(of: method, in: settings)
     }
   }
 
@@ -86,20 +80,8 @@ public enum MLPHeavyTails: Experiment {
   /// See `Experiment`: hyper-parameters come from chosen.yaml.
   public static func complete(_ config: Config, folder: String) throws -> Config {
     var config = config
-    let given = try config.settings.map { try MethodSetting(line: $0) }
-    let missing = config.methods.filter { name in !given.contains { $0.method.name == name } }
-    guard !missing.isEmpty else { return config }
-    let file = folder + "/chosen.yaml"
-    let chosen = try ChosenHyperparameters(file: file)
-    for name in missing {
-      guard let values = chosen.values[name] else {
-        throw ConfigError(
-          file, "has no method '\(name)', which this configuration runs",
-          hint: "run the search for it (make table1), or leave the method out")
-      }
-      config.settings.append(
-        MethodSetting(try MLPMethod.named(name, place: file), values).line)
-    }
+    config.settings = try ChosenHyperparameters<MLPMethod>.complete(
+      config.settings, methods: config.methods, file: folder + "/chosen.yaml")
     return config
   }
 

@@ -7,23 +7,7 @@ import Optimizers
 /// ranges they are searched over.
 ///
 /// Ranges of the paper's methods are the authors' (their sweep files, App. F); others are ours.
-struct MLPMethod: Sendable {
-  /// A hyper-parameter and its range.
-  struct Hyperparameter: Sendable {
-    let name: String
-    let low: Double
-    let high: Double
-    let isLogarithmic: Bool
-
-    /// The value at share u in [0, 1] of the range.
-    func value(at u: Double) -> Double {
-      isLogarithmic ? low * pow(high / low, u) : low + (high - low) * u
-    }
-  }
-
-  /// Values by name, in the method's order.
-  typealias Values = [String: Double]
-
+struct MLPMethod: TunableMethod {
   let name: String
   /// How it is called in figures.
   let title: String
@@ -39,42 +23,12 @@ struct MLPMethod: Sendable {
     try check(values, place: "method '\(name)'")
     return try build(values, layers)
   }
-
-  /// Throws a `ConfigError` for a missing, unknown or meaningless hyper-parameter.
-  func check(_ values: Values, place: String) throws {
-    for parameter in hyperparameters where values[parameter.name] == nil {
-      throw ConfigError(
-        place, "hyper-parameter '\(parameter.name)' is missing",
-        hint: "write it as \(parameter.name): \(parameter.low)")
-    }
-    let known = hyperparameters.map(\.name)
-    for key in values.keys.sorted() where !known.contains(key) {
-      throw ConfigError(
-        place, "unknown hyper-parameter '\(key)'",
-        hint: "known are \(known.joined(separator: ", "))")
-    }
-    guard let rate = values["learningRate"], rate > 0, rate.isFinite else {
-      throw ConfigError(
-        place, "learningRate \(values["learningRate"] ?? .nan) is not a number > 0",
-        hint: "choose another value")
-    }
-  }
 }
 
 extension MLPMethod {
-  private static let rate = Hyperparameter(
-    name: "learningRate", low: 1e-4, high: 0.1, isLogarithmic: true)
+  private static let rate = Hyperparameter.logarithmic("learningRate", 1e-4, 0.1)
   /// Without momentum a step is a tenth as large, so the range is shifted by ten.
-  private static let plainRate = Hyperparameter(
-    name: "learningRate", low: 1e-3, high: 1, isLogarithmic: true)
-
-  private static func linear(_ name: String, _ low: Double, _ high: Double) -> Hyperparameter {
-    Hyperparameter(name: name, low: low, high: high, isLogarithmic: false)
-  }
-
-  private static func logarithmic(_ name: String, _ low: Double, _ high: Double) -> Hyperparameter {
-    Hyperparameter(name: name, low: low, high: high, isLogarithmic: true)
-  }
+  private static let plainRate = Hyperparameter.logarithmic("learningRate", 1e-3, 1)
 
   private static func spectral(_ rule: ThresholdRule, _ layers: [String]) throws -> LayerClipper {
     try LayerClipper(rule, SpectralClip(.exactSVD), layers: layers, seed: 0)
@@ -87,19 +41,19 @@ extension MLPMethod {
     ) { _, _ in (NoClip(), Adam()) },
     MLPMethod(
       name: "adam-norm", title: "Adam, norm clip", source: "paper, Fig 2b",
-      hyperparameters: [rate, linear("maximumNorm", 0.01, 10)]
+      hyperparameters: [rate, .linear("maximumNorm", 0.01, 10)]
     ) { values, _ in
       (try NormClip(maximumNorm: values["maximumNorm"] ?? .nan, formula: .torch), Adam())
     },
     MLPMethod(
       name: "sgdm-norm", title: "SGDM, norm clip", source: "paper, Fig 2b",
-      hyperparameters: [rate, linear("maximumNorm", 0.01, 10)]
+      hyperparameters: [rate, .linear("maximumNorm", 0.01, 10)]
     ) { values, _ in
       (try NormClip(maximumNorm: values["maximumNorm"] ?? .nan, formula: .torch), SGD())
     },
     MLPMethod(
       name: "sgdm-spectral-const", title: "SGDM, spectral const", source: "paper, Fig 2b",
-      hyperparameters: [rate, linear("tau", 0.01, 10)]
+      hyperparameters: [rate, .linear("tau", 0.01, 10)]
     ) { values, layers in (try spectral(.constant(values["tau"] ?? .nan), layers), SGD()) },
     MLPMethod(
       name: "sgdm-spectral-ema", title: "SGDM, spectral EMA",
@@ -109,7 +63,7 @@ extension MLPMethod {
     MLPMethod(
       name: "sgdm-spectral-quantile", title: "SGDM, spectral quantile",
       source: "paper, Algorithm 3, Fig 2b; order statistic of the authors' clipping library",
-      hyperparameters: [rate, linear("level", 0.5, 0.99)]
+      hyperparameters: [rate, .linear("level", 0.5, 0.99)]
     ) { values, layers in
       (
         try spectral(
@@ -136,44 +90,44 @@ extension MLPMethod {
     MLPMethod(
       name: "clipped-scion", title: "Clipped Scion",
       source: "arXiv 2506.01913; curve of the authors",
-      hyperparameters: [rate, linear("radius", 0.01, 10)]
+      hyperparameters: [rate, .linear("radius", 0.01, 10)]
     ) { values, _ in (NoClip(), ClippedScion(radius: values["radius"] ?? .nan)) },
     MLPMethod(
       name: "sgdm-soft-spectral", title: "SGDM, soft spectral", source: "SPECTRA, arXiv 2603.14315",
-      hyperparameters: [rate, linear("limit", 0.01, 10)]
+      hyperparameters: [rate, .linear("limit", 0.01, 10)]
     ) { values, _ in (try SoftSpectralClip(limit: values["limit"] ?? .nan), SGD()) },
     MLPMethod(
       name: "sgdm-per-sample", title: "SGDM, per-sample clip", source: "arXiv 2605.02701",
-      hyperparameters: [rate, linear("scale", 0.01, 10)], needsSamples: true
+      hyperparameters: [rate, .linear("scale", 0.01, 10)], needsSamples: true
     ) { values, _ in (try PerSampleClip(scale: values["scale"] ?? .nan, moment: 1.1), SGD()) },
     MLPMethod(
       name: "sgdm-micro-norm", title: "SGDM, micro-batch norm clip", source: "arXiv 2605.02701",
-      hyperparameters: [rate, linear("limit", 0.01, 10)], needsSamples: true
+      hyperparameters: [rate, .linear("limit", 0.01, 10)], needsSamples: true
     ) { values, _ in
       (try MicroBatchClip(parts: 4, inner: .norm(limit: values["limit"] ?? .nan)), SGD())
     },
     MLPMethod(
       name: "sgdm-micro-spectral", title: "SGDM, micro-batch spectral clip",
       source: "arXiv 2605.02701 with the paper's clip",
-      hyperparameters: [rate, linear("tau", 0.01, 10)], needsSamples: true
+      hyperparameters: [rate, .linear("tau", 0.01, 10)], needsSamples: true
     ) { values, _ in
       (try MicroBatchClip(parts: 4, inner: .spectral(tau: values["tau"] ?? .nan)), SGD())
     },
     MLPMethod(
       name: "clipped-gd", title: "clipped SGD, no momentum", source: "arXiv 1905.11881",
-      hyperparameters: [plainRate, linear("maximumNorm", 0.01, 10)]
+      hyperparameters: [plainRate, .linear("maximumNorm", 0.01, 10)]
     ) { values, _ in
       (try NormClip(maximumNorm: values["maximumNorm"] ?? .nan), SGD(momentum: 0))
     },
     MLPMethod(
       name: "normalised-gd", title: "normalised SGD", source: "arXiv 1905.11881",
-      hyperparameters: [plainRate, linear("offset", 0.01, 10)]
+      hyperparameters: [plainRate, .linear("offset", 0.01, 10)]
     ) { values, _ in
       (try NormalisedGradient(offset: values["offset"] ?? .nan), SGD(momentum: 0))
     },
     MLPMethod(
       name: "delta-gclip", title: "δ-GClip, δ = 0.001", source: "arXiv 2404.08624",
-      hyperparameters: [plainRate, linear("maximumNorm", 0.01, 10)]
+      hyperparameters: [plainRate, .linear("maximumNorm", 0.01, 10)]
     ) { values, _ in
       (
         try DeltaNormClip(maximumNorm: values["maximumNorm"] ?? .nan, minimumFactor: 1e-3),
@@ -182,24 +136,14 @@ extension MLPMethod {
     },
     MLPMethod(
       name: "sgdm-agc", title: "SGDM, adaptive gradient clip", source: "AGC, arXiv 2102.06171",
-      hyperparameters: [rate, logarithmic("ratio", 1e-3, 1)]
+      hyperparameters: [rate, .logarithmic("ratio", 1e-3, 1)]
     ) { values, _ in (try AdaptiveGradientClip(ratio: values["ratio"] ?? .nan), SGD()) },
     MLPMethod(
       name: "acclip", title: "ACClip", source: "arXiv 1912.03194", hyperparameters: [rate]
     ) { _, _ in (NoClip(), ACClip()) },
     MLPMethod(
       name: "sgdm-coordinate", title: "SGDM, coordinate clip", source: "arXiv 1912.03194",
-      hyperparameters: [rate, logarithmic("limit", 1e-4, 1)]
+      hyperparameters: [rate, .logarithmic("limit", 1e-4, 1)]
     ) { values, _ in (try CoordinateClip(limit: values["limit"] ?? .nan), SGD()) },
   ]
-
-  /// The method of that name, or a `ConfigError` that names the nearest one.
-  static func named(_ name: String, place: String) throws -> MLPMethod {
-    if let found = all.first(where: { $0.name == name }) { return found }
-    let nearest =
-      all.map(\.name).min { editDistance($0, name) < editDistance($1, name) } ?? ""
-    throw ConfigError(
-      place, "unknown method '\(name)'",
-      hint: "did you mean '\(nearest)'? (known: \(all.map(\.name).joined(separator: ", ")))")
-  }
 }

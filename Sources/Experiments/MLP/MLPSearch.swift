@@ -84,30 +84,19 @@ public enum MLPSearch: Experiment {
   /// See `Experiment`.
   public static func dataName(_ config: Config) -> String { config.dataDescription }
 
-  /// One trial's outcome.
-  struct Trial: Codable, Sendable {
-    /// Mean loss of the last pass over the training data, NaN after divergence.
-    var loss: Double
-    /// The step of divergence, -1 for none.
-    var divergedAt: Int
-    var seconds: Double
-  }
+  private typealias Search = HyperparameterSearch<MLPMethod>
+  private static let objective = "final_train_loss"
+  private static let stream = "mlp/search"
 
-  /// Hyper-parameters of trial `index`: point `index` of the scrambled Halton sequence, scaled to the ranges.
+  /// Hyper-parameters of trial `index`.
   static func values(_ method: MLPMethod, at index: Int) -> MLPMethod.Values {
-    let points = ScrambledHalton(
-      dimensions: 2, stream: RandomStream(seed: 0, name: "mlp/search"))
-    var values: MLPMethod.Values = [:]
-    for (parameter, u) in zip(method.hyperparameters, points.point(index)) {
-      values[parameter.name] = parameter.value(at: u)
-    }
-    return values
+    Search.values(method, at: index, stream: stream)
   }
 
-  private static func trial(_ training: MLPTraining, steps: Int) -> Trial {
+  private static func trial(_ training: MLPTraining, steps: Int) -> Search.Trial {
     let watch = Stopwatch()
     while training.step < steps && training.divergedAt == nil { training.advance() }
-    return Trial(
+    return Search.Trial(
       loss: training.meanLoss(last: MLPTraining.window), divergedAt: training.divergedAt ?? -1,
       seconds: watch.seconds)
   }
@@ -124,45 +113,11 @@ public enum MLPSearch: Experiment {
           config.problem, method, values(method, at: index), seed: unit.seed, data: data),
         steps: config.steps)
     }
-    let best = trials.indices.filter { trials[$0].loss.isFinite }
-      .min { trials[$0].loss < trials[$1].loss }
-    var attributes: Attributes = [
-      "title": .string(method.title), "source": .string(method.source),
-      "best_trial": .int(best ?? -1),
-      "best_loss": .double(best.map { trials[$0].loss } ?? .nan),
-      "diverged_trials": .int(trials.count { $0.divergedAt >= 0 }),
+    return [
+      Search.record(
+        method, trials, stream: stream, objective: objective,
+        longName: "mean loss of the last \(MLPTraining.window) mini-batches, NaN after divergence")
     ]
-    for parameter in method.hyperparameters {
-      attributes["best_\(parameter.name)"] = .double(
-        best.map { values(method, at: $0)[parameter.name] ?? .nan } ?? .nan)
-    }
-    var record = Record(attributes: attributes)
-    record.add(
-      .init(
-        "trial", .int64(trials.indices.map { Int64($0) }), longName: "trial, from 0", units: "1"))
-    for parameter in method.hyperparameters {
-      record.add(
-        .init(
-          parameter.name,
-          .double(trials.indices.map { values(method, at: $0)[parameter.name] ?? .nan }),
-          longName:
-            "hyper-parameter, \(parameter.isLogarithmic ? "log-uniform" : "uniform") on "
-            + "[\(parameter.low), \(parameter.high)]", units: "1", dimensions: ["trial"]))
-    }
-    record.add(
-      .init(
-        "final_train_loss", .double(trials.map(\.loss)),
-        longName: "mean loss of the last \(MLPTraining.window) mini-batches, NaN after divergence",
-        units: "1", dimensions: ["trial"]))
-    record.add(
-      .init(
-        "diverged_at", .int64(trials.map { Int64($0.divergedAt) }),
-        longName: "step of divergence, -1 for none", units: "1", dimensions: ["trial"]))
-    record.telemetry.add(
-      .init(
-        "trial_seconds", .double(trials.map(\.seconds)), longName: "time of each trial",
-        units: "s"))
-    return [record]
   }
 
   /// See `Experiment`: the winners as chosen.yaml.
@@ -170,32 +125,24 @@ public enum MLPSearch: Experiment {
     [("chosen.yaml", try chosen(of: set))]
   }
 
-  /// The winners as the text of a chosen.yaml, in the order of the settings.
+  /// The winners as the text of a chosen.yaml.
   static func chosen(of set: RecordSet) throws -> String {
-    var winners: [(MLPMethod, MLPMethod.Values)] = []
-    for name in set.methods {
-      let method = try MLPMethod.named(name, place: set.folder)
-      // With several seeds: the trial with the smallest mean log loss.
-      let records = try set.records(of: name)
-      let losses = try records.map { try $0.doubles("final_train_loss") }
-      let scores = losses[0].indices.map { trial in
-        Statistics.mean(losses.map { $0[trial] > 0 ? log($0[trial]) : .nan })
-      }
-      guard
-        let best = scores.indices.filter({ scores[$0].isFinite })
-          .min(by: { scores[$0] < scores[$1] })
-      else { continue }
-      var values: MLPMethod.Values = [:]
-      for parameter in method.hyperparameters {
-        values[parameter.name] = try records[0].doubles(parameter.name)[best]
-      }
-      winners.append((method, values))
-    }
-    let record = set.records[0]
-    let trials = try record.ints("trial").count
-    return ChosenHyperparameters.text(
-      comment: "Written by mlp-heavy-tails search from its records: profile \(set.profile), "
-        + "\(trials) trials a method, seeds \(set.seeds.map(String.init).joined(separator: ", ")).",
-      winners.map { (method: $0.0, values: $0.1) })
+    try Search.chosen(of: set, objective: objective, command: "mlp-heavy-tails search")
   }
+
+  /// See `Experiment`: one row a method, then one block a method with its trials.
+  public static func table(of set: RecordSet) throws -> String {
+    try Search.table(of: set, objective: objective)
+  }
+
+  /// See `Experiment`.
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    let config = try set.records[0].string(attribute: "config")
+    return try Search.captionValues(of: set) + [
+      ("steps", "\(try Config.decode(yaml: config, file: set.folder, overrides: []).steps)")
+    ]
+  }
+
+  /// See `Experiment`: the paper's numbers are not in its text, so there is nothing to compare with.
+  public static let claims: [Claim] = []
 }

@@ -1,0 +1,150 @@
+import Foundation
+import LinearAlgebra
+import Storage
+
+/// Quasi-random search with equal budgets: every method gets the same points of the unit cube, scaled to
+/// its own ranges.
+enum HyperparameterSearch<Method: TunableMethod> {
+  /// One trial's outcome.
+  struct Trial: Codable, Sendable {
+    /// The loss that is minimised, NaN after divergence.
+    var loss: Double
+    /// The step of divergence, -1 for none.
+    var divergedAt: Int
+    var seconds: Double
+  }
+
+  /// Hyper-parameters of trial `index`: point `index` of the scrambled Halton sequence `stream`.
+  static func values(_ method: Method, at index: Int, stream: String) -> Method.Values {
+    let points = ScrambledHalton(dimensions: 2, stream: RandomStream(seed: 0, name: stream))
+    var values: Method.Values = [:]
+    for (parameter, u) in zip(method.hyperparameters, points.point(index)) {
+      values[parameter.name] = parameter.value(at: u)
+    }
+    return values
+  }
+
+  /// The record of a method's trials; `objective` is the data set's name and `longName` what it holds.
+  static func record(
+    _ method: Method, _ trials: [Trial], stream: String, objective: String, longName: String
+  ) -> Record {
+    func values(at index: Int) -> Method.Values { Self.values(method, at: index, stream: stream) }
+    let best = trials.indices.filter { trials[$0].loss.isFinite }
+      .min { trials[$0].loss < trials[$1].loss }
+    var attributes: Attributes = [
+      "title": .string(method.title), "source": .string(method.source),
+      "best_trial": .int(best ?? -1),
+      "best_loss": .double(best.map { trials[$0].loss } ?? .nan),
+      "diverged_trials": .int(trials.count { $0.divergedAt >= 0 }),
+    ]
+    for parameter in method.hyperparameters {
+      attributes["best_\(parameter.name)"] = .double(
+        best.map { values(at: $0)[parameter.name] ?? .nan } ?? .nan)
+    }
+    var record = Record(attributes: attributes)
+    record.add(
+      .init(
+        "trial", .int64(trials.indices.map { Int64($0) }), longName: "trial, from 0", units: "1"))
+    for parameter in method.hyperparameters {
+      record.add(
+        .init(
+          parameter.name, .double(trials.indices.map { values(at: $0)[parameter.name] ?? .nan }),
+          longName:
+            "hyper-parameter, \(parameter.isLogarithmic ? "log-uniform" : "uniform") on "
+            + "[\(parameter.low), \(parameter.high)]", units: "1", dimensions: ["trial"]))
+    }
+    record.add(
+      .init(
+        objective, .double(trials.map(\.loss)), longName: longName, units: "1",
+        dimensions: ["trial"]))
+    record.add(
+      .init(
+        "diverged_at", .int64(trials.map { Int64($0.divergedAt) }),
+        longName: "step of divergence, -1 for none", units: "1", dimensions: ["trial"]))
+    record.telemetry.add(
+      .init(
+        "trial_seconds", .double(trials.map(\.seconds)), longName: "time of each trial",
+        units: "s"))
+    return record
+  }
+
+  /// The winners as the text of a chosen.yaml, in the order of the settings: with several seeds the trial
+  /// with the smallest mean log loss.
+  static func chosen(of set: RecordSet, objective: String, command: String) throws -> String {
+    var winners: [(method: Method, values: Method.Values)] = []
+    for name in set.methods {
+      let method = try Method.named(name, place: set.folder)
+      let records = try set.records(of: name)
+      let losses = try records.map { try $0.doubles(objective) }
+      let scores = losses[0].indices.map { trial in
+        Statistics.mean(losses.map { $0[trial] > 0 ? log($0[trial]) : .nan })
+      }
+      guard
+        let best = scores.indices.filter({ scores[$0].isFinite })
+          .min(by: { scores[$0] < scores[$1] })
+      else { continue }
+      var values: Method.Values = [:]
+      for parameter in method.hyperparameters {
+        values[parameter.name] = try records[0].doubles(parameter.name)[best]
+      }
+      winners.append((method, values))
+    }
+    let trials = try set.records[0].ints("trial").count
+    return ChosenHyperparameters.text(
+      comment: "Written by \(command) from its records: profile \(set.profile), "
+        + "\(trials) trials a method, seeds \(set.seeds.map(String.init).joined(separator: ", ")).",
+      winners)
+  }
+
+  // MARK: - Table
+
+  /// One row a method, then one block a method with its trials.
+  static func table(of set: RecordSet, objective: String) throws -> String {
+    var text = "# method\tbest loss\tdiverged trials\ttrials\thyper-parameters\n"
+    for name in set.methods {
+      let record = try set.records(of: name)[0]
+      let best = try Method.named(name, place: set.folder).hyperparameters.map {
+        "\($0.name) = \(short(try record.double(attribute: "best_\($0.name)")))"
+      }
+      text +=
+        "\(try record.string(attribute: "title"))\t"
+        + "\(number(try record.double(attribute: "best_loss")))\t"
+        + "\(try record.int(attribute: "diverged_trials"))\t\(try record.ints("trial").count)\t"
+        + best.joined(separator: ", ") + "\n"
+    }
+    for name in set.methods {
+      let record = try set.records(of: name)[0]
+      let parameters = try Method.named(name, place: set.folder).hyperparameters
+      let columns = try (parameters.map(\.name) + [objective]).map { try record.doubles($0) }
+      text += "\n\n# \(name)\n"
+      for trial in columns[0].indices {
+        text += columns.map { number($0[trial]) }.joined(separator: "\t") + "\n"
+      }
+    }
+    return text
+  }
+
+  /// The rows of the table in its caption, and how many trials and methods there are.
+  static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    var rows = "| method | hyper-parameters | loss | diverged | source |\n|---|---|---|---|---|\n"
+    for name in set.methods {
+      let record = try set.records(of: name)[0]
+      let best = try Method.named(name, place: set.folder).hyperparameters.map {
+        "\($0.name) \(short(try record.double(attribute: "best_\($0.name)"))) "
+          + "in [\($0.low), \($0.high)]\($0.isLogarithmic ? " (log)" : "")"
+      }
+      rows +=
+        "| \(try record.string(attribute: "title")) | \(best.joined(separator: ", ")) | "
+        + "\(threeDigits(try record.double(attribute: "best_loss"))) | "
+        + "\(try record.int(attribute: "diverged_trials")) | "
+        + "\(try record.string(attribute: "source")) |\n"
+    }
+    return [
+      ("rows", rows), ("trials", "\(try set.records[0].ints("trial").count)"),
+      ("methods", "\(set.methods.count)"),
+    ]
+  }
+}
+
+/// Three significant digits.
+func threeDigits(_ value: Double) -> String { String(format: "%.3g", value) }
