@@ -16,6 +16,8 @@ let package = Package(
     .executable(name: "clip-cost", targets: ["clip-cost"]),
     .executable(name: "mlp-heavy-tails", targets: ["mlp-heavy-tails"]),
     .executable(name: "mlp-heatmap", targets: ["mlp-heatmap"]),
+    .executable(name: "nanogpt-shakespeare", targets: ["nanogpt-shakespeare"]),
+    .executable(name: "gpt2-fineweb", targets: ["gpt2-fineweb"]),
     .executable(name: "theory-bounds", targets: ["theory-bounds"]),
     .executable(name: "spectral", targets: ["spectral"]),
   ],
@@ -70,6 +72,16 @@ let package = Package(
       ]),
     .executableTarget(
       name: "mlp-heatmap",
+      dependencies: [
+        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "nanogpt-shakespeare",
+      dependencies: [
+        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "gpt2-fineweb",
       dependencies: [
         "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),

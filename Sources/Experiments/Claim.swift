@@ -64,12 +64,14 @@ public struct Finding: Sendable {
   /// verdict is "reproduced" if the whole interval lies on the claimed side, "not reproduced" if it
   /// lies on the other, else "inconclusive". Zeros count as 1e-40, far below rounding.
   public static func logTest(
-    _ name: String, _ values: [Double], below bound: Double? = nil, above floor: Double? = nil
+    _ name: String, _ values: [Double], below bound: Double? = nil, above floor: Double? = nil,
+    significantDigits: Int = 2
   ) -> Finding {
+    func digits(_ value: Double) -> String { String(format: "%.\(significantDigits)g", value) }
     let logs = values.map { log10(max($0, 1e-40)) }
     guard logs.count >= 2, logs.allSatisfy(\.isFinite) else {
       return Finding(
-        evidence: "\(name): \(values.map(short).joined(separator: ", "))", count: logs.count,
+        evidence: "\(name): \(values.map { digits($0) }.joined(separator: ", "))", count: logs.count,
         verdict: .inconclusive)
     }
     let interval = interval(of: logs)
@@ -85,7 +87,7 @@ public struct Finding: Sendable {
       fails = fails || high <= floor
     }
     return Finding(
-      evidence: "\(name): \(short(pow(10, interval.estimate))) [\(short(low)), \(short(high))]",
+      evidence: "\(name): \(digits(pow(10, interval.estimate))) [\(digits(low)), \(digits(high))]",
       count: logs.count, verdict: holds ? .reproduced : fails ? .notReproduced : .inconclusive)
   }
 

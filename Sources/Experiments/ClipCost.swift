@@ -75,7 +75,7 @@ public enum ClipCost: Experiment {
   public static func work(of unit: RunUnit, _ config: Config) -> Int { config.sizes.count }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config) throws -> Int {
+  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
     var short = config
     short.repeats = 1
     short.sizes = [config.sizes[config.sizes.count / 2]]

@@ -18,13 +18,16 @@ public protocol Experiment: Sendable {
   /// Whether a unit cuts itself into pieces that run side by side (`--threads` is then all cores and
   /// `--jobs` 1, unless told otherwise).
   static var sharesOutUnits: Bool { get }
-  /// Fills in what the configuration leaves to other files of `folder` (experiments/<name>/).
-  static func complete(_ config: Config, folder: String) throws -> Config
+  /// Fills in what the configuration leaves to other files of `folder` (experiments/<name>/), and what
+  /// identifies the data below `dataFolder`.
+  static func complete(
+    _ config: Config, folder: String, dataFolder: String
+  ) throws -> Config
   /// How many steps of progress a unit takes.
   static func work(of unit: RunUnit, _ config: Config) -> Int
   /// Does a small piece of a unit's real work and returns how many steps it was; the runner times it
   /// for the estimate.
-  static func rehearse(_ config: Config) throws -> Int
+  static func rehearse(_ config: Config, _ context: RunContext) throws -> Int
   /// The data the records rest on, as figures name it: "synthetic data", "tiny Shakespeare", …
   static func dataName(_ config: Config) -> String
   /// Computes the records of a unit, one a method, in the unit's order; times go to their telemetry.
@@ -45,7 +48,9 @@ extension Experiment {
   /// Most records stand alone.
   public static func companions(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
   /// Most configurations are complete.
-  public static func complete(_ config: Config, folder: String) throws -> Config { config }
+  public static func complete(
+    _ config: Config, folder: String, dataFolder: String
+  ) throws -> Config { config }
 }
 
 /// A piece of work that stands alone: one seed, and the methods that must run one after another.
@@ -77,6 +82,8 @@ public struct RunContext: Sendable {
   public var checkpointSeconds = 60.0
   /// Threads inside the run.
   public var threads = 1
+  /// Where data sets lie.
+  public var dataFolder = "data"
   /// Called as steps are done.
   public var advance: @Sendable (Int) -> Void = { _ in }
   /// Called before each step with the number of steps done so far; tests throw here to kill a run.

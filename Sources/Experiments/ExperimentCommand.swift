@@ -73,7 +73,8 @@ extension ExperimentCommand {
     var overrides = options.settings
     if let rng = options.rng { overrides.append("rng=\(rng)") }
     if let seeds = options.seeds { overrides.append("seeds=[\(seeds)]") }
-    let config = try loadConfig(paths, overrides)
+    let dataFolder = options.data ?? paths.data
+    let config = try loadConfig(paths, overrides, dataFolder)
     for method in options.methods where !config.methods.contains(method) {
       let nearest = config.methods.min { editDistance($0, method) < editDistance($1, method) } ?? ""
       throw ConfigError(
@@ -87,7 +88,7 @@ extension ExperimentCommand {
     let runner = ExperimentRunner<Body>(
       config: config, wanted: options.methods.isEmpty ? nil : options.methods,
       profile: options.profile, overrides: overrides.filter { !$0.hasPrefix("seeds=") },
-      results: options.results ?? paths.freshResults, telemetry: telemetry,
+      results: options.results ?? paths.freshResults, dataFolder: dataFolder, telemetry: telemetry,
       checkpointSeconds: options.checkpointSeconds)
 
     let units = runner.units
@@ -122,7 +123,9 @@ extension ExperimentCommand {
         + "\(ProgressLine.duration(watch.seconds)): \(runner.folder)/")
   }
 
-  private func loadConfig(_ paths: ProjectPaths, _ overrides: [String]) throws -> Body.Config {
+  private func loadConfig(
+    _ paths: ProjectPaths, _ overrides: [String], _ dataFolder: String
+  ) throws -> Body.Config {
     let file = paths.config(experiment: Body.name, profile: options.profile)
     guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
       let known = paths.profiles(of: Body.name)
@@ -134,6 +137,7 @@ extension ExperimentCommand {
     }
     let config = try Body.Config.decode(yaml: text, file: file, overrides: overrides)
     return try Body.complete(
-      config, folder: URL(fileURLWithPath: file).deletingLastPathComponent().path)
+      config, folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
+      dataFolder: dataFolder)
   }
 }

@@ -29,6 +29,8 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   public let overrides: [String]
   /// Records go to `results`/<experiment>/<profile>/.
   public let results: String
+  /// Where data sets lie.
+  public let dataFolder: String
   /// What the records say about process and machine.
   public let telemetry: Telemetry
   /// Seconds between two checkpoints of a run.
@@ -37,8 +39,10 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   /// A runner for `config`; `wanted` nil means all its methods.
   public init(
     config: E.Config, wanted: [String]? = nil, profile: String, overrides: [String] = [],
-    results: String, telemetry: Telemetry, checkpointSeconds: Double = 60
+    results: String, dataFolder: String = "data", telemetry: Telemetry,
+    checkpointSeconds: Double = 60
   ) {
+    self.dataFolder = dataFolder
     self.config = config
     self.wanted = wanted ?? config.methods
     self.profile = profile
@@ -89,7 +93,10 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   /// Seconds that all units will take, from a rehearsal of a small piece of the real work.
   public func estimatedSeconds() throws -> Double {
     let watch = Stopwatch()
-    let steps = try E.rehearse(config)
+    var context = RunContext()
+    context.dataFolder = dataFolder
+    context.threads = telemetry.threads
+    let steps = try E.rehearse(config, context)
     let perStep = watch.seconds / Double(max(1, steps))
     let total = units.reduce(0) { $0 + E.work(of: $1, config) }
     let workers = max(1, min(telemetry.jobs, units.count))
@@ -133,6 +140,7 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
       context.identity = try identity(unit.methods.joined(separator: " "), unit.seed)
       context.checkpointSeconds = checkpointSeconds
       context.threads = telemetry.threads
+      context.dataFolder = dataFolder
       context.advance = { progress?.advance(by: $0) }
       if let willStep { context.willStep = { try willStep(unit, $0) } }
       let records = try E.run(unit, config, context)

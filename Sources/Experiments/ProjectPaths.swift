@@ -45,6 +45,12 @@ public struct ProjectPaths: Sendable {
   /// Where fresh records go unless told otherwise (ignored by git).
   public var freshResults: String { (root ?? ".") + "/build/results" }
 
+  /// Where data sets lie unless told otherwise: DATA_DIR, else data/.
+  public var data: String {
+    let given = ProcessInfo.processInfo.environment["DATA_DIR"] ?? ""
+    return given.isEmpty ? (root ?? ".") + "/data" : given
+  }
+
   /// The checked-in records.
   public var results: String { (root ?? ".") + "/results" }
 }

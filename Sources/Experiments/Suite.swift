@@ -6,7 +6,7 @@ public enum Suite {
   /// In the order of the paper.
   public static let experiments: [any Experiment.Type] = [
     TraceRegression.self, ClipCost.self, MLPHeavyTails.self, MLPSearch.self, MLPHeatMap.self,
-    TheoryBounds.self,
+    NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self, TheoryBounds.self,
   ]
 
   /// The experiment of that name.

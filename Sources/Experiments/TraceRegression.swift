@@ -130,7 +130,7 @@ public enum TraceRegression: Experiment {
   }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config) throws -> Int {
+  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
     var short = config
     short.steps = min(config.steps, 2000)
     let unit = RunUnit(methods: config.methods, seed: config.seeds.first ?? 0)

@@ -120,7 +120,7 @@ public enum MLPHeatMap: Experiment {
   }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config) throws -> Int {
+  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
     let data = config.problem.data(seed: 0)
     for name in config.methods {
       let axis = try config.axis(of: name)

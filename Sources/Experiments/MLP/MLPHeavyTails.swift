@@ -78,7 +78,9 @@ public enum MLPHeavyTails: Experiment {
   public static let version = 1
 
   /// See `Experiment`: hyper-parameters come from chosen.yaml.
-  public static func complete(_ config: Config, folder: String) throws -> Config {
+  public static func complete(
+    _ config: Config, folder: String, dataFolder: String
+  ) throws -> Config {
     var config = config
     config.settings = try ChosenHyperparameters<MLPMethod>.complete(
       config.settings, methods: config.methods, file: folder + "/chosen.yaml")
@@ -96,7 +98,7 @@ public enum MLPHeavyTails: Experiment {
   public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config) throws -> Int {
+  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
     let data = config.problem.data(seed: 0)
     let each = min(config.steps, 40)
     for method in config.methods {

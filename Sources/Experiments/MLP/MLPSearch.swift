@@ -70,7 +70,7 @@ public enum MLPSearch: Experiment {
   }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config) throws -> Int {
+  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
     let data = config.problem.data(seed: 0)
     for name in config.methods {
       let method = try MLPMethod.named(name, place: "method")

@@ -1,0 +1,127 @@
+import Foundation
+import Storage
+
+/// A tokenised corpus in two parts, with the way back to text.
+public struct LanguageData: Sendable {
+  /// What figures call it.
+  public let name: String
+  /// Whether it was generated because the real files are not there.
+  public let isStandIn: Bool
+  /// Token ids are 0 ..< vocabulary.
+  public let vocabulary: Int
+  /// Tokens to train on.
+  public let training: [UInt16]
+  /// Tokens held out.
+  public let validation: [UInt16]
+  /// SHA-256 of what the tokens were made from, and how: part of what determines a record.
+  public let digest: String
+  /// Text of tokens.
+  public let decode: @Sendable ([Int]) -> String
+
+  /// The corpora that experiments may name.
+  public enum Source: String, Codable, Sendable, CaseIterable {
+    /// Tiny Shakespeare by characters, 90 % to train on (nanoGPT's shakespeare_char).
+    case shakespeare = "tinyshakespeare"
+    /// The validation and test splits of WikiText-2 by byte pairs, packed with end-of-text.
+    case wikiText = "wikitext2"
+    /// FineWeb in llm.c's shards of GPT-2 tokens.
+    case fineWeb = "fineweb"
+    /// The generated text that stands in where files are missing, by characters.
+    case standIn = "stand-in"
+  }
+
+  /// Reads `source` from below `folder`; byte pairs are cut to the first `merges`.
+  ///
+  /// Small corpora that are not there are replaced by a generated stand-in, and say so in `name`. Throws a
+  /// `StorageError` for files that are damaged, for shards that are missing, and for a corpus without
+  /// `block` + 1 tokens in both parts.
+  public static func load(
+    _ source: Source, folder: String, merges: Int = 50_000, block: Int
+  ) throws -> LanguageData {
+    let data =
+      switch source {
+      case .shakespeare: try characters(of: .load(.tinyShakespeare, folder: folder))
+      case .standIn: try characters(of: .load(.standIn, folder: folder))
+      case .wikiText: try bytePairs(folder, merges: merges)
+      case .fineWeb: try shards(folder)
+      }
+    for (part, tokens) in [("training", data.training), ("validation", data.validation)]
+    where tokens.count <= block {
+      throw StorageError(
+        "\(tokens.count) \(part) tokens are fewer than a block of \(block) and its targets",
+        at: folder, hint: "use a longer text or a smaller block")
+    }
+    return data
+  }
+
+  /// A text by characters: the vocabulary is what occurs, the last tenth is held out.
+  static func characters(of corpus: TextCorpus) throws -> LanguageData {
+    let vocabulary = CharacterVocabulary(of: corpus.text)
+    let tokens = try vocabulary.encode(corpus.text).map { UInt16($0) }
+    let cut = Int(0.9 * Double(tokens.count))
+    return LanguageData(
+      name: corpus.name, isStandIn: corpus.isStandIn, vocabulary: vocabulary.count,
+      training: Array(tokens[..<cut]), validation: Array(tokens[cut...]),
+      digest: "\(corpus.digest) characters", decode: { (try? vocabulary.decode($0)) ?? "" })
+  }
+
+  /// WikiText-2: an end-of-text before every article, the last tenth of the articles held out.
+  private static func bytePairs(_ folder: String, merges: Int) throws -> LanguageData {
+    let corpus = try TextCorpus.load(.wikiText2, folder: folder)
+    let files = ["encoder.json", "vocab.bpe"].map { "\(folder)/gpt2-bpe/\($0)" }
+    guard !corpus.isStandIn, files.allSatisfy(FileManager.default.fileExists) else {
+      return try characters(of: .load(.standIn, folder: folder))
+    }
+    let tokenizer = try GPT2Tokenizer(encoder: files[0], merges: files[1], limit: merges)
+    let articles = articles(of: corpus.text)
+    let cut = Int(0.9 * Double(articles.count))
+    func packed(_ articles: ArraySlice<String>) -> [UInt16] {
+      pack(articles.map { tokenizer.encode($0) }, endOfText: tokenizer.endOfText)
+    }
+    return LanguageData(
+      name: corpus.name, isStandIn: false, vocabulary: tokenizer.vocabularySize,
+      training: packed(articles[..<cut]), validation: packed(articles[cut...]),
+      digest: "\(corpus.digest) merges \(merges)",
+      decode: { (try? tokenizer.decode($0)) ?? "" })
+  }
+
+  /// Documents one after another, an end-of-text before each.
+  public static func pack(_ documents: [[Int]], endOfText: Int) -> [UInt16] {
+    documents.flatMap { [UInt16(endOfText)] + $0.map { UInt16($0) } }
+  }
+
+  /// WikiText's articles begin with a line " = Title = " (sub-headings have more equal signs).
+  static func articles(of text: String) -> [String] {
+    var articles: [String] = []
+    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+      let isTitle = line.hasPrefix(" = ") && !line.hasPrefix(" = =") && line.hasSuffix(" = ")
+      if isTitle || articles.isEmpty { articles.append("") }
+      articles[articles.count - 1] += line + "\n"
+    }
+    return articles
+  }
+
+  private static func shards(_ folder: String) throws -> LanguageData {
+    let place = "\(folder)/fineweb10B"
+    let files = ((try? FileManager.default.contentsOfDirectory(atPath: place)) ?? []).sorted()
+    func tokens(_ prefix: String) throws -> [UInt16] {
+      let names = files.filter { $0.hasPrefix(prefix) && $0.hasSuffix(".bin") }
+      guard !names.isEmpty else {
+        throw StorageError(
+          "no shards \(prefix)*.bin", at: place,
+          hint: "run make data-fineweb SHARDS=20, or use --set corpus=wikitext2")
+      }
+      return try names.flatMap { name in
+        let file = try TokenFile(path: "\(place)/\(name)")
+        try file.check(vocabularySize: 50_257)
+        return file.tokens
+      }
+    }
+    let training = try tokens("fineweb_train")
+    return LanguageData(
+      name: "FineWeb (\(training.count / 1_000_000) M tokens)", isStandIn: false,
+      vocabulary: 50_257, training: training, validation: try tokens("fineweb_val"),
+      digest: "fineweb \(files.joined(separator: " "))",
+      decode: { $0.map(String.init).joined(separator: " ") })
+  }
+}

@@ -1,0 +1,274 @@
+import Foundation
+import LinearAlgebra
+import Storage
+
+// What Figs 2c, 3 and 6 are read for.
+
+/// A loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
+private func comparable(_ loss: Double) -> Double {
+  loss.isFinite ? loss : LanguageTraining.lossLimit
+}
+
+/// Tables of language-model records.
+enum LanguageTable {
+  /// One block a method: step; mean, low, high (95 % Student's t over the seeds) and each seed of the training
+  /// loss, then of the validation loss; then the median over the seeds of the seconds since the start.
+  /// A last block: final validation losses, best first.
+  static func text(of set: RecordSet) throws -> String {
+    var text = ""
+    var finals: [(title: String, row: String, rank: Double)] = []
+    for method in set.methods {
+      let records = try set.records(of: method)
+      let steps = try records[0].ints("step")
+      let series = try ["train_loss", "val_loss"].map { name in
+        try records.map { try $0.doubles(name) }
+      }
+      let seconds = try records.map { try modelSeconds($0) }
+      text += "# \(method)\n"
+      for (row, step) in steps.enumerated() {
+        text += "\(step)"
+        for quantity in series {
+          let values = quantity.map { $0[row] }
+          text += (summary(values) + values).map { "\t" + number($0) }.joined()
+        }
+        text += "\t" + number(Statistics.median(seconds.map { $0[row] })) + "\n"
+      }
+      text += "\n\n"
+      let losses = try set.values("final_val_loss", of: method).map(comparable)
+      let row = (summary(losses) + losses).map { "\t" + number($0) }.joined()
+      finals.append(
+        (try records[0].string(attribute: "title"), row, Statistics.mean(losses)))
+    }
+    text += "# final validation loss, best first: position, mean, low, high, seeds, method\n"
+    for (position, entry) in finals.sorted(by: { $0.rank < $1.rank }).enumerated() {
+      text += "\(position + 1)\(entry.row)\t\(entry.title)\n"
+    }
+    return text
+  }
+
+  private static func summary(_ values: [Double]) -> [Double] {
+    guard values.allSatisfy(\.isFinite) else { return [.nan, .nan, .nan] }
+    guard values.count >= 2 else { return [values[0], .nan, .nan] }
+    let interval = Statistics.tInterval(values)
+    return [interval.estimate, interval.lower, interval.upper]
+  }
+
+  /// Seconds since the start at every recorded point.
+  static func modelSeconds(_ record: Record) throws -> [Double] {
+    guard case .double(let values)? = record.telemetry.dataSets.first(where: {
+      $0.name == "model_seconds"
+    })?.values else {
+      throw StorageError(
+        "a record without telemetry/model_seconds", at: "records", hint: "compute it anew")
+    }
+    return values
+  }
+
+  /// The numbers of a caption.
+  static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    let record = set.records[0]
+    let steps = try record.ints("step").last ?? 0
+    var lines: [(loss: Double, text: String)] = []
+    for method in set.methods {
+      let finals = try set.values("final_val_loss", of: method)
+      let records = try set.records(of: method)
+      let title = try records[0].string(attribute: "title")
+      let mean = Statistics.mean(finals.map(comparable))
+      let diverged = finals.count { !$0.isFinite }
+      let perStep = try records.map { record in
+        let seconds = try modelSeconds(record).filter(\.isFinite)
+        return (seconds.last ?? .nan) / Double(steps) * 1000
+      }
+      lines.append(
+        (
+          mean,
+          diverged > 0
+            ? "\(title): \(diverged) of \(finals.count) runs diverged"
+            : "\(title) \(threeDigits(mean)) (\(threeDigits(Statistics.median(perStep))) ms a step)"
+        ))
+    }
+    let sample = try set.records(of: set.methods[0])[0].string(attribute: "sample")
+    return [
+      ("steps", "\(steps)"), ("data", try record.string(attribute: "data")),
+      ("parameters", "\(try record.int(attribute: "parameters"))"),
+      ("vocabulary", "\(try record.int(attribute: "vocabulary"))"),
+      ("ranking", lines.sorted { $0.loss < $1.loss }.map(\.text).joined(separator: "; ")),
+      ("sample", sample.split(separator: "\n").map { "> \($0)" }.joined(separator: "\n")),
+    ]
+  }
+}
+
+/// Comparisons of two arms, paired by seed.
+enum LanguageComparison {
+  /// Final validation loss of `method` over that of `other`.
+  static func final(_ set: RecordSet, _ method: String, over other: String) throws -> Finding {
+    guard set.methods.contains(method), set.methods.contains(other) else {
+      return Finding(
+        evidence: "no records of \(method) and \(other)", count: 0, verdict: .needsPaper)
+    }
+    let pairs = try zip(
+      set.values("final_val_loss", of: method), set.values("final_val_loss", of: other))
+    return weakened(
+      .precise(
+        "final validation loss of \(method) over \(other)",
+        pairs.map { comparable($0) / comparable($1) }), set)
+  }
+
+  /// Validation loss of `method` over that of `other` at the time when the faster of the two has finished.
+  static func atEqualTime(
+    _ set: RecordSet, _ method: String, over other: String
+  ) throws -> Finding {
+    guard set.methods.contains(method), set.methods.contains(other) else {
+      return Finding(
+        evidence: "no records of \(method) and \(other)", count: 0, verdict: .needsPaper)
+    }
+    // Times are those of the typical seed, so that a disturbed run does not decide.
+    let times = try [method, other].map { try medianSeconds(set, $0) }
+    guard let end = times.compactMap(\.last).min(), end.isFinite else {
+      return Finding(evidence: "a run diverged", count: 0, verdict: .inconclusive)
+    }
+    let pairs = try zip(set.records(of: method), set.records(of: other)).map { a, b in
+      try comparable(at(end, times[0], a.doubles("val_loss")))
+        / comparable(at(end, times[1], b.doubles("val_loss")))
+    }
+    return weakened(
+      .precise(
+        "validation loss of \(method) over \(other) after \(threeDigits(end)) s of training", pairs),
+      set)
+  }
+
+  /// From which time on `method` stays below `other`: seconds of the first such point, nil if it never does.
+  static func crossing(_ set: RecordSet, _ method: String, below other: String) throws -> Finding {
+    guard set.methods.contains(method), set.methods.contains(other) else {
+      return Finding(
+        evidence: "no records of \(method) and \(other)", count: 0, verdict: .needsPaper)
+    }
+    let times = try [method, other].map { try medianSeconds(set, $0) }
+    let end = times.compactMap(\.last).min() ?? .nan
+    var shares: [Double] = []
+    for (a, b) in try zip(set.records(of: method), set.records(of: other)) {
+      let (x, y) = (try a.doubles("val_loss"), try b.doubles("val_loss"))
+      let points = times[0].filter { $0 <= end }
+      let isBelow = points.map { at($0, times[0], x) < at($0, times[1], y) }
+      let from = isBelow.lastIndex(of: false).map { $0 + 1 } ?? 0
+      shares.append(from < points.count ? points[from] / end : .infinity)
+    }
+    let crossed = shares.filter(\.isFinite)
+    let words = shares.map { $0.isFinite ? "\(threeDigits(100 * $0)) %" : "never" }
+    let evidence =
+      "\(method) stays below \(other) from this share of the common time on: "
+      + words.joined(separator: ", ")
+    let verdict: Verdict =
+      crossed.count == shares.count && shares.count >= 2
+      ? .reproduced : crossed.isEmpty ? .notReproduced : .inconclusive
+    return weakened(Finding(evidence: evidence, count: shares.count, verdict: verdict), set)
+  }
+
+  /// On generated text nothing can be said about the real one.
+  private static func weakened(_ finding: Finding, _ set: RecordSet) -> Finding {
+    guard (try? set.records[0].int(attribute: "data_is_stand_in")) == 1 else { return finding }
+    return Finding(
+      evidence: finding.evidence + " (on generated text)", count: finding.count,
+      verdict: .inconclusive)
+  }
+
+  private static func medianSeconds(_ set: RecordSet, _ method: String) throws -> [Double] {
+    let seconds = try set.records(of: method).map { try LanguageTable.modelSeconds($0) }
+    return seconds[0].indices.map { row in Statistics.median(seconds.map { $0[row] }) }
+  }
+
+  /// The value of a series at time t, between two points linearly.
+  private static func at(_ t: Double, _ times: [Double], _ values: [Double]) -> Double {
+    guard let after = times.firstIndex(where: { $0 >= t }) else { return values.last ?? .nan }
+    guard after > 0 else { return values[0] }
+    let share = (t - times[after - 1]) / (times[after] - times[after - 1])
+    return values[after - 1] + share * (values[after] - values[after - 1])
+  }
+}
+
+extension Finding {
+  /// Tests "ratio < 1" with three digits, for losses that differ by a few percent; see `logTest`.
+  static func precise(_ name: String, _ ratios: [Double]) -> Finding {
+    .logTest(name, ratios, below: 1, significantDigits: 3)
+  }
+}
+
+private func comparisonClaims(
+  _ figure: String, _ item: String, _ optimizer: (name: String, title: String), prefix: String
+) -> [Claim] {
+  let (spectral, norm) = (
+    "\(prefix)\(optimizer.name)-spectral", "\(prefix)\(optimizer.name)-norm"
+  )
+  let id = "\(figure)-\(optimizer.name)"
+  return [
+    Claim(
+      id: "\(id)-steps", item: item,
+      statement: "\(optimizer.title): spectral clipping ends below norm clipping after equal steps.",
+      criterion:
+        "the ratio of the final validation losses (all validation sequences), paired by seed, lies "
+        + "below 1 with its whole interval"
+    ) { try LanguageComparison.final($0, spectral, over: norm) },
+    Claim(
+      id: "\(id)-fair", item: item,
+      statement:
+        "\(optimizer.title): the same where norm clipping sees what spectral clipping sees.",
+      criterion: "the same against the norm arm on the same set of parameters"
+    ) { try LanguageComparison.final($0, spectral, over: norm + "-fair") },
+    Claim(
+      id: "\(id)-time", item: item,
+      statement: "\(optimizer.title): spectral clipping is below norm clipping after equal time.",
+      criterion:
+        "the ratio of the validation losses at the time when the faster arm has finished (median "
+        + "times of the seeds, without evaluation and records), paired by seed, lies below 1 with "
+        + "its whole interval"
+    ) { try LanguageComparison.atEqualTime($0, spectral, over: norm) },
+    Claim(
+      id: "\(id)-crossing", item: item,
+      statement:
+        "\(optimizer.title): by the clock, spectral clipping falls below norm clipping and stays there.",
+      criterion:
+        "in every seed there is a recorded time from which on its validation loss is the smaller "
+        + "one, before the faster arm has finished"
+    ) { try LanguageComparison.crossing($0, spectral, below: norm) },
+  ]
+}
+
+extension NanoGPT {
+  /// See `Experiment`.
+  public static func table(of set: RecordSet) throws -> String { try LanguageTable.text(of: set) }
+
+  /// See `Experiment`.
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    try LanguageTable.captionValues(of: set)
+  }
+
+  /// See `Experiment`.
+  public static let claims: [Claim] =
+    comparisonClaims("fig6a", "§6.2, Figs 2c, 6a", ("sgdm", "SGDM"), prefix: "")
+    + comparisonClaims("fig6b", "§6.2, Fig 6b", ("muon", "Muon"), prefix: "")
+    + [
+      Claim(
+        id: "fig6a-micro", item: "beyond the paper",
+        statement:
+          "SGDM with spectral clipping: clipping micro-batches before accumulation ends below clipping "
+          + "the batch.",
+        criterion: "the ratio of the final validation losses lies below 1 with its whole interval"
+      ) { try LanguageComparison.final($0, "sgdm-spectral-micro", over: "sgdm-spectral") }
+    ]
+}
+
+extension GPT2FineWeb {
+  /// See `Experiment`.
+  public static func table(of set: RecordSet) throws -> String { try LanguageTable.text(of: set) }
+
+  /// See `Experiment`.
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    try LanguageTable.captionValues(of: set)
+  }
+
+  /// See `Experiment`.
+  public static let claims: [Claim] =
+    comparisonClaims("fig3", "§6.3, Figs 3, 6c", ("sgdm", "SGDM"), prefix: "gpt2-")
+    + comparisonClaims("fig3", "§6.3, Fig 3", ("adam", "Adam"), prefix: "gpt2-")
+    + comparisonClaims("fig3", "§6.3, Fig 3", ("muon", "Muon"), prefix: "gpt2-")
+}

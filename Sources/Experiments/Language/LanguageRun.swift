@@ -1,0 +1,238 @@
+import Datasets
+import Foundation
+import LinearAlgebra
+import Models
+import Storage
+import Training
+
+/// Settings that the two language-model experiments and their searches share.
+protocol LanguageConfig: ExperimentConfig {
+  var layers: Int { get }
+  var heads: Int { get }
+  var width: Int { get }
+  var block: Int { get }
+  var batchSize: Int { get }
+  var microBatches: Int { get }
+  var steps: Int { get }
+  var evaluationSequences: Int { get }
+  var rank: Int { get }
+  var oversampling: Int { get }
+  var powerIterations: Int { get }
+  var corpus: LanguageData.Source { get }
+  var merges: Int { get }
+  /// Filled in from the data: what they are called, and their digest.
+  var dataName: String { get set }
+  var dataDigest: String { get set }
+  /// Everything together.
+  var problem: LanguageProblem { get }
+  /// The methods that may be named.
+  static var knownMethods: [LanguageMethod] { get }
+}
+
+extension LanguageConfig {
+  var sketch: LanguageMethod.Sketch {
+    .init(rank: rank, oversampling: oversampling, powerIterations: powerIterations)
+  }
+
+  func validateProblem() throws {
+    func check(_ key: String, _ value: Int, _ holds: Bool, _ expected: String) throws {
+      guard holds else { throw ConfigError.value(key, value, expected) }
+    }
+    let counts = [
+      ("layers", layers), ("heads", heads), ("width", width), ("block", block),
+      ("batchSize", batchSize), ("microBatches", microBatches), ("steps", steps),
+      ("evaluationSequences", evaluationSequences), ("rank", rank),
+    ]
+    for (key, value) in counts { try check(key, value, value >= 1, "a whole number >= 1") }
+    for (key, value) in [
+      ("oversampling", oversampling), ("powerIterations", powerIterations), ("merges", merges),
+    ] {
+      try check(key, value, value >= 0, "a whole number >= 0")
+    }
+    try check("merges", merges, merges <= 50_000, "at most the 50000 of GPT-2")
+    try check("width", width, width % heads == 0, "a multiple of the \(heads) heads")
+    try check(
+      "batchSize", batchSize, batchSize % microBatches == 0,
+      "a multiple of the \(microBatches) micro-batches")
+    for method in methods {
+      let known = try LanguageMethod.named(method, place: "setting 'methods'")
+      guard Self.knownMethods.contains(where: { $0.name == known.name }) else {
+        throw ConfigError(
+          "setting 'methods'", "'\(method)' belongs to another experiment",
+          hint: "known are \(Self.knownMethods.map(\.name).joined(separator: ", "))")
+      }
+    }
+  }
+
+  func load(_ folder: String) throws -> LanguageData {
+    try LanguageData.load(corpus, folder: folder, merges: merges, block: block)
+  }
+
+  /// The same with name and digest of the data.
+  func identified(_ folder: String) throws -> Self {
+    var config = self
+    let data = try load(folder)
+    config.dataName = data.name
+    config.dataDigest = data.digest
+    return config
+  }
+}
+
+/// What a run of a language model has recorded.
+struct LanguageSeries: Codable {
+  var step: [Int] = []
+  var trainLoss: [Double] = []
+  var validationLoss: [Double] = []
+  var modelSeconds: [Double] = []
+  var normBefore: [Double] = []
+  var normAfter: [Double] = []
+  var sigmaMax: [Double] = []  // [point, matrix]
+  var tau: [Double] = []
+  var clippedShare: [Double] = []
+  /// Sum and number of the mini-batch losses since the last point.
+  var pending = [0.0, 0.0]
+}
+
+/// Trains a run to its end and makes its record: what both experiments do.
+struct LanguageRun {
+  let problem: LanguageProblem
+  let method: LanguageMethod
+  let values: LanguageMethod.Values
+  let seed: UInt64
+  /// Steps between two recorded points.
+  let recordEvery: Int
+
+  private struct State: Codable {
+    var training: LanguageTraining.State
+    var series: LanguageSeries
+  }
+
+  func record(_ data: LanguageData, _ context: RunContext) throws -> Record {
+    let training = try LanguageTraining(
+      problem, method, values, data: data, seed: seed, pool: WorkerPool(threads: context.threads))
+    var series = LanguageSeries()
+    var checkpoint = context.checkpoint(State.self)
+    if let saved = try checkpoint?.load() {
+      try training.restore(saved.training)
+      series = saved.series
+      context.advance(training.step)
+    }
+    // The names of the layers whose spectra are recorded, and their places.
+    let matrices = training.model.matrixNames
+    let places = training.model.parameters.indices.filter {
+      matrices.contains(training.model.parameters[$0].name)
+    }
+    while training.step < problem.steps {
+      let k = training.step
+      try context.willStep?(k)
+      if checkpoint?.isDue ?? false {
+        try checkpoint?.save(State(training: try training.state(), series: series))
+      }
+      let isPoint = isRecorded(k)
+      let report = training.advance(measuring: isPoint)
+      if training.divergedAt != nil { break }
+      series.pending[0] += report.loss
+      series.pending[1] += 1
+      if isPoint { append(report, training, places, to: &series) }
+      context.advance(1)
+    }
+    context.advance(problem.steps - training.step)
+    try checkpoint?.remove()
+    return make(training, series, matrices, data)
+  }
+
+  /// The first step, then every `recordEvery`-th, and the last.
+  private func isRecorded(_ k: Int) -> Bool {
+    k == 0 || (k + 1) % recordEvery == 0 || k == problem.steps - 1
+  }
+
+  private func append(
+    _ report: LanguageTraining.Report, _ training: LanguageTraining, _ places: [Int],
+    to series: inout LanguageSeries
+  ) {
+    series.step.append(training.step)
+    series.trainLoss.append(series.pending[0] / series.pending[1])
+    series.pending = [0, 0]
+    series.validationLoss.append(
+      training.validationLoss(sequences: problem.evaluationSequences))
+    series.modelSeconds.append(training.seconds.model)
+    series.normBefore.append(report.measures?.normBefore ?? .nan)
+    series.normAfter.append(report.measures?.normAfter ?? .nan)
+    for place in places {
+      series.sigmaMax.append(report.measures?.sigmaMax[place] ?? .nan)
+      series.tau.append(report.measures?.tau[place] ?? .nan)
+      series.clippedShare.append(report.measures?.clippedShare[place] ?? .nan)
+    }
+  }
+
+  private func make(
+    _ training: LanguageTraining, _ series: LanguageSeries, _ matrices: [String],
+    _ data: LanguageData
+  ) -> Record {
+    let hasDiverged = training.divergedAt != nil
+    var attributes: Attributes = [
+      "title": .string(method.title), "source": .string(method.source),
+      "data_is_stand_in": .int(data.isStandIn ? 1 : 0),
+      "parameters": .int(training.model.parameterCount),
+      "vocabulary": .int(data.vocabulary),
+      "diverged_at": .int(training.divergedAt ?? -1),
+      "final_train_loss": .double(hasDiverged ? .nan : series.trainLoss.last ?? .nan),
+      "final_val_loss": .double(hasDiverged ? .nan : training.validationLoss()),
+      "sample": .string(hasDiverged ? "" : sample(training.model, data)),
+    ]
+    for parameter in method.hyperparameters {
+      attributes[parameter.name] = .double(values[parameter.name] ?? .nan)
+    }
+    var record = Record(attributes: attributes)
+    // A run that diverged has no values for its later points; the axes of all runs stay equal.
+    let steps = (0..<problem.steps).filter(isRecorded).map { $0 + 1 }
+    func padded(_ values: [Double], _ width: Int = 1) -> [Double] {
+      values + Array(repeating: .nan, count: steps.count * width - values.count)
+    }
+    record.add(
+      .init(
+        "step", .int64(steps.map { Int64($0) }), longName: "training steps done", units: "1"))
+    record.add(.init("layer", .string(matrices), longName: "matrix parameter"))
+    func add(_ name: String, _ values: [Double], _ longName: String, units: String = "1") {
+      record.add(
+        .init(
+          name, .double(padded(values)), longName: longName, units: units, dimensions: ["step"]))
+    }
+    func addLayers(_ name: String, _ values: [Double], _ longName: String) {
+      record.add(
+        .init(
+          name, .float(padded(values, matrices.count).map { Float($0) }),
+          shape: [steps.count, matrices.count], longName: longName, units: "1",
+          dimensions: ["step", "layer"]))
+    }
+    add(
+      "train_loss", series.trainLoss,
+      "mean of the mini-batch losses since the point before (cross-entropy, nats a token)")
+    add(
+      "val_loss", series.validationLoss,
+      "cross-entropy on up to \(problem.evaluationSequences) validation sequences, nats a token")
+    add("grad_norm_pre", series.normBefore, "gradient norm over all parameters before clipping")
+    add("grad_norm_post", series.normAfter, "gradient norm over all parameters after clipping")
+    addLayers("sigma_max", series.sigmaMax, "largest singular value before clipping")
+    addLayers("tau", series.tau, "clipping threshold")
+    addLayers("clipped_share", series.clippedShare, "share of singular values clipped")
+    record.telemetry.add(
+      .init(
+        "model_seconds", .double(padded(series.modelSeconds)),
+        longName: "seconds in forward, backward, clip and optimizer since the start", units: "s"))
+    record.telemetry.attributes["seconds_forward"] = .double(training.seconds.forward)
+    record.telemetry.attributes["seconds_backward"] = .double(training.seconds.backward)
+    record.telemetry.attributes["seconds_clip"] = .double(training.update.seconds.clip)
+    record.telemetry.attributes["seconds_optimizer"] = .double(training.update.seconds.optimizer)
+    return record
+  }
+
+  /// What the model writes, for a person to read.
+  private func sample(_ model: GPT, _ data: LanguageData) -> String {
+    let prompt = data.validation.prefix(min(16, problem.block)).map { Int($0) }
+    let drawn = model.sample(
+      after: prompt, count: 200, temperature: 0.8,
+      stream: RandomStream(seed: seed, name: "language/sample"))
+    return data.decode(prompt + drawn)
+  }
+}

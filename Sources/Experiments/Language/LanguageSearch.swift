@@ -1,0 +1,235 @@
+import Datasets
+import Foundation
+import LinearAlgebra
+import Optimizers
+import Storage
+import Training
+
+/// Table 3: hyper-parameters of nanogpt-shakespeare's methods, by quasi-random search over the authors'
+/// ranges with equal budgets.
+public enum NanoGPTSearch: LanguageSearch {
+  /// Settings; the defaults are quick's, a quarter of its length.
+  public struct Config: LanguageSearchConfig {
+    /// Transformer blocks.
+    public var layers = 4
+    /// Attention heads.
+    public var heads = 4
+    /// Channels.
+    public var width = 128
+    /// Tokens of a sequence.
+    public var block = 64
+    /// Probability of dropout.
+    public var dropout = 0.0
+    /// Sequences a step.
+    public var batchSize = 12
+    /// Parts that a batch is computed in.
+    public var microBatches = 1
+    /// Training steps of a trial.
+    public var steps = 250
+    /// Validation sequences that a trial's loss is measured on.
+    public var evaluationSequences = 256
+    /// Algorithm 2: singular values that may be clipped.
+    public var rank = 3
+    /// Algorithm 2: further sketch vectors.
+    public var oversampling = 5
+    /// Algorithm 2: power iterations.
+    public var powerIterations = 2
+    /// The text.
+    public var corpus = LanguageData.Source.shakespeare
+    /// Byte-pair merges, for corpora that use them.
+    public var merges = 50_000
+    /// Trials a method.
+    public var trials = 30
+    /// Filled in from the data.
+    public var dataName = ""
+    /// Filled in from the data.
+    public var dataDigest = ""
+    /// The methods to search for.
+    public var methods = LanguageMethod.nanoGPT.map(\.name)
+    /// Seeds of weights and batches (not those of the curves).
+    public var seeds: [UInt64] = [1000]
+
+    /// The defaults.
+    public init() {}
+
+    static let knownMethods = LanguageMethod.nanoGPT
+
+    var problem: LanguageProblem {
+      LanguageProblem(
+        form: .nanoGPT, layers: layers, heads: heads, width: width, block: block,
+        dropout: dropout, batchSize: batchSize, microBatches: microBatches, steps: steps,
+        schedule: .constant, order: .windows, evaluationSequences: evaluationSequences,
+        sketch: sketch)
+    }
+  }
+
+  /// See `Experiment`.
+  public static let name = "nanogpt-search"
+  /// See `Experiment`.
+  public static let abstract = "Hyper-parameters of nanogpt-shakespeare's methods (Table 3)."
+  static let command = "nanogpt-shakespeare search"
+}
+
+/// Table 4: hyper-parameters of gpt2-fineweb's methods, in the same way.
+public enum GPT2Search: LanguageSearch {
+  /// Settings; the defaults are quick's, a quarter of its length.
+  public struct Config: LanguageSearchConfig {
+    /// Transformer blocks.
+    public var layers = 4
+    /// Attention heads.
+    public var heads = 4
+    /// Channels.
+    public var width = 128
+    /// Tokens of a sequence.
+    public var block = 128
+    /// Sequences a step.
+    public var batchSize = 8
+    /// Parts that a batch is computed in.
+    public var microBatches = 1
+    /// Training steps of a trial.
+    public var steps = 150
+    /// Steps over which the rate rises.
+    public var warmup = 5
+    /// Validation sequences that a trial's loss is measured on.
+    public var evaluationSequences = 128
+    /// Algorithm 2: singular values that may be clipped.
+    public var rank = 16
+    /// Algorithm 2: further sketch vectors.
+    public var oversampling = 10
+    /// Algorithm 2: power iterations.
+    public var powerIterations = 2
+    /// The text.
+    public var corpus = LanguageData.Source.wikiText
+    /// Byte-pair merges.
+    public var merges = 768
+    /// Trials a method.
+    public var trials = 24
+    /// Filled in from the data.
+    public var dataName = ""
+    /// Filled in from the data.
+    public var dataDigest = ""
+    /// The methods to search for.
+    public var methods = LanguageMethod.gpt2.map(\.name)
+    /// Seeds of weights and batches (not those of the curves).
+    public var seeds: [UInt64] = [1000]
+
+    /// The defaults.
+    public init() {}
+
+    static let knownMethods = LanguageMethod.gpt2
+
+    var problem: LanguageProblem {
+      LanguageProblem(
+        form: .gpt2, layers: layers, heads: heads, width: width, block: block, dropout: 0,
+        batchSize: batchSize, microBatches: microBatches, steps: steps,
+        schedule: .cosine(warmup: warmup), order: .chunks,
+        evaluationSequences: evaluationSequences, sketch: sketch)
+    }
+  }
+
+  /// See `Experiment`.
+  public static let name = "gpt2-search"
+  /// See `Experiment`.
+  public static let abstract = "Hyper-parameters of gpt2-fineweb's methods (Table 4)."
+  static let command = "gpt2-fineweb search"
+}
+
+/// The settings of a search.
+protocol LanguageSearchConfig: LanguageConfig {
+  var trials: Int { get }
+}
+
+extension LanguageSearchConfig {
+  /// Throws a `ConfigError` for a value outside its range.
+  public func validate() throws {
+    try validateProblem()
+    guard trials >= 1 else { throw ConfigError.value("trials", trials, "a whole number >= 1") }
+  }
+}
+
+/// What both searches do.
+protocol LanguageSearch: Experiment where Config: LanguageSearchConfig {
+  /// The command that writes chosen.yaml.
+  static var command: String { get }
+}
+
+extension LanguageSearch {
+  private typealias Search = HyperparameterSearch<LanguageMethod>
+  private static var objective: String { "final_val_loss" }
+
+  /// See `Experiment`.
+  public static var version: Int { 1 }
+  /// See `Experiment`: trials run side by side.
+  public static var sharesOutUnits: Bool { true }
+  /// See `Experiment`: the paper's numbers are not in its text, so there is nothing to compare with.
+  public static var claims: [Claim] { [] }
+
+  /// See `Experiment`.
+  public static func complete(
+    _ config: Config, folder: String, dataFolder: String
+  ) throws -> Config { try config.identified(dataFolder) }
+
+  /// See `Experiment`.
+  public static func units(of config: Config) -> [RunUnit] {
+    config.seeds.flatMap { seed in config.methods.map { RunUnit(methods: [$0], seed: seed) } }
+  }
+
+  /// See `Experiment`.
+  public static func work(of unit: RunUnit, _ config: Config) -> Int {
+    config.trials * config.steps
+  }
+
+  /// See `Experiment`.
+  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
+    var single = context
+    single.threads = 1
+    return try rehearseLanguage(config, settings: [], single)
+  }
+
+  /// See `Experiment`.
+  public static func dataName(_ config: Config) -> String { config.dataName }
+
+  /// See `Experiment`.
+  public static func run(
+    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  ) throws -> [Record] {
+    let method = try LanguageMethod.named(unit.methods[0], place: "method")
+    let data = try config.load(context.dataFolder)
+    let trials = try context.cells(config.trials, progress: config.steps) { index in
+      let watch = Stopwatch()
+      let training = try LanguageTraining(
+        config.problem, method, Search.values(method, at: index, stream: name), data: data,
+        seed: unit.seed)
+      while training.step < config.steps && training.divergedAt == nil { training.advance() }
+      let loss =
+        training.divergedAt == nil
+        ? training.validationLoss(sequences: config.evaluationSequences) : .nan
+      return Search.Trial(
+        loss: loss, divergedAt: training.divergedAt ?? -1, seconds: watch.seconds)
+    }
+    return [
+      Search.record(
+        method, trials, stream: name, objective: objective,
+        longName: "cross-entropy on \(config.evaluationSequences) validation sequences, nats a token"
+      )
+    ]
+  }
+
+  /// See `Experiment`: the winners as chosen.yaml.
+  public static func companions(of set: RecordSet) throws -> [(name: String, text: String)] {
+    [("chosen.yaml", try Search.chosen(of: set, objective: objective, command: command))]
+  }
+
+  /// See `Experiment`.
+  public static func table(of set: RecordSet) throws -> String {
+    try Search.table(of: set, objective: objective)
+  }
+
+  /// See `Experiment`.
+  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    let config = try set.records[0].string(attribute: "config")
+    return try Search.captionValues(of: set) + [
+      ("steps", "\(try Config.decode(yaml: config, file: set.folder, overrides: []).steps)")
+    ]
+  }
+}

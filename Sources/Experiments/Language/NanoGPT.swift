@@ -1,0 +1,158 @@
+import Datasets
+import Foundation
+import LinearAlgebra
+import Models
+import Optimizers
+import Storage
+import Training
+
+/// Figs 2c, 6a and 6b: nanoGPT on tiny Shakespeare, norm against spectral clipping for SGDM and Muon (§6.2).
+public enum NanoGPT: Experiment {
+  /// Settings; the defaults are the authors' code's.
+  public struct Config: LanguageConfig {
+    /// Transformer blocks.
+    public var layers = 6
+    /// Attention heads.
+    public var heads = 6
+    /// Channels.
+    public var width = 384
+    /// Tokens of a sequence.
+    public var block = 256
+    /// Probability of dropout.
+    public var dropout = 0.2
+    /// Sequences a step.
+    public var batchSize = 64
+    /// Parts that a batch is computed in.
+    public var microBatches = 1
+    /// Training steps.
+    public var steps = 10_000
+    /// Steps between two recorded points.
+    public var recordEvery = 250
+    /// Validation sequences at a recorded point (at the end all are used).
+    public var evaluationSequences = 256
+    /// Algorithm 2: singular values that may be clipped.
+    public var rank = 3
+    /// Algorithm 2: further sketch vectors.
+    public var oversampling = 5
+    /// Algorithm 2: power iterations.
+    public var powerIterations = 2
+    /// The text.
+    public var corpus = LanguageData.Source.shakespeare
+    /// Byte-pair merges, for corpora that use them.
+    public var merges = 50_000
+    /// Which parameters the norm arms clip.
+    public var clippedSet = ClippedSetVariant.authors
+    /// "method name=value …", one line a method; methods without one take chosen.yaml's values.
+    public var settings: [String] = []
+    /// Filled in from the data.
+    public var dataName = ""
+    /// Filled in from the data.
+    public var dataDigest = ""
+    /// The methods to run.
+    public var methods = ["sgdm-norm", "sgdm-spectral", "muon-norm", "muon-spectral"]
+    /// One run a method and seed.
+    public var seeds: [UInt64] = [1, 2, 3]
+
+    /// The authors' settings.
+    public init() {}
+
+    static let knownMethods = LanguageMethod.nanoGPT
+
+    /// Throws a `ConfigError` for a value outside its range.
+    public func validate() throws {
+      try validateProblem()
+      guard recordEvery >= 1 else {
+        throw ConfigError.value("recordEvery", recordEvery, "a whole number >= 1")
+      }
+      guard dropout >= 0, dropout < 1 else {
+        throw ConfigError.value("dropout", dropout, "a number in [0, 1)")
+      }
+      for line in settings { _ = try MethodSetting<LanguageMethod>(line: line) }
+    }
+
+    /// Only the method's own hyper-parameters.
+    public func restricted(to method: String) -> Config {
+      var own = self
+      own.settings = settings.filter { $0.split(separator: " ").first.map(String.init) == method }
+      own.clippedSet = .authors  // the method's name says it
+      return own
+    }
+
+    var problem: LanguageProblem {
+      LanguageProblem(
+        form: .nanoGPT, layers: layers, heads: heads, width: width, block: block,
+        dropout: dropout, batchSize: batchSize, microBatches: microBatches, steps: steps,
+        schedule: .constant, order: .windows, evaluationSequences: evaluationSequences,
+        sketch: sketch)
+    }
+  }
+
+  /// See `Experiment`.
+  public static let name = "nanogpt-shakespeare"
+  /// See `Experiment`.
+  public static let abstract =
+    "nanoGPT on tiny Shakespeare: norm against spectral clipping (Figs 2c, 6a, 6b)."
+  /// See `Experiment`.
+  public static let version = 1
+
+  /// See `Experiment`: the reading of the clipped set, hyper-parameters from chosen.yaml, the data's digest.
+  public static func complete(
+    _ config: Config, folder: String, dataFolder: String
+  ) throws -> Config {
+    var config = try config.identified(dataFolder)
+    config.methods = config.clippedSet.methods(config.methods)
+    config.settings = try ChosenHyperparameters<LanguageMethod>.complete(
+      config.settings, methods: config.methods, file: folder + "/chosen.yaml")
+    return config
+  }
+
+  /// See `Experiment`.
+  public static func units(of config: Config) -> [RunUnit] {
+    config.seeds.flatMap { seed in
+      config.methods.map { RunUnit(methods: [$0], seed: seed) }
+    }
+  }
+
+  /// See `Experiment`.
+  public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
+
+  /// See `Experiment`.
+  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
+    try rehearseLanguage(config, settings: config.settings, context)
+  }
+
+  /// See `Experiment`.
+  public static func dataName(_ config: Config) -> String { config.dataName }
+
+  /// See `Experiment`.
+  public static func run(
+    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  ) throws -> [Record] {
+    let method = try LanguageMethod.named(unit.methods[0], place: "method")
+    let run = LanguageRun(
+      problem: config.problem, method: method,
+      values: try MethodSetting<LanguageMethod>.values(of: method.name, in: config.settings),
+      seed: unit.seed, recordEvery: config.recordEvery)
+    return [try run.record(try config.load(context.dataFolder), context)]
+  }
+}
+
+/// Two steps of every method, for the estimate.
+func rehearseLanguage(
+  _ config: some LanguageConfig, settings: [String], _ context: RunContext
+) throws -> Int {
+  let data = try config.load(context.dataFolder)
+  let pool = WorkerPool(threads: context.threads)
+  for name in config.methods {
+    let method = try LanguageMethod.named(name, place: "method")
+    let training = try LanguageTraining(
+      config.problem, method,
+      try settings.isEmpty
+        ? HyperparameterSearch.values(method, at: 0, stream: "rehearsal")
+        : MethodSetting<LanguageMethod>.values(of: name, in: settings),
+      data: data, seed: 0, pool: pool)
+    training.advance()
+    if training.divergedAt == nil { training.advance() }
+  }
+  return 2 * config.methods.count
+}
