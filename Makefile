@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PROFILE ?= quick
 JOBS ?= $(shell nproc)
 RESULTS ?= build/results
+SHARDS ?= 1
 BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 RUN_FLAGS := --profile $(PROFILE) --results $(RESULTS) \
@@ -16,8 +17,8 @@ FIGURES := trace-regression mlp-heavy-tails mlp-heatmap mlp-search theory-bounds
 PACKAGES := libopenblas-dev liblapacke-dev libhdf5-dev gnuplot
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: all test smoke figures data record bench repeat claims lint burn help packages build \
-	fig2b fig4 fig5 fig5a table1 theory cost trace-regression mlp-heavy-tails mlp-heatmap \
+.PHONY: all test smoke figures record bench repeat claims lint burn help packages build \
+	data data-gpt2 data-fineweb fig2b fig4 fig5 fig5a table1 theory cost trace-regression mlp-heavy-tails mlp-heatmap \
 	mlp-search theory-bounds clip-cost record-claims smoke-run
 
 all: trace-regression mlp-heavy-tails mlp-heatmap theory-bounds clip-cost record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
@@ -98,8 +99,15 @@ repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a k
 bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and NumPy)
 	env -u OPENBLAS_CORETYPE $(BIN)/suite-bench
 
-data: ## download the data sets (none of the experiments so far needs any)
-	@echo "trace regression, the MLP and clip-cost make their own data: nothing to download"
+data: ## download the small data sets (tiny Shakespeare, WikiText-2, GPT-2's vocabulary: 5 MB)
+	@./data/fetch tinyshakespeare gpt2-bpe wikitext2-valid-test
+
+data-gpt2: ## download GPT-2's weights (548 MB)
+	@./data/fetch gpt2
+
+data-fineweb: ## download the validation shard and SHARDS (1 to 20) training shards of FineWeb (200 MB each)
+	@./data/fetch fineweb10B/fineweb_val_000000.bin \
+	  $$(printf 'fineweb10B/fineweb_train_%06d.bin ' $$(seq 1 $(SHARDS)))
 
 lint: ## the formatter's rules
 	swift format lint --strict -r Sources Tests Benchmarks Package.swift

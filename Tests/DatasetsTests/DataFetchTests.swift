@@ -1,0 +1,233 @@
+import Foundation
+import Storage
+import Testing
+
+/// data/fetch on file:// addresses, which need no network.
+@Suite(.enabled(if: FetchFolder.canRun)) struct DataFetchTests {
+  @Test func downloadsOnce() throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: folder.digest)
+    let first = try folder.fetch("set")
+    #expect(first.status == 0 && first.error.isEmpty && first.output.contains("checksum right"))
+    #expect(try folder.read("set/file") == folder.source)
+    #expect(try folder.names(in: "set") == ["file"])
+    try folder.remove("source")  // not needed any more
+    let second = try folder.fetch("set/file")
+    #expect(second.status == 0 && second.output.contains("there already"))
+  }
+
+  @Test func continuesWhatWasInterrupted() throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: folder.digest)
+    try folder.write("set/file.part", folder.source.prefix(70_000))
+    // Right only if these bytes are not fetched again.
+    try folder.write("source", Data(count: 70_000) + folder.source.dropFirst(70_000))
+    #expect(try folder.fetch("set").status == 0)
+    #expect(try folder.read("set/file") == folder.source)
+  }
+
+  @Test func aWholePartIsOnlyChecked() throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: folder.digest)
+    try folder.write("set/file.part", folder.source)
+    try folder.remove("source")
+    #expect(try folder.fetch("set").status == 0)
+    #expect(try folder.names(in: "set") == ["file"])
+  }
+
+  @Test func aWrongDownloadDoesNotGetTheName() throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: String(repeating: "0", count: 64))
+    for _ in 0..<2 {
+      try folder.expectFailure("set", "set/file.part", "wrong checksum", "delete it and run again")
+      #expect(try folder.names(in: "set") == ["file.part"])
+    }
+    try folder.writeManifest(digest: folder.digest, bytes: folder.source.count + 1)
+    try folder.expectFailure("set", "bytes instead of \(folder.source.count + 1)")
+  }
+
+  @Test func aWrongFileIsSetAside() throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: folder.digest)
+    let wrong = Data(folder.source.reversed())
+    try folder.write("set/file", wrong)
+    try folder.expectFailure("set", "set/file: wrong checksum", "file.wrong now", "run again")
+    #expect(try folder.names(in: "set") == ["file.wrong"])
+    #expect(try folder.read("set/file.wrong") == wrong)
+    #expect(try folder.fetch("set").status == 0)
+    #expect(try folder.read("set/file") == folder.source)
+  }
+
+  @Test(arguments: ["file:///nonexistent/file", "http://127.0.0.1:1/file"])
+  func noServerIsOneLine(url: String) throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: folder.digest, url: url)
+    try folder.write("set/file.part", folder.source.prefix(10))
+    try folder.expectFailure(
+      "set", url, "not downloaded: curl: (", "check the network", "file.part")
+    #expect(try folder.read("set/file.part") == folder.source.prefix(10))
+    try folder.writeManifest(digest: "-", url: url)
+    try folder.expectFailure("set", url)
+  }
+
+  /// With a curl in front of the real one that answers --head as huggingface.co does.
+  @Test func anUnknownChecksumComesFromTheServer() throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: "-")
+    try folder.answerHead("HTTP/2 302\r\ncontent-length: 9\r\n")
+    try folder.expectFailure("set", "none from the server", "MANIFEST.tsv")
+    try folder.answerHead("X-Linked-Etag: \"\(String(repeating: "0", count: 64))\"\r\n")
+    try folder.expectFailure("set", "file.part: wrong checksum")
+    #expect(try folder.names(in: "set") == ["file.part"])
+    try folder.answerHead("HTTP/2 302\r\nx-linked-etag: \"\(folder.digest)\"\r\nvary: Origin\r\n")
+    #expect(try folder.fetch("set").status == 0)
+    #expect(try folder.names(in: "set") == ["file"])
+    try folder.answerHead("")
+    #expect(try folder.fetch("set").output.contains("there already"))
+  }
+
+  @Test func listsTheSets() throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: folder.digest)
+    #expect(try folder.fetch("--list").output.hasSuffix(" 0.1 MB  0 of 1 files\n"))
+    _ = try folder.fetch("set")
+    let output = try folder.fetch("--list").output
+    #expect(output.hasPrefix("set ") && output.hasSuffix(" 0.1 MB  complete\n"))
+  }
+
+  @Test func mistakesAreOneLine() throws {
+    let folder = try FetchFolder()
+    try folder.expectFailure("set", "MANIFEST.tsv: cannot be read")
+    try folder.writeManifest(digest: folder.digest)
+    try folder.expectFailure("sets", "no sets in it", "--list")
+    try folder.expectFailure("set/other", "no set/other in it")
+    try folder.expectFailure(nil, "no set named", "--list")
+    try folder.link("dirname")
+    folder.path = folder.root + "/bin"
+    try folder.expectFailure("set", "missing: curl sha256sum", "install curl and coreutils")
+  }
+
+  @Test func theManifestIsWellFormed() throws {
+    let path = FetchFolder.script.replacing("/fetch", with: "/MANIFEST.tsv")
+    let text = String(decoding: try FileBytes.read(path), as: UTF8.self)
+    let rows = text.split(separator: "\n").filter { !$0.hasPrefix("#") }
+      .map { $0.split(separator: "\t", omittingEmptySubsequences: false) }
+    #expect(rows.count == 27 && Set(rows.map { $0[0...1].joined(separator: "/") }).count == 27)
+    for row in rows {
+      #expect(row.count == 6 && !row.contains("") && (Int(row[2]) ?? 0) > 0, "\(row)")
+      let isDigest = row[3].count == 64 && row[3].allSatisfy(\.isHexDigit)
+      #expect(isDigest || row[3] == "-" && row[4].hasPrefix("https://huggingface.co/"), "\(row)")
+      #expect(row[4].hasPrefix("https://") && row[4].hasSuffix("/\(row[1])"), "\(row)")
+    }
+  }
+}
+
+/// A source to download from, a manifest and a data folder, removed with it.
+private final class FetchFolder {
+  static let script = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("data/fetch").path
+  static let systemPath = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+  static let canRun = ["bash", "curl", "sha256sum"].allSatisfy { find($0) != nil }
+
+  let root = "\(FileManager.default.temporaryDirectory.path)/fetch-tests-\(UUID().uuidString)"
+  let source = Data((0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 7) })
+  let digest: String
+  var path: String
+
+  init() throws {
+    digest = try Digest.sha256(of: source)
+    path = "\(root)/bin:\(Self.systemPath)"
+    try AtomicFile.write(source, to: root + "/data/source")
+    try FileManager.default.createDirectory(
+      atPath: root + "/bin", withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: root) }
+
+  static func find(_ tool: String) -> String? {
+    systemPath.split(separator: ":").map { "\($0)/\(tool)" }
+      .first(where: FileManager.default.isExecutableFile(atPath:))
+  }
+
+  func writeManifest(digest: String, bytes: Int? = nil, url: String? = nil) throws {
+    let row = [
+      "set", "file", "\(bytes ?? source.count)", digest, url ?? "file://\(root)/data/source",
+      "none",
+    ]
+    try AtomicFile.write(
+      "# a comment\n" + row.joined(separator: "\t") + "\n", to: root + "/MANIFEST.tsv")
+  }
+
+  func answerHead(_ headers: String) throws {
+    let curl = try #require(Self.find("curl"))
+    try AtomicFile.write(headers, to: root + "/headers")
+    let script = """
+      #!/usr/bin/env bash
+      if [[ " $* " = *" --head "* ]]; then exec cat '\(root)/headers'; else exec '\(curl)' "$@"; fi
+
+      """
+    try AtomicFile.write(script, to: root + "/bin/curl")
+    try FileManager.default.setAttributes(
+      [.posixPermissions: 0o755], ofItemAtPath: root + "/bin/curl")
+  }
+
+  func link(_ tool: String) throws {
+    try FileManager.default.createSymbolicLink(
+      atPath: "\(root)/bin/\(tool)", withDestinationPath: #require(Self.find(tool)))
+  }
+
+  func write(_ name: String, _ data: Data) throws {
+    try AtomicFile.write(data, to: "\(root)/data/\(name)")
+  }
+
+  func read(_ name: String) throws -> Data { try FileBytes.read("\(root)/data/\(name)") }
+
+  func remove(_ name: String) throws {
+    try FileManager.default.removeItem(atPath: "\(root)/data/\(name)")
+  }
+
+  func names(in folder: String) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: "\(root)/data/\(folder)").sorted()
+  }
+
+  func fetch(_ arguments: String...) throws -> (status: Int32, output: String, error: String) {
+    try run(arguments)
+  }
+
+  /// Checks that the call ends with 1, one line that says all the `parts`, and no file.
+  func expectFailure(
+    _ argument: String?, _ parts: String..., sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let result = try run(argument.map { [$0] } ?? [])
+    #expect(result.status == 1 && result.output.isEmpty, sourceLocation: sourceLocation)
+    #expect(result.error.split(separator: "\n").count == 1, sourceLocation: sourceLocation)
+    for part in parts {
+      #expect(result.error.contains(part), sourceLocation: sourceLocation)
+    }
+    #expect(
+      !FileManager.default.fileExists(atPath: root + "/data/set/file"),
+      sourceLocation: sourceLocation)
+  }
+
+  private func run(
+    _ arguments: [String]
+  ) throws -> (status: Int32, output: String, error: String) {
+    let process = Process()
+    let (output, error) = (Pipe(), Pipe())
+    process.executableURL = URL(fileURLWithPath: try #require(Self.find("bash")))
+    process.arguments = [Self.script] + arguments
+    process.environment = [
+      "PATH": path, "MANIFEST": root + "/MANIFEST.tsv", "DATA_DIR": root + "/data",
+    ]
+    process.standardInput = FileHandle.nullDevice
+    (process.standardOutput, process.standardError) = (output, error)
+    try process.run()
+    // Each pipe holds far more than the few lines that come.
+    let texts = [output, error].map {
+      String(decoding: $0.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    }
+    process.waitUntilExit()
+    return (process.terminationStatus, texts[0], texts[1])
+  }
+}
