@@ -71,7 +71,8 @@ public struct Finding: Sendable {
     let logs = values.map { log10(max($0, 1e-40)) }
     guard logs.count >= 2, logs.allSatisfy(\.isFinite) else {
       return Finding(
-        evidence: "\(name): \(values.map { digits($0) }.joined(separator: ", "))", count: logs.count,
+        evidence: "\(name): \(values.map { digits($0) }.joined(separator: ", "))",
+        count: logs.count,
         verdict: .inconclusive)
     }
     let interval = interval(of: logs)

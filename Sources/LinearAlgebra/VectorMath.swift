@@ -9,7 +9,7 @@ public enum VectorMath {
   public typealias Vector = SIMD16<Float>
 
   /// eˣ: exactly 0 below -87.3, saturated above 88.
-  @inline(__always)
+  @inlinable @inline(__always)
   public static func exp(_ x: Vector) -> Vector {
     // x = n·ln 2 + r with |r| <= ln 2 / 2; adding 1.5·2²³ rounds to an integer in the low bits.
     let high = Vector(repeating: 88)
@@ -33,7 +33,7 @@ public enum VectorMath {
   }
 
   /// tanh x = 1 - 2/(e²ˣ + 1): an absolute error below 2e-7.
-  @inline(__always)
+  @inlinable @inline(__always)
   public static func tanh(_ x: Vector) -> Vector {
     1 - 2 / (exp(x + x) + 1)
   }
@@ -42,7 +42,7 @@ public enum VectorMath {
   ///
   /// Φ(-|x|) = φ-like factor e^(-x²/2) times a polynomial in 1/(1 + 0.33|x|/√2), our own minimax fit of
   /// degree 8 (relative error 7e-8 up to |x| = 6.4).
-  @inline(__always)
+  @inlinable @inline(__always)
   public static func normal(_ x: Vector) -> (distribution: Vector, density: Vector) {
     let isNegative = x .< 0
     let size = x.replacing(with: -x, where: isNegative)
@@ -64,7 +64,7 @@ public enum VectorMath {
   // MARK: - Arrays
 
   /// target[i] = body(source[i]) for `count` floats, sixteen at a time; the last group is padded with 0.
-  @inline(__always)
+  @inlinable @inline(__always)
   public static func map(
     _ source: UnsafePointer<Float>, _ count: Int, into target: UnsafeMutablePointer<Float>,
     _ body: (Vector) -> Vector
@@ -81,13 +81,13 @@ public enum VectorMath {
   }
 
   /// Sixteen floats from any address.
-  @inline(__always)
+  @inlinable @inline(__always)
   public static func load(_ p: UnsafePointer<Float>) -> Vector {
     UnsafeRawPointer(p).loadUnaligned(as: Vector.self)
   }
 
   /// The first `count` < 16 floats at `p`, and zeros.
-  @inline(__always)
+  @inlinable @inline(__always)
   public static func load(_ p: UnsafePointer<Float>, count: Int) -> Vector {
     var result = Vector(repeating: 0)
     for j in 0..<count { result[j] = p[j] }
@@ -95,32 +95,65 @@ public enum VectorMath {
   }
 
   /// min(16, `count`) floats, and zeros.
-  @inline(__always)
+  @inlinable @inline(__always)
   public static func loadPadded(_ p: UnsafePointer<Float>, _ count: Int) -> Vector {
     count >= 16 ? load(p) : load(p, count: count)
   }
 
   /// Sixteen floats to any address.
-  @inline(__always)
+  @inlinable @inline(__always)
   public static func store(_ value: Vector, _ p: UnsafeMutablePointer<Float>) {
     UnsafeMutableRawPointer(p).storeBytes(of: value, as: Vector.self)
   }
 
-  /// Replaces the row x[count] by its softmax of scale·x; entries from `valid` on become exactly 0.
+  /// `value` where the lane number is below `count`, else `other`.
+  @inlinable @inline(__always)
+  public static func keep(_ value: Vector, first count: Int, else other: Float) -> Vector {
+    let lane = Vector(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+    return value.replacing(with: other, where: lane .>= Vector(repeating: Float(count)))
+  }
+
+  /// Replaces the first `valid` floats of a row by the softmax of scale·x and those up to the next multiple
+  /// of 16, and on to `count`, by exactly 0; the row must have room for whole vectors.
   /// Returns log Σ e^(scale·x).
-  @inline(__always)
   public static func softmax(
     _ x: UnsafeMutablePointer<Float>, valid: Int, count: Int, scale: Float
   ) -> Float {
-    let logSum = logSumExp(x, count: valid, scale: scale)
-    let (factor, shift) = (Vector(repeating: scale), Vector(repeating: -logSum))
-    map(x, valid, into: x) { exp(shift.addingProduct($0, factor)) }
-    for j in valid..<max(valid, count) { x[j] = 0 }
-    return logSum
+    let (full, rest) = (valid & ~15, valid & 15)
+    var largest = Vector(repeating: -.infinity)
+    for i in Swift.stride(from: 0, to: full, by: 16) {
+      let v = load(x + i)
+      largest.replace(with: v, where: v .> largest)
+    }
+    if rest > 0 {
+      let v = keep(load(x + full), first: rest, else: -.infinity)
+      largest.replace(with: v, where: v .> largest)
+    }
+    let top = scale * largest.max()
+    let (factor, shift) = (Vector(repeating: scale), Vector(repeating: -top))
+    var sums = Vector(repeating: 0)
+    for i in Swift.stride(from: 0, to: full, by: 16) {
+      let e = exp(shift.addingProduct(load(x + i), factor))
+      sums += e
+      store(e, x + i)
+    }
+    if rest > 0 {
+      let e = keep(exp(shift.addingProduct(load(x + full), factor)), first: rest, else: 0)
+      sums += e
+      store(e, x + full)
+    }
+    let sum = sums.sum()
+    let inverse = Vector(repeating: 1 / sum)
+    for i in Swift.stride(from: 0, to: valid, by: 16) { store(load(x + i) * inverse, x + i) }
+    var i = (valid + 15) & ~15
+    while i < count {
+      store(Vector(repeating: 0), x + i)
+      i &+= 16
+    }
+    return top + log(sum)
   }
 
   /// log Σ e^(scale·x) over `count` >= 1 floats, without overflow, in a fixed order of summation.
-  @inline(__always)
   public static func logSumExp(_ x: UnsafePointer<Float>, count: Int, scale: Float) -> Float {
     var largest = Vector(repeating: -.infinity)
     var i = 0

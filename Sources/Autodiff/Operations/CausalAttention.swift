@@ -17,6 +17,8 @@ final class CausalAttention: Operation {
   private let scratchSize: Int
   private let scratch: Buffer
   private let block: Int
+  /// Floats from one row of scores to the next: whole vectors.
+  private let row: Int
 
   /// One of q, k, v: where it lies in which tensor.
   private struct Slice {
@@ -44,8 +46,9 @@ final class CausalAttention: Operation {
     output = tape.output([batch, length, width], of: inputs)
     logSums = tape.scratch(batch * heads * length)
     block = min(length, length <= 256 ? 32 : 64)
+    row = (length + 15) & ~15
     // Transposed keys and values, gradients of keys and values, two blocks of scores.
-    scratchSize = (4 * length * headSize + 2 * block * length + 63) & ~15
+    scratchSize = (4 * length * headSize + 2 * block * row + 63) & ~15
     scratch = tape.scratch(scratchSize * tape.pool.threads)
     mask =
       tape.isTraining && dropout > 0
@@ -77,9 +80,9 @@ final class CausalAttention: Operation {
     _ p: UnsafeMutablePointer<Float>, piece: Int, queries: Range<Int>, stride: Int
   ) {
     guard let mask else { return }
-    let row = (length + 63) & ~63
+    let maskRow = (length + 63) & ~63
     for i in queries {
-      let start = (piece * length + i) * row
+      let start = (piece * length + i) * maskRow
       let target = p + (i - queries.lowerBound) * stride
       mask.forFactors(of: start..<(start + i + 1), step: tape.step) { from, factors, count in
         let x = target + (from - start)
@@ -95,20 +98,20 @@ final class CausalAttention: Operation {
       let (q, k, v) = (base(0, sample, head), base(1, sample, head), base(2, sample, head))
       let y = output.value.base + (sample * t * output.columns + head * d)
       let keys = scratch.base + worker * scratchSize  // [d, t]
-      let p = keys + 4 * t * d  // [block, t]
+      let p = keys + 4 * t * d  // [block, row]
       transpose(k, rows: t, columns: d, stride: stride, into: keys)
       for start in Swift.stride(from: 0, to: t, by: block) {
         let end = min(t, start + block)
         let n = end - start
         gemmBlock(
-          n, end, d, q + start * stride, lda: stride, keys, ldb: t, beta: 0, into: p, ldc: t)
+          n, end, d, q + start * stride, lda: stride, keys, ldb: t, beta: 0, into: p, ldc: row)
         for i in 0..<n {
           logSums.base[piece * t + start + i] = VectorMath.softmax(
-            p + i * t, valid: start + i + 1, count: end, scale: scale)
+            p + i * row, valid: start + i + 1, count: end, scale: scale)
         }
-        drop(p, piece: piece, queries: start..<end, stride: t)
+        drop(p, piece: piece, queries: start..<end, stride: row)
         gemmBlock(
-          n, d, end, p, lda: t, v, ldb: stride, beta: 0, into: y + start * output.columns,
+          n, d, end, p, lda: row, v, ldb: stride, beta: 0, into: y + start * output.columns,
           ldc: output.columns)
       }
     }
@@ -126,8 +129,8 @@ final class CausalAttention: Operation {
       let values = keys + t * d  // [d, t]
       let dk = values + t * d  // [t, d]
       let dv = dk + t * d  // [t, d]
-      let p = dv + t * d  // [block, t]
-      let dp = p + block * t  // [block, t]
+      let p = dv + t * d  // [block, row]
+      let dp = p + block * row  // [block, row]
       transpose(k, rows: t, columns: d, stride: stride, into: keys)
       transpose(v, rows: t, columns: d, stride: stride, into: values)
       dk.update(repeating: 0, count: 2 * t * d)
@@ -136,29 +139,29 @@ final class CausalAttention: Operation {
         let n = end - start
         let rows = dy + start * width
         gemmBlock(
-          n, end, d, q + start * stride, lda: stride, keys, ldb: t, beta: 0, into: p, ldc: t)
-        gemmBlock(n, end, d, rows, lda: width, values, ldb: t, beta: 0, into: dp, ldc: t)
-        drop(dp, piece: piece, queries: start..<end, stride: t)
+          n, end, d, q + start * stride, lda: stride, keys, ldb: t, beta: 0, into: p, ldc: row)
+        gemmBlock(n, end, d, rows, lda: width, values, ldb: t, beta: 0, into: dp, ldc: row)
+        drop(dp, piece: piece, queries: start..<end, stride: row)
         for i in 0..<n {
           // dscore = p ∘ (dp - Σ p∘dp), where Σ p∘dp = dy·y.
           let (a, b) = (y + (start + i) * width, rows + i * width)
           var inner: Float = 0
           for j in 0..<d { inner.addProduct(a[j], b[j]) }
           differentiate(
-            p + i * t, dp + i * t, valid: start + i + 1, count: end,
+            p + i * t, dp + i * row, valid: start + i + 1, count: end,
             logSum: logSums.base[piece * t + start + i], inner: inner)
         }
         if let dq = gradientBase(0, sample, head) {
           gemmBlock(
-            n, d, end, dp, lda: t, k, ldb: stride, beta: beta[slices[0].tensor],
+            n, d, end, dp, lda: row, k, ldb: stride, beta: beta[slices[0].tensor],
             into: dq + start * stride, ldc: stride)
         }
         gemmBlock(
-          end, d, n, dp, lda: t, q + start * stride, ldb: stride, transposeA: .yes, beta: 1,
+          end, d, n, dp, lda: row, q + start * stride, ldb: stride, transposeA: .yes, beta: 1,
           into: dk, ldc: d)
-        drop(p, piece: piece, queries: start..<end, stride: t)
+        drop(p, piece: piece, queries: start..<end, stride: row)
         gemmBlock(
-          end, d, n, p, lda: t, rows, ldb: width, transposeA: .yes, beta: 1, into: dv, ldc: d)
+          end, d, n, p, lda: row, rows, ldb: width, transposeA: .yes, beta: 1, into: dv, ldc: d)
       }
       for (index, source) in [(1, dk), (2, dv)] {
         guard let target = gradientBase(index, sample, head) else { continue }
@@ -183,24 +186,18 @@ final class CausalAttention: Operation {
   ) {
     typealias Vector = VectorMath.Vector
     let (factor, shift) = (Vector(repeating: scale), Vector(repeating: -logSum))
-    var j = 0
-    while j &+ 16 <= valid {
-      let x = VectorMath.exp(shift.addingProduct(VectorMath.load(p + j), factor))
+    for j in Swift.stride(from: 0, to: valid, by: 16) {
+      let x = VectorMath.keep(
+        VectorMath.exp(shift.addingProduct(VectorMath.load(p + j), factor)),
+        first: valid &- j, else: 0)
+      let slope = x * (VectorMath.load(dp + j) - inner) * scale
       VectorMath.store(x, p + j)
-      VectorMath.store(x * (VectorMath.load(dp + j) - inner) * scale, dp + j)
-      j &+= 16
+      // Masked entries may hold anything, also infinities.
+      VectorMath.store(VectorMath.keep(slope, first: valid &- j, else: 0), dp + j)
     }
-    if j < valid {
-      let rest = valid &- j
-      let x = VectorMath.exp(shift.addingProduct(VectorMath.load(p + j, count: rest), factor))
-      for i in 0..<rest {
-        p[j &+ i] = x[i]
-        dp[j &+ i] = x[i] * (dp[j &+ i] - inner) * scale
-      }
-    }
-    for j in valid..<max(valid, count) {
-      p[j] = 0
-      dp[j] = 0
+    for j in Swift.stride(from: (valid + 15) & ~15, to: count, by: 16) {
+      VectorMath.store(Vector(repeating: 0), p + j)
+      VectorMath.store(Vector(repeating: 0), dp + j)
     }
   }
 }

@@ -38,7 +38,8 @@ final class Linear: Operation {
     (self.layout, self.out, self.width) = (layout, out, width)
     inputs = [x, weight.tensor] + (bias.map { [$0.tensor] } ?? [])
     output = tape.output(x.shape.dropLast() + [out], of: inputs)
-    let isSmall = 16 * out * width <= 1 << 20
+    // A BLAS packs larger weights, which pays from here on.
+    let isSmall = out * width <= 12_800
     transposed = isSmall ? tape.scratch(out * width) : nil
     keepsFactors =
       switch tape.weightGradients {
@@ -48,7 +49,7 @@ final class Linear: Operation {
       }
     pieceRows =
       isSmall
-      ? max(16, (1 << 20) / max(1, out * width) & ~15) : max(128, (x.rows + 15) / 16 & ~7)
+      ? max(16, (1 << 20) / max(1, out * width) & ~15) : max(192, (x.rows + 15) / 16 & ~7)
   }
 
   var lendsOutputGradient: Bool { keepsFactors }
@@ -101,8 +102,8 @@ final class Linear: Operation {
     } else {
       weight.gradient.setFormed()
       // Rows of the weight are shared out; each is one product over all samples, in order.
-      let pieces = min(8, max(1, x.rows * out * width >> 20))
-      pool.forRanges(of: left.columns, size: ((left.columns - 1) / pieces + 8) & ~7) { range in
+      let size = left.columns >= 1024 ? 256 : max(64, (left.columns / 4 + 7) & ~7)
+      pool.forRanges(of: left.columns, size: size) { range in
         gemm(
           left, columns: range, transposedTimes: right, beta: beta[1],
           into: weight.gradient.entries.rows(range))

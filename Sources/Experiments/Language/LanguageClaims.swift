@@ -55,9 +55,11 @@ enum LanguageTable {
 
   /// Seconds since the start at every recorded point.
   static func modelSeconds(_ record: Record) throws -> [Double] {
-    guard case .double(let values)? = record.telemetry.dataSets.first(where: {
-      $0.name == "model_seconds"
-    })?.values else {
+    guard
+      case .double(let values)? = record.telemetry.dataSets.first(where: {
+        $0.name == "model_seconds"
+      })?.values
+    else {
       throw StorageError(
         "a record without telemetry/model_seconds", at: "records", hint: "compute it anew")
     }
@@ -203,7 +205,8 @@ private func comparisonClaims(
   return [
     Claim(
       id: "\(id)-steps", item: item,
-      statement: "\(optimizer.title): spectral clipping ends below norm clipping after equal steps.",
+      statement:
+        "\(optimizer.title): spectral clipping ends below norm clipping after equal steps.",
       criterion:
         "the ratio of the final validation losses (all validation sequences), paired by seed, lies "
         + "below 1 with its whole interval"

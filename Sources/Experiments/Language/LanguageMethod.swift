@@ -196,6 +196,8 @@ public enum ClippedSetVariant: String, Codable, Sendable, CaseIterable {
   func methods(_ names: [String]) -> [String] {
     guard self == .fair else { return names }
     var seen: Set<String> = []
-    return names.map { $0.hasSuffix("-norm") ? $0 + "-fair" : $0 }.filter { seen.insert($0).inserted }
+    return names.map { $0.hasSuffix("-norm") ? $0 + "-fair" : $0 }.filter {
+      seen.insert($0).inserted
+    }
   }
 }

@@ -210,7 +210,8 @@ extension LanguageSearch {
     return [
       Search.record(
         method, trials, stream: name, objective: objective,
-        longName: "cross-entropy on \(config.evaluationSequences) validation sequences, nats a token"
+        longName:
+          "cross-entropy on \(config.evaluationSequences) validation sequences, nats a token"
       )
     ]
   }

@@ -141,7 +141,8 @@ final class LanguageTraining {
         report.measures = try update.clip(measuring: measuring)
         apart = watch.seconds - started - (update.seconds.clip - before)
       }
-      update.move(learningRate: learningRate * problem.schedule.factor(step: step, of: problem.steps))
+      update.move(
+        learningRate: learningRate * problem.schedule.factor(step: step, of: problem.steps))
       seconds.model += watch.seconds - apart
     } catch {
       // The only error a rule has here is a gradient that is not finite.

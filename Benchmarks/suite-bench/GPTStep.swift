@@ -1,0 +1,39 @@
+import Experiments
+import Foundation
+import LinearAlgebra
+import Training
+
+/// `suite-bench gpt-step --case CASE --threads N --steps N`: the median time of single steps after one
+/// that warms up, and the most memory held, as one JSON line.
+func gptStep(_ arguments: [String]) throws {
+  func option(_ name: String) -> String? {
+    arguments.firstIndex(of: "--\(name)").flatMap {
+      $0 + 1 < arguments.count ? arguments[$0 + 1] : nil
+    }
+  }
+  guard let name = option("case"), let probe = LanguageStepProbe.Case(rawValue: name),
+    let threads = Int(option("threads") ?? "2"), let steps = Int(option("steps") ?? "10"),
+    threads >= 1, steps >= 1
+  else {
+    let cases = LanguageStepProbe.Case.allCases.map(\.rawValue).joined(separator: ", ")
+    FileHandle.standardError.write(
+      Data("usage: suite-bench gpt-step --case CASE --threads N --steps N, cases: \(cases)\n".utf8))
+    exit(2)
+  }
+  let run = try LanguageStepProbe(probe, threads: threads)
+  var times: [Double] = []
+  var loss = 0.0
+  for step in 0...steps {
+    run.prepare()
+    let watch = Stopwatch()
+    loss = try run.step()
+    if step > 0 { times.append(1000 * watch.seconds) }
+  }
+  let share = run.seconds
+  print(
+    "{\"case\": \"\(name)\", \"ms_per_step\": \(Statistics.median(times)), \"steps\": \(steps), "
+      + "\"threads\": \(threads), \"clip_ms\": \(1000 * share.clip / Double(steps + 1)), "
+      + "\"optimizer_ms\": \(1000 * share.optimizer / Double(steps + 1)), \"loss\": \(loss), "
+      + "\"peak_mb\": \(Telemetry.peakMemoryBytes >> 20), "
+      + "\"blas_core\": \"\(BLASEnvironment.pinned().core)\"}")
+}
