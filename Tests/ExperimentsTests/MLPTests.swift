@@ -185,7 +185,7 @@ import Training
       var config = MLPHeavyTails.Config()
       config.methods = methods
       do {
-        _ = try MLPHeavyTails.complete(config, folder: scratch.path)
+        _ = try MLPHeavyTails.complete(config, folder: scratch.path, dataFolder: "data")
         return ""
       } catch { return "\(error)" }
     }

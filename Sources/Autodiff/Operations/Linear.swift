@@ -19,6 +19,8 @@ final class Linear: Operation {
   private let width: Int, out: Int
   /// The weight transposed, where products are so small that reading it in place pays.
   private let transposed: Buffer?
+  /// The weight packed, where it is larger; very large ones are left to the BLAS, which packs them piecewise.
+  private let packed: PackedMatrix?
   /// Whether the weight's gradient stays factored: few enough samples that its rank is far below full.
   private let keepsFactors: Bool
   /// Rows that one thread takes at a time.
@@ -38,9 +40,11 @@ final class Linear: Operation {
     (self.layout, self.out, self.width) = (layout, out, width)
     inputs = [x, weight.tensor] + (bias.map { [$0.tensor] } ?? [])
     output = tape.output(x.shape.dropLast() + [out], of: inputs)
-    // A BLAS packs larger weights, which pays from here on.
     let isSmall = out * width <= 12_800
     transposed = isSmall ? tape.scratch(out * width) : nil
+    packed =
+      !isSmall && out * width <= 1 << 20
+      ? PackedMatrix(count: out * width, side: max(out, width)) : nil
     keepsFactors =
       switch tape.weightGradients {
       case .formed: false
@@ -54,10 +58,18 @@ final class Linear: Operation {
 
   var lendsOutputGradient: Bool { keepsFactors }
 
-  /// a · weight, or a · weightᵀ, of whole rows; `isForward` says which side of the layer a comes from.
+  /// a · weight or a · weightᵀ, whichever leads forward or backward, for some rows; sums begin with the
+  /// bias if beta is 0.
   private func multiply(
-    _ a: MatrixView<Float>, isForward: Bool, beta: Float, into c: MutableMatrixView<Float>
+    _ a: MatrixView<Float>, isForward: Bool, bias: UnsafePointer<Float>? = nil, beta: Float,
+    into c: MutableMatrixView<Float>
   ) {
+    if let packed { return packed.multiply(a, bias: bias, beta: beta, into: c) }
+    var beta = beta
+    if let bias {
+      for i in 0..<c.rows { (c.base + i * c.columns).update(from: bias, count: c.columns) }
+      beta = 1
+    }
     if isForward == (layout == .inOut) {
       gemm(a, .no, weight.matrix.readOnly, .no, beta: beta, into: c)
     } else if let transposed {
@@ -74,13 +86,11 @@ final class Linear: Operation {
       transpose(
         weight.base, rows: weight.shape[0], columns: weight.shape[1], into: transposed.base)
     }
+    packed?.pack(weight.matrix.readOnly, transposed: layout == .outIn, pool)
     pool.forRanges(of: x.rows, size: pieceRows) { range in
-      let y = output.matrix.rows(range)
-      if let bias {
-        for i in 0..<y.rows { (y.base + i * out).update(from: bias.base, count: out) }
-      }
       multiply(
-        x.matrix.rows(range).readOnly, isForward: true, beta: bias == nil ? 0 : 1, into: y)
+        x.matrix.rows(range).readOnly, isForward: true, bias: bias.map { UnsafePointer($0.base) },
+        beta: 0, into: output.matrix.rows(range))
     }
   }
 
@@ -88,6 +98,7 @@ final class Linear: Operation {
     guard let dy = output.gradient else { return }
     let dOutput = MatrixView(rows: x.rows, columns: out, base: UnsafePointer(dy.base))
     if let dx = x.gradient {
+      packed?.pack(weight.matrix.readOnly, transposed: layout == .inOut, pool)
       pool.forRanges(of: x.rows, size: pieceRows) { range in
         multiply(
           dOutput.rows(range), isForward: false, beta: beta[0],
@@ -120,11 +131,18 @@ final class Linear: Operation {
 func addRows(
   _ x: MatrixView<Float>, to sum: UnsafeMutablePointer<Float>, beta: Float, _ pool: WorkerPool
 ) {
-  pool.forRanges(of: x.columns, size: max(64, (1 << 16) / max(1, x.rows))) { range in
-    if beta == 0 { (sum + range.lowerBound).update(repeating: 0, count: range.count) }
-    for i in 0..<x.rows {
-      let row = x.base + i &* x.columns
-      for j in range { sum[j] += row[j] }
+  pool.forRanges(of: x.columns, size: 64) { range in
+    var column = range.lowerBound
+    while column &+ 16 <= range.upperBound {
+      var total = beta == 0 ? VectorMath.Vector(repeating: 0) : VectorMath.load(sum + column)
+      for i in 0..<x.rows { total += VectorMath.load(x.base + (i &* x.columns &+ column)) }
+      VectorMath.store(total, sum + column)
+      column &+= 16
+    }
+    for j in column..<range.upperBound {
+      var total = beta == 0 ? 0 : sum[j]
+      for i in 0..<x.rows { total += x.base[i &* x.columns &+ j] }
+      sum[j] = total
     }
   }
 }
