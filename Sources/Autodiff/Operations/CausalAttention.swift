@@ -148,7 +148,7 @@ final class CausalAttention: Operation {
           var inner: Float = 0
           for j in 0..<d { inner.addProduct(a[j], b[j]) }
           differentiate(
-            p + i * t, dp + i * row, valid: start + i + 1, count: end,
+            p + i * row, dp + i * row, valid: start + i + 1, count: end,
             logSum: logSums.base[piece * t + start + i], inner: inner)
         }
         if let dq = gradientBase(0, sample, head) {
