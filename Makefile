@@ -12,54 +12,64 @@ BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 RUN_FLAGS := --profile $(PROFILE) --results $(RESULTS) \
 	$(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA_DIR),--data $(DATA_DIR))
-FIGURES := trace-regression mlp-heavy-tails mlp-heatmap mlp-search theory-bounds clip-cost
+EXPERIMENTS := trace-regression mlp-heavy-tails mlp-heatmap nanogpt-shakespeare gpt2-fineweb theory-bounds clip-cost
+SEARCHES := mlp-search nanogpt-search gpt2-search
+FIGURES := $(EXPERIMENTS) $(SEARCHES)
+# How each is started: runs side by side, or one run whose pieces are shared out.
+start_trace-regression := $(BIN)/trace-regression --jobs $(JOBS)
+start_mlp-heavy-tails := $(BIN)/mlp-heavy-tails --jobs $(JOBS)
+start_mlp-heatmap := $(BIN)/mlp-heatmap --threads $(JOBS)
+start_mlp-search := $(BIN)/mlp-heavy-tails search --threads $(JOBS)
+start_nanogpt-shakespeare := $(BIN)/nanogpt-shakespeare --jobs $(JOBS)
+start_nanogpt-search := $(BIN)/nanogpt-shakespeare search --threads $(JOBS)
+start_gpt2-fineweb := $(BIN)/gpt2-fineweb --jobs $(JOBS)
+start_gpt2-search := $(BIN)/gpt2-fineweb search --threads $(JOBS)
+start_theory-bounds := $(BIN)/theory-bounds --jobs $(JOBS)
+start_clip-cost := $(BIN)/clip-cost --jobs 1
+# Where chosen hyper-parameters go.
+chosen_mlp-search := mlp-heavy-tails
+chosen_nanogpt-search := nanogpt-shakespeare
+chosen_gpt2-search := gpt2-fineweb
 # Where a figure's records are looked for: fresh ones of this profile, else the checked-in ones.
 PACKAGES := libopenblas-dev liblapacke-dev libhdf5-dev gnuplot
 export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: all test smoke figures record bench repeat claims lint burn help packages build \
-	data data-gpt2 data-fineweb fig2b fig4 fig5 fig5a table1 theory cost trace-regression mlp-heavy-tails mlp-heatmap \
-	mlp-search theory-bounds clip-cost record-claims smoke-run
+	data data-quick data-gpt2 data-fineweb fig2b fig2c fig3 fig4 fig5 fig5a fig6 fig6a fig6b fig6c table1 table3 \
+	table4 theory cost gpt2-steps $(FIGURES) record-claims smoke-run
 
-all: trace-regression mlp-heavy-tails mlp-heatmap theory-bounds clip-cost record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
+all: $(EXPERIMENTS) record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 
 test: packages ## packages, then swift test (invariants)
 	swift build --quiet --build-tests
 	swift test --skip-build
 
 fig2b: mlp-heavy-tails ## Figure 2b: the MLP under heavy-tailed gradient noise
+fig2c fig6a fig6b: nanogpt-shakespeare
+fig2c: ## Figures 2c, 6a, 6b: nanoGPT on Shakespeare, norm against spectral clipping
+fig3 fig6c: gpt2-fineweb
+fig3: ## Figures 3, 6c: GPT-2 pre-training, norm against spectral clipping
+fig6: fig6a fig6c ## Figure 6
 fig4: mlp-heatmap ## Figure 4: step size × threshold
-table1: mlp-search ## Table 1: hyper-parameter search of the MLP (about 15 minutes at quick)
 fig5: fig5a ## Figure 5
 fig5a: trace-regression ## Figure 5a: bias in trace regression
 theory: theory-bounds ## Theorems 3.3 and 3.4, Lemma C.1, Section 2.3, the neighbours' theorems, checked
 cost: clip-cost ## §5.2: what exact and randomized clipping cost
+table1: mlp-search ## Table 1: hyper-parameter search of the MLP (about 15 minutes at quick)
+table3: nanogpt-search ## Table 3: hyper-parameter search of nanoGPT (about 20 minutes at quick)
+table4: gpt2-search ## Table 4: hyper-parameter search of GPT-2 (about 15 minutes at quick)
 
-trace-regression: build
-	$(BIN)/trace-regression --jobs $(JOBS) $(RUN_FLAGS)
-	@./figures/draw trace-regression $(RESULTS)/trace-regression/$(PROFILE) build/figures
+$(FIGURES): build
+	$(start_$@) $(RUN_FLAGS)
+	@./figures/draw $@ $(RESULTS)/$@/$(PROFILE) build/figures
 
-mlp-heavy-tails: build
-	$(BIN)/mlp-heavy-tails --jobs $(JOBS) $(RUN_FLAGS)
-	@./figures/draw mlp-heavy-tails $(RESULTS)/mlp-heavy-tails/$(PROFILE) build/figures
+nanogpt-shakespeare nanogpt-search gpt2-fineweb gpt2-search gpt2-steps: | data-quick
 
-mlp-heatmap: build
-	$(BIN)/mlp-heatmap --threads $(JOBS) $(RUN_FLAGS)
-	@./figures/draw mlp-heatmap $(RESULTS)/mlp-heatmap/$(PROFILE) build/figures
+gpt2-steps: build ## GPT-2 with 124 M parameters for a few real steps: loss, time, memory
+	$(BIN)/gpt2-fineweb --profile gpt2-steps --jobs 1 --threads $(JOBS) --results $(RESULTS) \
+	  $(if $(DATA_DIR),--data $(DATA_DIR))
 
-mlp-search: build
-	$(BIN)/mlp-heavy-tails search --threads $(JOBS) $(RUN_FLAGS)
-	@./figures/draw mlp-search $(RESULTS)/mlp-search/$(PROFILE) build/figures
-
-theory-bounds: build
-	$(BIN)/theory-bounds --jobs $(JOBS) $(RUN_FLAGS)
-	@./figures/draw theory-bounds $(RESULTS)/theory-bounds/$(PROFILE) build/figures
-
-clip-cost: build
-	$(BIN)/clip-cost --jobs 1 $(RUN_FLAGS)
-	@./figures/draw clip-cost $(RESULTS)/clip-cost/$(PROFILE) build/figures
-
-record-claims: trace-regression mlp-heavy-tails mlp-heatmap theory-bounds clip-cost
+record-claims: $(EXPERIMENTS)
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md
 
 figures: build ## redraw every figure from the checked-in records (no training)
@@ -74,8 +84,8 @@ record: build ## promote fresh records of this PROFILE from build/results to res
 	@for f in $(FIGURES); do if [ -d $(RESULTS)/$$f/$(PROFILE) ]; then \
 	  mkdir -p results/$$f/$(PROFILE) && cp -v $(RESULTS)/$$f/$(PROFILE)/*.h5 results/$$f/$(PROFILE)/ | tail -n 1; \
 	fi; done
-	@if [ -f $(RESULTS)/mlp-search/$(PROFILE)/chosen.yaml ]; then \
-	  cp -v $(RESULTS)/mlp-search/$(PROFILE)/chosen.yaml experiments/mlp-heavy-tails/; fi
+	@$(foreach s,$(SEARCHES),if [ -f $(RESULTS)/$(s)/$(PROFILE)/chosen.yaml ]; then \
+	  cp -v $(RESULTS)/$(s)/$(PROFILE)/chosen.yaml experiments/$(chosen_$(s))/; fi;)
 	@$(MAKE) --no-print-directory figures claims
 
 smoke: build ## everything end to end at toy size (what CI runs)
@@ -83,12 +93,7 @@ smoke: build ## everything end to end at toy size (what CI runs)
 	@$(MAKE) --no-print-directory smoke-run PROFILE=smoke RESULTS=build/smoke/results
 
 smoke-run: build
-	$(BIN)/trace-regression --profile smoke --jobs $(JOBS) --results $(RESULTS)
-	$(BIN)/mlp-heavy-tails --profile smoke --jobs $(JOBS) --results $(RESULTS)
-	$(BIN)/mlp-heavy-tails search --profile smoke --threads $(JOBS) --results $(RESULTS)
-	$(BIN)/mlp-heatmap --profile smoke --threads $(JOBS) --results $(RESULTS)
-	$(BIN)/theory-bounds --profile smoke --jobs $(JOBS) --results $(RESULTS)
-	$(BIN)/clip-cost --profile smoke --jobs 1 --results $(RESULTS)
+	@$(foreach f,$(FIGURES),$(start_$(f)) --profile smoke --results $(RESULTS);)
 	@for f in $(FIGURES); do ./figures/draw $$f $(RESULTS)/$$f/smoke build/smoke/figures; done
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/smoke/CLAIMS.md
 	@for f in $(FIGURES); do for s in svg pdf png; do test -s build/smoke/figures/$$f.$$s; done; done
@@ -98,6 +103,10 @@ repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a k
 
 bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and NumPy)
 	env -u OPENBLAS_CORETYPE $(BIN)/suite-bench
+
+data-quick:
+	@./data/fetch tinyshakespeare gpt2-bpe wikitext2-valid-test \
+	  || echo "no download: where texts are missing a generated stand-in is used, and named on the figures"
 
 data: ## download the small data sets (tiny Shakespeare, WikiText-2, GPT-2's vocabulary: 5 MB)
 	@./data/fetch tinyshakespeare gpt2-bpe wikitext2-valid-test

@@ -126,7 +126,8 @@ let package = Package(
     .testTarget(
       name: "ExperimentsTests",
       dependencies: [
-        "Clipping", "Experiments", "LinearAlgebra", "Storage", "Training", "spectral",
+        "Clipping", "Datasets", "Experiments", "LinearAlgebra", "Models", "Storage", "Training",
+        "spectral",
       ]),
   ],
   swiftLanguageModes: [.v6]

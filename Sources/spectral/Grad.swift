@@ -15,12 +15,18 @@ struct Grad: ParsableCommand {
 
       mlp: the paper's MLP 100-100-100-100-1 without biases; weights network.W_1.weight [100, 100] \
       … network.W_4.weight [1, 100]; batch tensors input [B, 100] and target [B, 1]; mean squared error.
+
+      nanogpt, gpt2: sizes are read from the weights (the authors' nanoGPT names, or Hugging Face's GPT-2 \
+      names with or without "transformer."); batch tensors input and target [B, T] of token ids (I32 or \
+      I64); mean cross-entropy over all positions, no dropout.
       """)
 
-  enum ModelName: String, ExpressibleByArgument, CaseIterable { case mlp }
+  enum ModelName: String, ExpressibleByArgument, CaseIterable { case mlp, nanogpt, gpt2 }
 
-  @Option(help: "Which model: mlp.")
+  @Option(help: "Which model: mlp, nanogpt or gpt2.")
   var model: ModelName
+  @Option(help: "Attention heads of nanogpt and gpt2 (default: width / 64).")
+  var heads: Int?
   @Option(help: "Its weights, under PyTorch's state-dict names.")
   var weights: String
   @Option(help: "The batch.")
@@ -32,41 +38,84 @@ struct Grad: ParsableCommand {
 
   func validate() throws {
     if threads < 1 { throw ValidationError("--threads \(threads): use at least 1") }
+    if let heads, heads < 1 { throw ValidationError("--heads \(heads): use at least 1") }
   }
 
   func run() throws {
     switch model {
-    case .mlp:
-      let mlp = MLP(inputs: 100, hidden: [100, 100, 100], outputs: 1)
-      try mlp.load(from: weights)
-      let file = try TensorFile(batch)
-      let input = try tensor("input", columns: 100, of: file)
-      let target = try tensor("target", columns: 1, of: file)
-      guard input.rows == target.rows else {
+    case .mlp: try runMLP()
+    case .nanogpt: try runGPT(.nanoGPT)
+    case .gpt2: try runGPT(.gpt2)
+    }
+  }
+
+  private func runMLP() throws {
+    let mlp = MLP(inputs: 100, hidden: [100, 100, 100], outputs: 1)
+    try mlp.load(from: weights)
+    let file = try TensorFile(batch)
+    let input = try tensor("input", columns: 100, of: file)
+    let target = try tensor("target", columns: 1, of: file)
+    guard input.rows == target.rows else {
+      throw StorageError(
+        "input has \(input.rows) rows, target \(target.rows)", at: batch,
+        hint: "give one target a sample")
+    }
+    try checkNames(of: file, "a batch of mlp holds input [B, 100] and target [B, 1]")
+    let tape = Tape(pool: WorkerPool(threads: threads))
+    let x = tape.input([input.rows, 100])
+    let y = tape.input([input.rows, 1])
+    x.assign(input.values)
+    y.assign(target.values)
+    try differentiate(mlp, tape, tape.meanSquaredError(mlp(tape, x), y))
+  }
+
+  private func runGPT(_ form: GPT.Form) throws {
+    let gpt = try GPT(loading: weights, form: form, heads: heads)
+    let file = try TensorFile(batch)
+    let names = ["input", "target"]
+    let shapes = try names.map { try file.entry($0).shape }
+    guard shapes[0].count == 2, shapes[0] == shapes[1], !shapes[0].contains(0) else {
+      throw StorageError(
+        "input has the shape \(shapes[0]), target \(shapes[1])", at: batch,
+        hint: "both must be token ids [B, T]")
+    }
+    guard shapes[0][1] <= gpt.shape.block else {
+      throw StorageError(
+        "sequences of \(shapes[0][1]) tokens", at: batch,
+        hint: "this model's positions end at \(gpt.shape.block)")
+    }
+    try checkNames(of: file, "a batch of \(model.rawValue) holds input and target [B, T]")
+    let tape = Tape(pool: WorkerPool(threads: threads))
+    let tensors = try names.map { name in
+      let ids = try file.ints(name)
+      if let place = ids.firstIndex(where: { $0 < 0 || $0 >= gpt.shape.vocabulary }) {
         throw StorageError(
-          "input has \(input.rows) rows, target \(target.rows)", at: batch,
-          hint: "give one target a sample")
+          "\(name)[\(place / shapes[0][1]), \(place % shapes[0][1])] is the token id \(ids[place])",
+          at: batch, hint: "the model's vocabulary is 0 ..< \(gpt.shape.vocabulary)")
       }
-      for entry in file.entries where entry.name != "input" && entry.name != "target" {
-        throw StorageError(
-          "the tensor \(entry.name) is none of the model's", at: batch,
-          hint: "a batch of mlp holds input [B, 100] and target [B, 1]")
-      }
-      let tape = Tape(pool: WorkerPool(threads: threads))
-      let x = tape.input([input.rows, 100])
-      let y = tape.input([input.rows, 1])
-      x.assign(input.values)
-      y.assign(target.values)
-      let loss = tape.meanSquaredError(mlp(tape, x), y)
-      tape.forward()
-      guard loss.scalar.isFinite else {
-        throw StorageError(
-          "the loss of this batch is \(loss.scalar)", at: batch,
-          hint: "look for nan, inf or huge values in batch and weights")
-      }
-      tape.backward(from: loss)
-      try mlp.save(to: out, gradients: true)
-      print("{\"loss\": \(loss.scalar)}")
+      let indices = tape.indices(shapes[0])
+      indices.assign(ids.map { Int32($0) })
+      return indices
+    }
+    try differentiate(gpt, tape, gpt.loss(tape, tensors[0], tensors[1]))
+  }
+
+  private func differentiate(_ model: some Model, _ tape: Tape, _ loss: Tensor) throws {
+    tape.forward()
+    guard loss.scalar.isFinite else {
+      throw StorageError(
+        "the loss of this batch is \(loss.scalar)", at: batch,
+        hint: "look for nan, inf or huge values in batch and weights")
+    }
+    tape.backward(from: loss)
+    try model.save(to: out, gradients: true)
+    print("{\"loss\": \(loss.scalar)}")
+  }
+
+  private func checkNames(of file: TensorFile, _ hint: String) throws {
+    for entry in file.entries where entry.name != "input" && entry.name != "target" {
+      throw StorageError(
+        "the tensor \(entry.name) is none of the model's", at: batch, hint: hint)
     }
   }
 

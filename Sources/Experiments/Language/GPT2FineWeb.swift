@@ -28,8 +28,10 @@ public enum GPT2FineWeb: Experiment {
     public var warmup = 200
     /// Steps between two recorded points.
     public var recordEvery = 50
-    /// Validation sequences at a recorded point (at the end all are used).
+    /// Validation sequences at a recorded point.
     public var evaluationSequences = 32
+    /// Validation sequences at the end, at most.
+    public var finalSequences = 2048
     /// Algorithm 2: singular values that may be clipped.
     public var rank = 64
     /// Algorithm 2: further sketch vectors.
@@ -81,7 +83,7 @@ public enum GPT2FineWeb: Experiment {
         form: .gpt2, layers: layers, heads: heads, width: width, block: block, dropout: 0,
         batchSize: batchSize, microBatches: microBatches, steps: steps,
         schedule: .cosine(warmup: warmup), order: .chunks,
-        evaluationSequences: evaluationSequences, sketch: sketch)
+        evaluationSequences: evaluationSequences, finalSequences: finalSequences, sketch: sketch)
     }
   }
 

@@ -208,7 +208,7 @@ private func comparisonClaims(
       statement:
         "\(optimizer.title): spectral clipping ends below norm clipping after equal steps.",
       criterion:
-        "the ratio of the final validation losses (all validation sequences), paired by seed, lies "
+        "the ratio of the final validation losses (up to 2048 sequences), paired by seed, lies "
         + "below 1 with its whole interval"
     ) { try LanguageComparison.final($0, spectral, over: norm) },
     Claim(

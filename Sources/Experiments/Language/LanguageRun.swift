@@ -15,6 +15,7 @@ protocol LanguageConfig: ExperimentConfig {
   var microBatches: Int { get }
   var steps: Int { get }
   var evaluationSequences: Int { get }
+  var finalSequences: Int { get }
   var rank: Int { get }
   var oversampling: Int { get }
   var powerIterations: Int { get }
@@ -41,7 +42,8 @@ extension LanguageConfig {
     let counts = [
       ("layers", layers), ("heads", heads), ("width", width), ("block", block),
       ("batchSize", batchSize), ("microBatches", microBatches), ("steps", steps),
-      ("evaluationSequences", evaluationSequences), ("rank", rank),
+      ("evaluationSequences", evaluationSequences), ("finalSequences", finalSequences),
+      ("rank", rank),
     ]
     for (key, value) in counts { try check(key, value, value >= 1, "a whole number >= 1") }
     for (key, value) in [
@@ -177,7 +179,8 @@ struct LanguageRun {
       "vocabulary": .int(data.vocabulary),
       "diverged_at": .int(training.divergedAt ?? -1),
       "final_train_loss": .double(hasDiverged ? .nan : series.trainLoss.last ?? .nan),
-      "final_val_loss": .double(hasDiverged ? .nan : training.validationLoss()),
+      "final_val_loss": .double(
+        hasDiverged ? .nan : training.validationLoss(sequences: problem.finalSequences)),
       "sample": .string(hasDiverged ? "" : sample(training.model, data)),
     ]
     for parameter in method.hyperparameters {

@@ -39,7 +39,7 @@ public enum NanoGPTSearch: LanguageSearch {
     /// Byte-pair merges, for corpora that use them.
     public var merges = 50_000
     /// Trials a method.
-    public var trials = 30
+    public var trials = 20
     /// Filled in from the data.
     public var dataName = ""
     /// Filled in from the data.
@@ -59,6 +59,7 @@ public enum NanoGPTSearch: LanguageSearch {
         form: .nanoGPT, layers: layers, heads: heads, width: width, block: block,
         dropout: dropout, batchSize: batchSize, microBatches: microBatches, steps: steps,
         schedule: .constant, order: .windows, evaluationSequences: evaluationSequences,
+        finalSequences: finalSequences,
         sketch: sketch)
     }
   }
@@ -87,7 +88,7 @@ public enum GPT2Search: LanguageSearch {
     /// Parts that a batch is computed in.
     public var microBatches = 1
     /// Training steps of a trial.
-    public var steps = 150
+    public var steps = 100
     /// Steps over which the rate rises.
     public var warmup = 5
     /// Validation sequences that a trial's loss is measured on.
@@ -103,7 +104,7 @@ public enum GPT2Search: LanguageSearch {
     /// Byte-pair merges.
     public var merges = 768
     /// Trials a method.
-    public var trials = 24
+    public var trials = 16
     /// Filled in from the data.
     public var dataName = ""
     /// Filled in from the data.
@@ -123,7 +124,7 @@ public enum GPT2Search: LanguageSearch {
         form: .gpt2, layers: layers, heads: heads, width: width, block: block, dropout: 0,
         batchSize: batchSize, microBatches: microBatches, steps: steps,
         schedule: .cosine(warmup: warmup), order: .chunks,
-        evaluationSequences: evaluationSequences, sketch: sketch)
+        evaluationSequences: evaluationSequences, finalSequences: finalSequences, sketch: sketch)
     }
   }
 
@@ -137,6 +138,11 @@ public enum GPT2Search: LanguageSearch {
 /// The settings of a search.
 protocol LanguageSearchConfig: LanguageConfig {
   var trials: Int { get }
+}
+
+extension LanguageSearchConfig {
+  /// A trial ends with one evaluation.
+  var finalSequences: Int { evaluationSequences }
 }
 
 extension LanguageSearchConfig {

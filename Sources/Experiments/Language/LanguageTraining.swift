@@ -24,6 +24,8 @@ struct LanguageProblem: Sendable {
   var order: TokenBatches.Order
   /// Sequences of an evaluation during training.
   var evaluationSequences: Int
+  /// Sequences of the evaluation at the end, at most.
+  var finalSequences: Int
   var sketch: LanguageMethod.Sketch
 }
 
@@ -168,14 +170,15 @@ final class LanguageTraining {
 
   // MARK: - Evaluation
 
-  /// The mean loss over `sequences` validation sequences (all if nil), the same for every method and step.
-  func validationLoss(sequences: Int? = nil) -> Double {
-    let starts = validation.evenStarts(sequences ?? .max)
+  /// The mean loss over `sequences` validation sequences (or all, if fewer), the same for every method and
+  /// step.
+  func validationLoss(sequences: Int) -> Double {
+    let starts = validation.evenStarts(sequences)
     let (tape, tokens, targets, loss) = evaluation
     let rows = tokens.shape[0]
     var total = 0.0
     for start in stride(from: 0, to: starts.count, by: rows) {
-      // The last batch is filled up with sequences that count a second time in none.
+      // What does not fill a batch goes one by one.
       let own = starts[start..<min(starts.count, start + rows)]
       if own.count == rows {
         validation.fill(own, inputs: tokens.base, targets: targets.base)

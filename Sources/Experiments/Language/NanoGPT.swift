@@ -28,8 +28,10 @@ public enum NanoGPT: Experiment {
     public var steps = 10_000
     /// Steps between two recorded points.
     public var recordEvery = 250
-    /// Validation sequences at a recorded point (at the end all are used).
+    /// Validation sequences at a recorded point.
     public var evaluationSequences = 256
+    /// Validation sequences at the end, at most.
+    public var finalSequences = 2048
     /// Algorithm 2: singular values that may be clipped.
     public var rank = 3
     /// Algorithm 2: further sketch vectors.
@@ -83,6 +85,7 @@ public enum NanoGPT: Experiment {
         form: .nanoGPT, layers: layers, heads: heads, width: width, block: block,
         dropout: dropout, batchSize: batchSize, microBatches: microBatches, steps: steps,
         schedule: .constant, order: .windows, evaluationSequences: evaluationSequences,
+        finalSequences: finalSequences,
         sketch: sketch)
     }
   }

@@ -1,0 +1,208 @@
+import Datasets
+import Foundation
+import LinearAlgebra
+import Models
+import Storage
+import Testing
+import Training
+
+@testable import Experiments
+
+/// The language-model experiments at toy size, on generated text.
+@Suite struct LanguageTests {
+  init() { _ = BLASEnvironment.pinned() }
+
+  private func config(_ methods: [String], steps: Int = 12) throws -> NanoGPT.Config {
+    var config = NanoGPT.Config()
+    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 9)
+    (config.batchSize, config.steps, config.recordEvery) = (4, steps, 5)
+    (config.dropout, config.corpus) = (0.1, .standIn)
+    (config.evaluationSequences, config.finalSequences) = (5, 7)
+    config.methods = methods
+    config.seeds = [1]
+    config.settings = methods.map { name in
+      name.contains("norm")
+        ? "\(name) learningRate=0.01 maximumNorm=0.5" : "\(name) learningRate=0.01 tau=0.05"
+    }
+    return config
+  }
+
+  private func run<E: Experiment>(
+    _ type: E.Type, _ config: E.Config, _ results: String, jobs: Int = 1, threads: Int = 1,
+    checkpointSeconds: Double = 60, willStep: (@Sendable (RunUnit, Int) throws -> Void)? = nil
+  ) throws -> RecordSet {
+    let runner = ExperimentRunner<E>(
+      config: config, profile: "test", results: results,
+      telemetry: Telemetry(root: nil, threads: threads, jobs: jobs),
+      checkpointSeconds: checkpointSeconds)
+    _ = try runner.run(willStep: willStep)
+    return try RecordSet(folder: runner.folder)
+  }
+
+  private func expectEqual(_ a: RecordSet, _ b: RecordSet, _ comment: String) throws {
+    #expect(a.records.count == b.records.count)
+    for (x, y) in zip(a.records, b.records) {
+      #expect(x.resultsEqual(y), "\(comment): \(x.firstDifference(from: y) ?? "")")
+    }
+  }
+
+  private struct Killed: Error {}
+
+  @Test func threadsJobsAndKillsDoNotChangeABit() throws {
+    let config = try config(["sgdm-spectral", "muon-norm", "sgdm-norm-micro"])
+    let scratch = Scratch()
+    let one = try run(NanoGPT.self, config, scratch.path + "/1")
+    try expectEqual(
+      one, run(NanoGPT.self, config, scratch.path + "/2", jobs: 2, threads: 2), "2 threads")
+    try expectEqual(one, run(NanoGPT.self, config, scratch.path + "/3", threads: 3), "3 threads")
+    for step in [1, 5, 11] {
+      let place = scratch.path + "/killed\(step)"
+      #expect(throws: Killed.self) {
+        try run(NanoGPT.self, config, place, checkpointSeconds: 0) { _, k in
+          if k == step { throw Killed() }
+        }
+      }
+      try expectEqual(one, run(NanoGPT.self, config, place), "killed before step \(step)")
+    }
+  }
+
+  @Test func theRecordSaysWhatHappened() throws {
+    let scratch = Scratch()
+    let set = try run(NanoGPT.self, config(["sgdm-spectral"]), scratch.path)
+    let record = set.records[0]
+    #expect(try record.ints("step") == [1, 5, 10, 12])
+    let losses = try record.doubles("train_loss")
+    #expect(losses.allSatisfy { $0 > 0 && $0 < 5 } && losses[0] > losses[3])
+    // The first loss is that of a model that knows nothing: log of the vocabulary, within the scatter of
+    // 0.02-normal weights.
+    let vocabulary = try record.int(attribute: "vocabulary")
+    #expect(abs(losses[0] - log(Double(vocabulary))) <= 0.05)
+    #expect(try record.string(attribute: "data").contains("stand-in"))
+    let (layers, tau) = (6, try record.doubles("tau"))
+    #expect(tau.count == 4 * layers && tau.allSatisfy { abs($0 - 0.05) < 1e-7 })
+    let sigma = try record.doubles("sigma_max")
+    #expect(sigma.count == 4 * layers && sigma.allSatisfy { $0 > 0 })
+    let seconds = try LanguageTable.modelSeconds(record)
+    #expect(zip(seconds, seconds.dropFirst()).allSatisfy { $0 < $1 })
+    #expect(try record.string(attribute: "sample").count > 100)
+    #expect(try NanoGPT.table(of: set).split(separator: "\n").count == 1 + 4 + 2)
+  }
+
+  /// A step of a batch is the same to the last bit however the pieces are called up; pieces of another
+  /// size only round differently.
+  @Test func microBatchesAddUpToTheBatch() throws {
+    var config = try config(["sgdm-norm"], steps: 4)
+    config.dropout = 0
+    let data = try config.load("nowhere")
+    func losses(_ parts: Int) throws -> [Double] {
+      var config = config
+      config.microBatches = parts
+      let method = try LanguageMethod.named("sgdm-norm", place: "test")
+      let training = try LanguageTraining(
+        config.problem, method, ["learningRate": 0.05, "maximumNorm": 0.5], data: data, seed: 1)
+      return (0..<4).map { _ in training.advance().loss }
+    }
+    let whole = try losses(1)
+    for parts in [2, 4] {
+      for (a, b) in zip(whole, try losses(parts)) { #expect(abs(a - b) <= 2e-6 * a) }
+    }
+    #expect(throws: ConfigError.self) { try losses(3) }
+  }
+
+  @Test func fairMeansTheSameSetInBothArms() throws {
+    #expect(
+      ClippedSetVariant.fair.methods(["sgdm-norm", "sgdm-spectral", "sgdm-norm-fair"])
+        == ["sgdm-norm-fair", "sgdm-spectral"])
+    #expect(ClippedSetVariant.authors.methods(["sgdm-norm"]) == ["sgdm-norm"])
+    for methods in [LanguageMethod.nanoGPT, LanguageMethod.gpt2] {
+      for method in methods where method.name.hasSuffix("-fair") {
+        let spectral = method.name.replacingOccurrences(of: "norm-fair", with: "spectral")
+        let other = try #require(methods.first { $0.name == spectral })
+        #expect(method.clippedSet == other.clippedSet)
+        let all = try #require(methods.first { $0.name == String(method.name.dropLast(5)) })
+        #expect(all.clippedSet == .all)
+      }
+    }
+  }
+
+  @Test func aRunThatDivergesIsRecordedAsSuch() throws {
+    var config = try config(["sgdm-norm"])
+    config.settings = ["sgdm-norm learningRate=1e30 maximumNorm=1e30"]
+    let scratch = Scratch()
+    let record = try run(NanoGPT.self, config, scratch.path).records[0]
+    #expect((1...3).contains(try record.int(attribute: "diverged_at")))
+    #expect(try record.double(attribute: "final_val_loss").isNaN)
+    #expect(try record.doubles("train_loss").count == 4)
+  }
+
+  @Test func allArmsOfGPT2TrainAndCompare() throws {
+    var config = GPT2FineWeb.Config()
+    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 8)
+    (config.batchSize, config.microBatches, config.steps, config.warmup) = (4, 2, 10, 2)
+    (config.recordEvery, config.rank) = (5, 2)
+    (config.evaluationSequences, config.finalSequences) = (4, 6)
+    (config.corpus, config.seeds) = (.standIn, [1, 2])
+    config.settings = config.methods.map {
+      $0.contains("norm")
+        ? "\($0) learningRate=0.01 maximumNorm=0.5" : "\($0) learningRate=0.01 tau=0.05"
+    }
+    let scratch = Scratch()
+    let set = try run(GPT2FineWeb.self, config, scratch.path, jobs: 2)
+    #expect(set.records.count == 12)
+    for claim in GPT2FineWeb.claims {
+      let finding = try claim.evaluate(set)
+      // Two seeds of generated text decide nothing.
+      #expect([.inconclusive, .needsPaper].contains(finding.verdict), "\(claim.id)")
+    }
+    #expect(try GPT2FineWeb.captionValues(of: set).contains { $0.0 == "ranking" })
+  }
+
+  @Test func theSearchWritesWhatTheExperimentReads() throws {
+    var config = NanoGPTSearch.Config()
+    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 8)
+    (config.batchSize, config.steps, config.trials, config.evaluationSequences) = (4, 3, 3, 4)
+    config.corpus = .standIn
+    config.methods = ["sgdm-norm", "muon-spectral"]
+    let scratch = Scratch()
+    let set = try run(NanoGPTSearch.self, config, scratch.path + "/results", threads: 2)
+    let companion = try #require(try NanoGPTSearch.companions(of: set).first)
+    try companion.text.write(
+      toFile: scratch.path + "/chosen.yaml", atomically: true, encoding: .utf8)
+    var curves = try self.config([])
+    curves.methods = ["sgdm-norm", "muon-spectral"]
+    let complete = try NanoGPT.complete(curves, folder: scratch.path, dataFolder: "nowhere")
+    #expect(complete.settings.count == 2 && complete.dataDigest.hasSuffix("characters"))
+    let values = try MethodSetting<LanguageMethod>.values(
+      of: "muon-spectral", in: complete.settings)
+    #expect(
+      values
+        == HyperparameterSearch<LanguageMethod>.values(
+          try .named("muon-spectral", place: ""),
+          at: try set.records(of: "muon-spectral")[0].int(attribute: "best_trial"),
+          stream: "nanogpt-search"))
+  }
+
+  @Test func wrongSettingsAreOneClearLine() throws {
+    func message(_ change: (inout NanoGPT.Config) -> Void) -> String {
+      var config = NanoGPT.Config()
+      change(&config)
+      do {
+        try config.validate()
+        return ""
+      } catch { return "\(error)" }
+    }
+    #expect(message { _ in } == "")
+    #expect(message { $0.heads = 5 }.contains("'width'"))
+    #expect(message { $0.microBatches = 7 }.contains("micro-batches"))
+    #expect(message { $0.methods = ["sgdm-nrom"] }.contains("did you mean 'sgdm-norm'"))
+    #expect(message { $0.methods = ["gpt2-sgdm-norm"] }.contains("another experiment"))
+    #expect(message { $0.dropout = 1 }.contains("'dropout'"))
+    #expect(message { $0.rank = 0 }.contains("'rank'"))
+    var long = try config(["sgdm-norm"])
+    long.block = 2_000_000
+    #expect(throws: StorageError.self) { try long.load("nowhere") }
+    #expect(throws: StorageError.self) {
+      try LanguageData.load(.fineWeb, folder: "nowhere", block: 8)
+    }
+  }
+}

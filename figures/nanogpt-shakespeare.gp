@@ -1,0 +1,68 @@
+# Figs 6a, 6b and 2c: validation loss of nanoGPT by iteration (SGDM, Muon) and by the clock (SGDM); final losses.
+load table.".vars"
+width = 9.6; height = 6.6
+load "figures/style.gp"
+set style fill transparent solid 0.13 noborder
+arms = "sgdm-norm sgdm-spectral sgdm-norm-fair sgdm-norm-micro sgdm-spectral-micro muon-norm muon-spectral muon-norm-fair"
+colour(m) = m[strlen(m)-4:] eq "-norm" ? blue : m[strlen(m)-8:] eq "-spectral" ? red : \
+  m[strlen(m)-4:] eq "-fair" ? sky : m eq "sgdm-norm-micro" ? green : orange
+title(m) = m[strlen(m)-4:] eq "-norm" ? "norm clip, all parameters" : m[strlen(m)-8:] eq "-spectral" ? "spectral clip" : \
+  m[strlen(m)-4:] eq "-fair" ? "norm clip, matrices only" : m eq "sgdm-norm-micro" ? "norm clip of micro-batches" : \
+  "spectral clip of micro-batches"
+index_of(m) = (at = -1, sum [k=1:words(methods)] (word(methods, k) eq m ? (at = k - 1, 0) : 0), at)
+there = ""; sgdm = ""; muon = ""
+do for [m in arms] { if (index_of(m) >= 0) { there = there." ".m
+  if (m[1:4] eq "sgdm") { sgdm = sgdm." ".m } else { muon = muon." ".m } } }
+val = 5 + n_seeds; seconds = 8 + 2 * n_seeds
+is_paper = profile eq "paper"
+# The range of the second half of the curves decides what is shown.
+stats table index index_of(word(sgdm, 1)) using val nooutput
+low = STATS_min
+do for [m in there] { stats table index index_of(m) using val nooutput; if (STATS_min < low) { low = STATS_min } }
+set multiplot
+set yrange [low - 0.06 : low + 1.25]
+set xrange [0:*]
+set ytics 0.2
+set key top right Left reverse samplen 1.6 spacing 1.1 font ",8"
+array x0[4] = [0.07, 0.55, 0.07, 0.72]; array x1[4] = [0.50, 0.985, 0.50, 0.985]
+array y0[4] = [0.585, 0.585, 0.105, 0.105]; array y1[4] = [0.945, 0.945, 0.46, 0.46]
+do for [panel=1:2] {
+  set lmargin at screen x0[panel]; set rmargin at screen x1[panel]
+  set bmargin at screen y0[panel]; set tmargin at screen y1[panel]
+  list = panel == 1 ? sgdm : muon
+  set xlabel "training step" offset 0,0.4
+  set ylabel (panel == 1 ? "validation loss (nats a character)" : "") offset 1.2
+  set title (panel == 1 ? "Fig 6a: SGDM" : "Fig 6b: Muon").(is_paper ? " (authors dotted)" : "") font ",9.5" offset 0,-0.6
+  if (panel > 1) { unset label 99 }
+  authors = is_paper ? "norm spectral" : ""
+  plot for [m in list] table index index_of(m) using 1:(column(val+1)):(column(val+2)) with filledcurves fc rgb colour(m) notitle, \
+       for [m in list] table index index_of(m) using 1:2 with lines lc rgb colour(m) lw 0.7 dt (3,2) notitle, \
+       for [a in authors] "< tr ',' '\t' < figures/reference/nanogpt_".(panel == 1 ? "sgd_testloss_iter_" : "trainloss_muon_").a.".csv" \
+         skip 1 using 1:2 with lines lc rgb (a eq "norm" ? blue : red) lw 1.2 dt '.' notitle, \
+       for [m in list] table index index_of(m) using 1:(column(val)) with lines lc rgb colour(m) lw 1.7 title title(m)
+}
+set lmargin at screen x0[3]; set rmargin at screen x1[3]; set bmargin at screen y0[3]; set tmargin at screen y1[3]
+set xlabel "seconds of training (one thread; evaluation and records not counted)" offset 0,0.4
+set ylabel "validation loss (nats a character)" offset 1.2
+set title "Fig 2c: SGDM by the clock" font ",9.5" offset 0,-0.6
+pair = ""
+do for [m in "sgdm-norm sgdm-spectral sgdm-norm-fair"] { if (index_of(m) >= 0) { pair = pair." ".m } }
+plot for [m in pair] table index index_of(m) using seconds:(column(val+1)):(column(val+2)) with filledcurves fc rgb colour(m) notitle, \
+     for [m in pair] table index index_of(m) using seconds:(column(val)) with lines lc rgb colour(m) lw 1.7 title title(m)
+# Final losses, best at the top.
+unset key
+n = words(methods)
+set lmargin at screen x0[4]; set rmargin at screen x1[4]; set bmargin at screen y0[4]; set tmargin at screen y1[4]
+unset ylabel
+set yrange [n + 0.6 : 0.4]
+set xrange [low - 0.03 : low + 0.55]
+set xlabel "final validation loss" offset 0,0.4
+set title "all arms, every seed" font ",9.5" offset 0,-0.6
+set grid xtics lc rgb "#e0e0e0" lw 0.6 dt 1
+set format y "%s"
+set ytics 1 font ",8" scale 0
+set xtics 0.1
+visible(x) = x > low + 0.53 ? low + 0.53 : x
+plot table index n using (visible($2)):1:(visible($3)):(visible($4)):ytic(stringcolumn(5+n_seeds)) with xerrorbars pt 7 ps 0.5 lw 1.2 lc rgb red, \
+     for [s=1:n_seeds] table index n using (visible(column(4+s))):1 with points pt 6 ps 0.4 lw 0.8 lc rgb "#404040"
+unset multiplot
