@@ -273,3 +273,71 @@ import Testing
     #expect(try step(&rule, 4) == step(&resumed, 4))
   }
 }
+
+@Suite struct SelectionTests {
+  private func layers(_ seed: UInt64) -> [Layer] {
+    [("a", 40, 60), ("b", 25, 1), ("c", 120, 30), ("d", 7, 7)].map { name, rows, columns in
+      let gradient = FactoredMatrix(rows: rows, columns: columns)
+      gradient.base.update(
+        from: RandomStream(seed: seed, name: name).normals(rows * columns) as [Float],
+        count: rows * columns)
+      return Layer(name: name, gradient: gradient, weights: gradient.entries.readOnly)
+    }
+  }
+
+  private func values(_ layers: [Layer]) -> [[Float]] {
+    layers.map { Array(UnsafeBufferPointer(start: $0.gradient.base, count: $0.gradient.count)) }
+  }
+
+  private func apply<R: GradientRule>(
+    _ rule: R, _ layers: [Layer], threads: Int = 1
+  ) throws -> (rule: R, report: RuleReport) {
+    var rule = rule
+    var report = RuleReport(layers: layers.count)
+    try rule.apply(
+      to: layers, workspace: FactoredSpectrum(), pool: WorkerPool(threads: threads),
+      report: &report)
+    return (rule, report)
+  }
+
+  @Test func onlyTheSelectedLayersAreClippedAndCounted() throws {
+    let (before, after) = (layers(1), layers(1))
+    let (_, report) = try apply(
+      SelectedLayers(try NormClip(maximumNorm: 0.5), names: ["b", "d"]), after)
+    let (old, new) = (values(before), values(after))
+    #expect(new[0] == old[0] && new[2] == old[2])
+    func norm(_ x: [[Float]]) -> Double {
+      x.reduce(0) { $0 + $1.reduce(0) { $0 + Double($1 * $1) } }.squareRoot()
+    }
+    // The norm is taken over the selected layers alone.
+    #expect(abs(norm([new[1], new[3]]) - 0.5) <= 1e-6)
+    #expect(report.tau == [.infinity, 0.5, .infinity, 0.5])
+  }
+
+  @Test(arguments: [SpectralClip.Method.exactSVD, .randomizedSVD(rank: 4, powerIterations: 2)])
+  func threadsDoNotChangeABitOfLayerWiseClipping(_ method: SpectralClip.Method) throws {
+    func run(_ threads: Int) throws -> ([[Float]], RuleReport, LayerClipper) {
+      let layers = layers(2)
+      let clipper = try LayerClipper(
+        .ema(coefficient: 0.9, .repository), SpectralClip(method), layers: layers.map(\.name),
+        seed: 3)
+      let first = try apply(clipper, layers, threads: threads)
+      let second = try apply(first.rule, layers, threads: threads)
+      return (values(layers), second.report, second.rule)
+    }
+    let (one, three) = (try run(1), try run(3))
+    #expect(one.0 == three.0)
+    #expect(one.1.tau == three.1.tau && one.1.clippedShare == three.1.clippedShare)
+    #expect(one.2 == three.2)
+  }
+
+  @Test func aGradientWithNaNIsRefusedOnAnyThread() throws {
+    for threads in [1, 3] {
+      let layers = layers(3)
+      layers[2].gradient.base[5] = .nan
+      let clipper = try LayerClipper(
+        .constant(1), SpectralClip(), layers: layers.map(\.name), seed: 0)
+      #expect(throws: LinearAlgebraError.self) { try apply(clipper, layers, threads: threads) }
+    }
+  }
+}

@@ -68,7 +68,8 @@ import Training
 
   @Test func theRecordSaysWhatHappened() throws {
     let scratch = Scratch()
-    let set = try run(NanoGPT.self, config(["sgdm-spectral"]), scratch.path)
+    let set = try run(
+      NanoGPT.self, config(["sgdm-spectral"]).identified("nowhere"), scratch.path)
     let record = set.records[0]
     #expect(try record.ints("step") == [1, 5, 10, 12])
     let losses = try record.doubles("train_loss")
@@ -107,6 +108,32 @@ import Training
       for (a, b) in zip(whole, try losses(parts)) { #expect(abs(a - b) <= 2e-6 * a) }
     }
     #expect(throws: ConfigError.self) { try losses(3) }
+  }
+
+  @Test(arguments: ["sgdm-norm", "sgdm-spectral-micro"])
+  func anySplitOfTheSamePiecesGivesTheSameBits(_ name: String) throws {
+    var config = try config([name])
+    config.microBatches = 4
+    let data = try config.load("nowhere")
+    func gradients(_ splits: [Range<Int>]) throws -> [[Float]] {
+      let training = try LanguageTraining(
+        config.problem, .named(name, place: "test"),
+        ["learningRate": 0.05, name.contains("norm") ? "maximumNorm" : "tau": 0.05], data: data,
+        seed: 1)
+      training.advance()
+      let starts = training.nextBatch()
+      var loss: Double? = 0
+      for split in splits { loss = try training.accumulate(starts, pieces: split, from: loss ?? 0) }
+      return [[Float(loss ?? .nan)]]
+        + training.model.parameters.map {
+          Array(UnsafeBufferPointer(start: $0.gradient.formed.base, count: $0.count))
+        }
+    }
+    let whole = try gradients([0..<4])
+    #expect(whole[1].contains { $0 != 0 })
+    for splits in [[0..<1, 1..<4], [0..<2, 2..<4], [0..<1, 1..<2, 2..<3, 3..<4]] {
+      #expect(try gradients(splits) == whole, "\(splits)")
+    }
   }
 
   @Test func fairMeansTheSameSetInBothArms() throws {

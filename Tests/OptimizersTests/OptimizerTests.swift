@@ -127,3 +127,47 @@ import Testing
     #expect(cosine[0] == 0.5 && cosine[2] == 1 && abs(cosine[4] - 0.75) < 1e-15)
   }
 }
+
+@Suite struct GroupTests {
+  private func parameters(_ seed: UInt64) -> [Parameter] {
+    [("w", [40, 30]), ("v", [70]), ("u", [300, 500])].map { name, shape in
+      let parameter = Parameter(name, shape: shape)
+      let stream = RandomStream(seed: seed, name: name)
+      parameter.tensor.assign(stream.normals(parameter.count))
+      parameter.gradient.base.update(
+        from: stream.child("gradient").normals(parameter.count) as [Float],
+        count: parameter.count)
+      return parameter
+    }
+  }
+
+  private func values(_ parameters: [Parameter]) -> [[Float]] {
+    parameters.map { Array(UnsafeBufferPointer(start: $0.base, count: $0.count)) }
+  }
+
+  @Test func threadsDoNotChangeABit() {
+    func run<O: Optimizer>(_ optimizer: O, threads: Int) -> [[Float]] {
+      var optimizer = optimizer
+      let parameters = parameters(1)
+      let pool = WorkerPool(threads: threads)
+      for _ in 0..<3 { optimizer.step(parameters, learningRate: 0.01, pool: pool) }
+      return values(parameters)
+    }
+    let adam = Adam(weightDecay: 0.1, isDecoupled: true)
+    #expect(run(adam, threads: 1) == run(adam, threads: 3))
+    let group = GroupedOptimizer(Muon(form: .torch), for: ["w", "u"], others: SGD())
+    #expect(run(group, threads: 1) == run(group, threads: 3))
+  }
+
+  @Test func eachGroupHasItsOwnOptimizer() {
+    let (together, apart) = (parameters(2), parameters(2))
+    var group = GroupedOptimizer(SGD(weightDecay: 0.1), for: ["u", "w"], others: Adam())
+    var (sgd, adam) = (SGD(weightDecay: 0.1), Adam())
+    for _ in 0..<3 {
+      group.step(together, learningRate: 0.02)
+      sgd.step([apart[0], apart[2]], learningRate: 0.02)
+      adam.step([apart[1]], learningRate: 0.02)
+    }
+    #expect(values(together) == values(apart))
+  }
+}

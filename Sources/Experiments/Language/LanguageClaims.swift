@@ -102,76 +102,77 @@ enum LanguageTable {
 
 /// Comparisons of two arms, paired by seed.
 enum LanguageComparison {
-  /// Final validation loss of `method` over that of `other`.
+  /// Final losses of `method` over those of `other`: training (what the paper plots) and validation.
   static func final(_ set: RecordSet, _ method: String, over other: String) throws -> Finding {
-    guard set.methods.contains(method), set.methods.contains(other) else {
-      return Finding(
-        evidence: "no records of \(method) and \(other)", count: 0, verdict: .needsPaper)
+    try compared(set, method, other) {
+      try [("training", "final_train_loss"), ("validation", "final_val_loss")].map { name, key in
+        let pairs = try zip(set.values(key, of: method), set.values(key, of: other))
+        return Finding.precise(
+          "final \(name) loss of \(method) over \(other)",
+          pairs.map { comparable($0) / comparable($1) })
+      }
     }
-    let pairs = try zip(
-      set.values("final_val_loss", of: method), set.values("final_val_loss", of: other))
-    return weakened(
-      .precise(
-        "final validation loss of \(method) over \(other)",
-        pairs.map { comparable($0) / comparable($1) }), set)
   }
 
-  /// Validation loss of `method` over that of `other` at the time when the faster of the two has finished.
-  static func atEqualTime(
-    _ set: RecordSet, _ method: String, over other: String
+  /// All findings together, if both methods have records; on generated text nothing can be said of the real.
+  private static func compared(
+    _ set: RecordSet, _ method: String, _ other: String, _ findings: () throws -> [Finding]
   ) throws -> Finding {
     guard set.methods.contains(method), set.methods.contains(other) else {
       return Finding(
         evidence: "no records of \(method) and \(other)", count: 0, verdict: .needsPaper)
     }
-    // Times are those of the typical seed, so that a disturbed run does not decide.
-    let times = try [method, other].map { try medianSeconds(set, $0) }
-    guard let end = times.compactMap(\.last).min(), end.isFinite else {
-      return Finding(evidence: "a run diverged", count: 0, verdict: .inconclusive)
-    }
-    let pairs = try zip(set.records(of: method), set.records(of: other)).map { a, b in
-      try comparable(at(end, times[0], a.doubles("val_loss")))
-        / comparable(at(end, times[1], b.doubles("val_loss")))
-    }
-    return weakened(
-      .precise(
-        "validation loss of \(method) over \(other) after \(threeDigits(end)) s of training", pairs),
-      set)
-  }
-
-  /// From which time on `method` stays below `other`: seconds of the first such point, nil if it never does.
-  static func crossing(_ set: RecordSet, _ method: String, below other: String) throws -> Finding {
-    guard set.methods.contains(method), set.methods.contains(other) else {
-      return Finding(
-        evidence: "no records of \(method) and \(other)", count: 0, verdict: .needsPaper)
-    }
-    let times = try [method, other].map { try medianSeconds(set, $0) }
-    let end = times.compactMap(\.last).min() ?? .nan
-    var shares: [Double] = []
-    for (a, b) in try zip(set.records(of: method), set.records(of: other)) {
-      let (x, y) = (try a.doubles("val_loss"), try b.doubles("val_loss"))
-      let points = times[0].filter { $0 <= end }
-      let isBelow = points.map { at($0, times[0], x) < at($0, times[1], y) }
-      let from = isBelow.lastIndex(of: false).map { $0 + 1 } ?? 0
-      shares.append(from < points.count ? points[from] / end : .infinity)
-    }
-    let crossed = shares.filter(\.isFinite)
-    let words = shares.map { $0.isFinite ? "\(threeDigits(100 * $0)) %" : "never" }
-    let evidence =
-      "\(method) stays below \(other) from this share of the common time on: "
-      + words.joined(separator: ", ")
-    let verdict: Verdict =
-      crossed.count == shares.count && shares.count >= 2
-      ? .reproduced : crossed.isEmpty ? .notReproduced : .inconclusive
-    return weakened(Finding(evidence: evidence, count: shares.count, verdict: verdict), set)
-  }
-
-  /// On generated text nothing can be said about the real one.
-  private static func weakened(_ finding: Finding, _ set: RecordSet) -> Finding {
+    let finding = Finding.all(try findings())
     guard (try? set.records[0].int(attribute: "data_is_stand_in")) == 1 else { return finding }
     return Finding(
       evidence: finding.evidence + " (on generated text)", count: finding.count,
       verdict: .inconclusive)
+  }
+
+  /// Losses of `method` over those of `other` at the time when the faster of the two has finished.
+  static func atEqualTime(
+    _ set: RecordSet, _ method: String, over other: String
+  ) throws -> Finding {
+    try compared(set, method, other) {
+      // Times are those of the typical seed, so that a disturbed run does not decide.
+      let times = try [method, other].map { try medianSeconds(set, $0) }
+      guard let end = times.compactMap(\.last).min(), end.isFinite else {
+        return [Finding(evidence: "a run diverged", count: 0, verdict: .inconclusive)]
+      }
+      let records = try Array(zip(set.records(of: method), set.records(of: other)))
+      return try [("training", "train_loss"), ("validation", "val_loss")].map { name, key in
+        .precise(
+          "\(name) loss of \(method) over \(other) after \(threeDigits(end)) s of training",
+          try records.map { a, b in
+            try comparable(at(end, times[0], a.doubles(key)))
+              / comparable(at(end, times[1], b.doubles(key)))
+          })
+      }
+    }
+  }
+
+  /// From which share of the common time on the validation loss of `method` stays below that of `other`.
+  static func crossing(_ set: RecordSet, _ method: String, below other: String) throws -> Finding {
+    try compared(set, method, other) {
+      let times = try [method, other].map { try medianSeconds(set, $0) }
+      let end = times.compactMap(\.last).min() ?? .nan
+      let points = times[0].filter { $0 <= end }
+      let shares = try zip(set.records(of: method), set.records(of: other)).map { a, b in
+        let (x, y) = (try a.doubles("val_loss"), try b.doubles("val_loss"))
+        let isBelow = points.map { at($0, times[0], x) < at($0, times[1], y) }
+        let from = isBelow.lastIndex(of: false).map { $0 + 1 } ?? 0
+        return from < points.count ? points[from] / end : .infinity
+      }
+      let crossed = shares.filter(\.isFinite)
+      let words = shares.map { $0.isFinite ? "\(threeDigits(100 * $0)) %" : "never" }
+      return [
+        Finding(
+          evidence: "\(method) stays below \(other) from this share of the common time on: "
+            + words.joined(separator: ", "), count: shares.count,
+          verdict: crossed.count == shares.count && shares.count >= 2
+            ? .reproduced : crossed.isEmpty ? .notReproduced : .inconclusive)
+      ]
+    }
   }
 
   private static func medianSeconds(_ set: RecordSet, _ method: String) throws -> [Double] {
@@ -208,8 +209,9 @@ private func comparisonClaims(
       statement:
         "\(optimizer.title): spectral clipping ends below norm clipping after equal steps.",
       criterion:
-        "the ratio of the final validation losses (up to 2048 sequences), paired by seed, lies "
-        + "below 1 with its whole interval"
+        "the ratios of the final training losses (mini-batches since the point before) and of "
+        + "the final validation losses (up to 2048 sequences), paired by seed, both lie below 1 with "
+        + "their whole intervals"
     ) { try LanguageComparison.final($0, spectral, over: norm) },
     Claim(
       id: "\(id)-fair", item: item,
@@ -221,9 +223,9 @@ private func comparisonClaims(
       id: "\(id)-time", item: item,
       statement: "\(optimizer.title): spectral clipping is below norm clipping after equal time.",
       criterion:
-        "the ratio of the validation losses at the time when the faster arm has finished (median "
-        + "times of the seeds, without evaluation and records), paired by seed, lies below 1 with "
-        + "its whole interval"
+        "the ratios of training and validation losses at the time when the faster arm has finished "
+        + "(median times of the seeds, without evaluation and records), paired by seed, both lie "
+        + "below 1 with their whole intervals"
     ) { try LanguageComparison.atEqualTime($0, spectral, over: norm) },
     Claim(
       id: "\(id)-crossing", item: item,
@@ -255,7 +257,7 @@ extension NanoGPT {
         statement:
           "SGDM with spectral clipping: clipping micro-batches before accumulation ends below clipping "
           + "the batch.",
-        criterion: "the ratio of the final validation losses lies below 1 with its whole interval"
+        criterion: "the ratios of the final losses both lie below 1 with their whole intervals"
       ) { try LanguageComparison.final($0, "sgdm-spectral-micro", over: "sgdm-spectral") }
     ]
 }

@@ -113,29 +113,12 @@ final class LanguageTraining {
   @discardableResult
   func advance(measuring: Bool = false) -> Report {
     precondition(divergedAt == nil, "a step after divergence")
-    let starts = batches.starts(step: step)
-    let size = starts.count / pieces
+    let starts = nextBatch()
     var report = Report(loss: 0)
     let watch = Stopwatch()
     do {
-      for piece in 0..<pieces {
-        batches.fill(
-          starts[(piece * size)..<(piece * size + size)], inputs: tokens.base,
-          targets: targets.base)
-        tape.step = UInt64(step * pieces + piece)
-        let started = watch.seconds
-        tape.forward()
-        let forward = watch.seconds
-        report.loss += Double(loss.scalar) / (sums.isEmpty ? 1 : Double(pieces))
-        guard report.loss.isFinite, report.loss <= Self.lossLimit else {
-          divergedAt = step
-          return report
-        }
-        tape.backward(from: loss, accumulating: piece > 0 && sums.isEmpty)
-        seconds.forward += forward - started
-        seconds.backward += watch.seconds - forward
-        if !sums.isEmpty { try clipPart(piece) }
-      }
+      guard let loss = try accumulate(starts, pieces: 0..<pieces, from: 0) else { return report }
+      report.loss = loss
       var apart = 0.0  // measuring is not part of the step
       if sums.isEmpty {
         let before = update.seconds.clip
@@ -154,6 +137,35 @@ final class LanguageTraining {
     step += 1
     return report
   }
+
+  /// Adds the gradients (and to `loss` the losses) of some of the batch's micro-batches to those before
+  /// them; any split of 0 ..< pieces gives the same bits. Nil if the loss has left the range of numbers.
+  func accumulate(_ starts: [Int], pieces range: Range<Int>, from loss: Double) throws -> Double? {
+    let size = starts.count / pieces
+    var sum = loss
+    for piece in range {
+      batches.fill(
+        starts[(piece * size)..<(piece * size + size)], inputs: tokens.base,
+        targets: targets.base)
+      tape.step = UInt64(step * pieces + piece)
+      let watch = Stopwatch()
+      tape.forward()
+      let forward = watch.seconds
+      sum += Double(self.loss.scalar) / (sums.isEmpty ? 1 : Double(pieces))
+      guard sum.isFinite, sum <= Self.lossLimit else {
+        divergedAt = step
+        return nil
+      }
+      tape.backward(from: self.loss, accumulating: piece > 0 && sums.isEmpty)
+      seconds.forward += forward
+      seconds.backward += watch.seconds - forward
+      if !sums.isEmpty { try clipPart(piece) }
+    }
+    return sum
+  }
+
+  /// The sequences of the next batch.
+  func nextBatch() -> [Int] { batches.starts(step: step) }
 
   /// Clips the gradient of one micro-batch and adds it to the others'; the last one's mean is the gradient.
   private func clipPart(_ piece: Int) throws {
