@@ -38,6 +38,8 @@ struct LanguageMethod: TunableMethod {
   enum Recipe: Sendable {
     /// The authors' nanogpt_shakespeare: SGD or Muon for matrices, Adam for everything else, decay 0.1.
     case nanoGPT
+    /// nanoGPT's own: AdamW (0.9, 0.99) with decay 0.1 on matrices and embeddings.
+    case nanoGPTReadme
     /// The authors' gpt2_fineweb: SGD or AdamW for everything, or Muon for matrices and AdamW beside it.
     case gpt2
   }
@@ -50,6 +52,8 @@ struct LanguageMethod: TunableMethod {
   let optimizer: Optimizer
   let clip: Clip
   let clippedSet: ClippedSet
+  /// The schedule, where it is the method's own and not the experiment's.
+  var schedule: Schedule?
   /// Into how many parts a batch is cut that are clipped one by one, nil for clipping the batch's gradient.
   let parts: Int?
 
@@ -108,6 +112,10 @@ struct LanguageMethod: TunableMethod {
         Muon(form: .authors, momentum: 0.9, weightDecay: 0.1), for: matrices,
         others: Adam(beta1: 0.9, beta2: 0.95))
     case (.nanoGPT, .adam), (.gpt2, .adam): return Adam(isDecoupled: true)
+    case (.nanoGPTReadme, _):
+      return GroupedOptimizer(
+        Adam(beta1: 0.9, beta2: 0.99, weightDecay: 0.1, isDecoupled: true),
+        for: matrices + model.embeddingNames, others: Adam(beta1: 0.9, beta2: 0.99))
     case (.gpt2, .sgdm): return SGD(momentum: 0.9)
     case (.gpt2, .muon):
       return GroupedOptimizer(
@@ -149,6 +157,13 @@ extension LanguageMethod {
       nanoGPT(
         .sgdm, .spectral, .matrices, parts: 4, suffix: "-micro", title: " of micro-batches",
         source: "arXiv 2605.02701 with the paper's clip"),
+      LanguageMethod(
+        name: "adamw-readme", title: "AdamW, nanoGPT's own recipe",
+        source: "nanoGPT's README: AdamW, warm-up 100, cosine to a tenth, norm clip 1",
+        hyperparameters: [
+          .logarithmic("learningRate", 1e-4, 0.1), .logarithmic("maximumNorm", 0.01, 10),
+        ], recipe: .nanoGPTReadme, optimizer: .adam, clip: .norm, clippedSet: .all,
+        schedule: .cosine(warmup: 100, floor: 0.1), parts: nil),
     ]
 
   private static func gpt2(_ optimizer: Optimizer) -> [LanguageMethod] {

@@ -45,7 +45,7 @@ public enum NanoGPTSearch: LanguageSearch {
     /// Filled in from the data.
     public var dataDigest = ""
     /// The methods to search for.
-    public var methods = LanguageMethod.nanoGPT.map(\.name)
+    public var methods = LanguageMethod.nanoGPT.filter { $0.schedule == nil }.map(\.name)
     /// Seeds of weights and batches (not those of the curves).
     public var seeds: [UInt64] = [1000]
 

@@ -42,6 +42,7 @@ final class LanguageTraining {
   private(set) var seconds = (forward: 0.0, backward: 0.0, model: 0.0)
   private let problem: LanguageProblem
   private let learningRate: Double
+  private let schedule: Schedule
   private let pool: WorkerPool
   private let tape: Tape
   private let tokens: Indices, targets: Indices, loss: Tensor
@@ -73,6 +74,7 @@ final class LanguageTraining {
       values, model: model, sketch: problem.sketch, seed: seed)
     update = Update(rule, optimizer, of: model.parameters, pool: pool)
     learningRate = values["learningRate"] ?? .nan
+    schedule = method.schedule ?? problem.schedule
     pieces = method.parts ?? problem.microBatches
     guard problem.batchSize % pieces == 0 else {
       throw ConfigError(
@@ -127,7 +129,7 @@ final class LanguageTraining {
         apart = watch.seconds - started - (update.seconds.clip - before)
       }
       update.move(
-        learningRate: learningRate * problem.schedule.factor(step: step, of: problem.steps))
+        learningRate: learningRate * schedule.factor(step: step, of: problem.steps))
       seconds.model += watch.seconds - apart
     } catch {
       // The only error a rule has here is a gradient that is not finite.
