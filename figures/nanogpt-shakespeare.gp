@@ -34,12 +34,13 @@ do for [panel=1:2] {
   set ylabel (panel == 1 ? "validation loss (nats a character)" : "") offset 1.2
   set title (panel == 1 ? "Fig 6a: SGDM" : "Fig 6b: Muon").(is_paper ? " (authors dotted)" : "") font ",9.5" offset 0,-0.6
   if (panel > 1) { unset label 99 }
-  authors = is_paper ? "norm spectral" : ""
-  plot for [m in list] table index index_of(m) using 1:(column(val+1)):(column(val+2)) with filledcurves fc rgb colour(m) notitle, \
-       for [m in list] table index index_of(m) using 1:2 with lines lc rgb colour(m) lw 0.7 dt (3,2) notitle, \
-       for [a in authors] "< tr ',' '\t' < figures/reference/nanogpt_".(panel == 1 ? "sgd_testloss_iter_" : "trainloss_muon_").a.".csv" \
-         skip 1 using 1:2 with lines lc rgb (a eq "norm" ? blue : red) lw 1.2 dt '.' notitle, \
-       for [m in list] table index index_of(m) using 1:(column(val)) with lines lc rgb colour(m) lw 1.7 title title(m)
+  ours = 'for [m in list] table index index_of(m) using 1:(column(val+1)):(column(val+2)) with filledcurves fc rgb colour(m) notitle, '. \
+    'for [m in list] table index index_of(m) using 1:2 with lines lc rgb colour(m) lw 0.7 dt (3,2) notitle, '. \
+    'for [m in list] table index index_of(m) using 1:(column(val)) with lines lc rgb colour(m) lw 1.7 title title(m)'
+  # The authors' curves stand beside the paper's own size only.
+  stem = "< tr ',' '\t' < figures/reference/nanogpt_".(panel == 1 ? "sgd_testloss_iter_" : "trainloss_muon_")
+  theirs = 'for [a in "norm spectral"] stem.a.".csv" skip 1 using 1:2 with lines lc rgb (a eq "norm" ? blue : red) lw 1.2 dt "." notitle'
+  eval("plot ".ours.(is_paper ? ", ".theirs : ""))
 }
 set lmargin at screen x0[3]; set rmargin at screen x1[3]; set bmargin at screen y0[3]; set tmargin at screen y1[3]
 set xlabel "seconds of training (one thread; evaluation and records not counted)" offset 0,0.4

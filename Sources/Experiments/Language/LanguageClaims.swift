@@ -90,7 +90,17 @@ enum LanguageTable {
         ))
     }
     let sample = try set.records(of: set.methods[0])[0].string(attribute: "sample")
+    func telemetry(_ name: String) -> Int {
+      if case .int(let value)? = record.telemetry.attributes[name] { return value }
+      return 0
+    }
+    let (jobs, threads) = (telemetry("jobs"), telemetry("threads"))
     return [
+      (
+        "running",
+        "\(jobs) run\(jobs == 1 ? "" : "s") side by side on \(telemetry("cores")) cores, "
+          + "\(threads) thread\(threads == 1 ? "" : "s") each"
+      ),
       ("steps", "\(steps)"), ("data", try record.string(attribute: "data")),
       ("parameters", "\(try record.int(attribute: "parameters"))"),
       ("vocabulary", "\(try record.int(attribute: "vocabulary"))"),
