@@ -25,20 +25,22 @@ public func qr<Scalar>(_ a: Matrix<Scalar>) throws(LinearAlgebraError) -> QR<Sca
 /// Cholesky-QR run twice (Yamamoto et al. 2015): the Gram matrix is formed and factored in
 /// `Double`, so for well conditioned panels the result is orthonormal to working precision at a
 /// third of Householder's cost. When a pivot says the panel is too ill conditioned for it,
-/// Householder QR takes over, which also completes the basis of a rank-deficient panel.
-func orthonormalizeRows<Scalar>(_ panel: MutableMatrixView<Scalar>) throws(LinearAlgebraError) {
+/// Householder QR takes over, which also completes the basis of a rank-deficient panel. Between power
+/// iterations one pass is enough (`refined` false): the rows need to be well conditioned, not orthonormal.
+func orthonormalizeRows<Scalar>(
+  _ panel: MutableMatrixView<Scalar>, refined: Bool = true
+) throws(LinearAlgebraError) {
   let (q, m) = (panel.rows, panel.columns)
   precondition(q <= m, "orthonormal rows of a matrix[\(q), \(m)]: needs rows <= columns")
   guard q > 0 else { return }
-  for _ in 0..<2 {
+  for _ in 0..<(refined ? 2 : 1) {
     guard let inverse = inverseCholeskyFactor(gram(ofRows: panel.readOnly)) else {
       let info = Scalar._qr(m, q, panel.base, nil)  // row-major [q,m] is column-major [m,q]
       guard info == 0 else { throw .illegalArgument(routine: "geqrf", info: info) }
       return
     }
-    let copy = panel.readOnly.copied()
-    copy.withView { copy in
-      inverse.converted(to: Scalar.self).withView { gemm($0, .no, copy, .no, into: panel) }
+    inverse.converted(to: Scalar.self).withView {
+      Scalar._multiplyLowerTriangle(q, m, $0.base, panel.base)
     }
   }
 }

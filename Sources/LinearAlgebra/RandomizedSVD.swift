@@ -68,12 +68,12 @@ public struct RangeSketch<Scalar: RealScalar>: Sendable {
       from.withView { from in to.withMutableView { gemm(from, .no, g, transpose, into: $0) } }
     }
     apply(shortPanel, toLong, &longPanel)
-    try longPanel.orthonormalizeRows()
-    for _ in 0..<powerIterations {
+    try longPanel.orthonormalizeRows(refined: powerIterations == 0)
+    for iteration in 0..<powerIterations {
       apply(longPanel, toShort, &shortPanel)
-      try shortPanel.orthonormalizeRows()
+      try shortPanel.orthonormalizeRows(refined: false)
       apply(shortPanel, toLong, &longPanel)
-      try longPanel.orthonormalizeRows()
+      try longPanel.orthonormalizeRows(refined: iteration == powerIterations - 1)
     }
     apply(longPanel, toShort, &shortPanel)
     basis = longPanel
@@ -82,9 +82,11 @@ public struct RangeSketch<Scalar: RealScalar>: Sendable {
 }
 
 extension Matrix {
-  fileprivate mutating func orthonormalizeRows() throws(LinearAlgebraError) {
+  fileprivate mutating func orthonormalizeRows(refined: Bool) throws(LinearAlgebraError) {
     let outcome: Result<Void, LinearAlgebraError> = withMutableView { view in
-      Result { () throws(LinearAlgebraError) in try LinearAlgebra.orthonormalizeRows(view) }
+      Result { () throws(LinearAlgebraError) in
+        try LinearAlgebra.orthonormalizeRows(view, refined: refined)
+      }
     }
     try outcome.get()
   }

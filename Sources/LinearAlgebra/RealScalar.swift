@@ -12,6 +12,10 @@ public protocol RealScalar: RandomReal, SIMDScalar, Codable {
     _ alpha: Self, _ a: UnsafePointer<Self>, _ lda: Int, _ b: UnsafePointer<Self>, _ ldb: Int,
     _ beta: Self, _ c: UnsafeMutablePointer<Self>, _ ldc: Int)
 
+  /// b[m,n] = a[m,m] · b for a lower triangular a, both row-major, in place.
+  static func _multiplyLowerTriangle(
+    _ m: Int, _ n: Int, _ a: UnsafePointer<Self>, _ b: UnsafeMutablePointer<Self>)
+
   /// Thin singular value decomposition of the column-major a[m,n] by divide and conquer; `job` is "S" or "N".
   static func _gesdd(
     _ job: Int8, _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Self>,
@@ -78,6 +82,15 @@ extension Float: RealScalar {
     cblas_sgemm(
       CblasRowMajor, transposeA, transposeB, Int32(m), Int32(n), Int32(k), alpha, a, Int32(lda), b,
       Int32(ldb), beta, c, Int32(ldc))
+  }
+
+  /// See `RealScalar`.
+  public static func _multiplyLowerTriangle(
+    _ m: Int, _ n: Int, _ a: UnsafePointer<Float>, _ b: UnsafeMutablePointer<Float>
+  ) {
+    cblas_strmm(
+      CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, Int32(m), Int32(n), 1, a,
+      Int32(m), b, Int32(n))
   }
 
   /// See `RealScalar`.
@@ -170,6 +183,15 @@ extension Double: RealScalar {
     cblas_dgemm(
       CblasRowMajor, transposeA, transposeB, Int32(m), Int32(n), Int32(k), alpha, a, Int32(lda), b,
       Int32(ldb), beta, c, Int32(ldc))
+  }
+
+  /// See `RealScalar`.
+  public static func _multiplyLowerTriangle(
+    _ m: Int, _ n: Int, _ a: UnsafePointer<Double>, _ b: UnsafeMutablePointer<Double>
+  ) {
+    cblas_dtrmm(
+      CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, Int32(m), Int32(n), 1, a,
+      Int32(m), b, Int32(n))
   }
 
   /// See `RealScalar`.
