@@ -26,6 +26,8 @@ public struct LanguageData: Sendable {
     case wikiText = "wikitext2"
     /// FineWeb in llm.c's shards of GPT-2 tokens.
     case fineWeb = "fineweb"
+    /// train.bin and val.bin of nanoGPT's data scripts, in the folder `bin`.
+    case binary = "bin"
     /// The generated text that stands in where files are missing, by characters.
     case standIn = "stand-in"
   }
@@ -44,6 +46,7 @@ public struct LanguageData: Sendable {
       case .standIn: try characters(of: .load(.standIn, folder: folder))
       case .wikiText: try bytePairs(folder, merges: merges)
       case .fineWeb: try shards(folder)
+      case .binary: try binaries(folder + "/bin")
       }
     for (part, tokens) in [("training", data.training), ("validation", data.validation)]
     where tokens.count <= block {
@@ -99,6 +102,20 @@ public struct LanguageData: Sendable {
       articles[articles.count - 1] += line + "\n"
     }
     return articles
+  }
+
+  /// nanoGPT's files hold token ids and nothing else: the vocabulary ends at the largest of the training part.
+  private static func binaries(_ place: String) throws -> LanguageData {
+    let training = try TokenFile(path: place + "/train.bin")
+    let vocabulary = Int(training.tokens.max() ?? 0) + 1
+    let validation = try TokenFile(path: place + "/val.bin")
+    try validation.check(vocabularySize: vocabulary)
+    return LanguageData(
+      name: "token files in nanoGPT's format", isStandIn: false, vocabulary: vocabulary,
+      training: training.tokens, validation: validation.tokens,
+      digest: try ["train.bin", "val.bin"].map {
+        try Digest.sha256(of: FileBytes.read("\(place)/\($0)"))
+      }.joined(separator: " "), decode: { $0.map(String.init).joined(separator: " ") })
   }
 
   private static func shards(_ folder: String) throws -> LanguageData {

@@ -77,6 +77,21 @@ import Testing
       LanguageData.articles(of: text) == [" \n", " = A = \n \n = = B = = \n x\n", " = C = \ny\n"])
   }
 
+  @Test func nanoGPTsTokenFilesAreReadAndChecked() throws {
+    let place = folder + "/bin"
+    try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try TokenFile.write([3, 1, 4, 1, 5], to: place + "/train.bin", as: .plain)
+    try TokenFile.write([2, 0, 5], to: place + "/val.bin", as: .plain)
+    let data = try LanguageData.load(.binary, folder: folder, block: 2)
+    #expect(data.training == [3, 1, 4, 1, 5] && data.validation == [2, 0, 5])
+    #expect(data.vocabulary == 6)
+    try TokenFile.write([2, 6, 5], to: place + "/val.bin", as: .plain)
+    #expect(throws: StorageError.self) {
+      try LanguageData.load(.binary, folder: folder, block: 2)
+    }
+  }
+
   @Test func shardsAreReadInOrderAndChecked() throws {
     let place = folder + "/fineweb10B"
     try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
