@@ -180,6 +180,28 @@ import Testing
       #expect(sigma.allSatisfy { $0 > 0.3 && $0 < 1.3 }, "[\(m), \(n)]: \(sigma)")
     }
   }
+
+  /// Small and large matrices take different routes; both against the polynomial in Double.
+  @Test(arguments: [(20, 30), (130, 150), (150, 130), (104, 104)])
+  func newtonSchulzIsItsPolynomial(_ m: Int, _ n: Int) {
+    let g = normal(m, n, "ns")
+    let (a, b, c) = (3.4445, -4.7750, 2.0315)
+    var x = g.converted(to: Double.self)
+    if m > n { x = x.transposed }
+    let norm = x.frobeniusNorm
+    x = Matrix(rows: x.rows, columns: x.columns, elements: x.elements.map { $0 / norm })
+    for _ in 0..<5 {
+      let gram = matmul(x, .no, x, .yes)
+      let square = matmul(gram, gram)
+      let polynomial = Matrix(rows: x.rows, columns: x.rows) { i, j in
+        (i == j ? a : 0) + b * gram[i, j] + c * square[i, j]
+      }
+      x = matmul(polynomial, x)
+    }
+    if m > n { x = x.transposed }
+    let got = newtonSchulz(g, iterations: 5, clampsNorm: true)
+    for (p, q) in zip(got.elements, x.elements) { #expect(abs(Double(p) - q) <= 2e-5) }
+  }
 }
 
 @Suite struct WorkerPoolTests {
