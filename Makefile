@@ -68,6 +68,9 @@ nanogpt-shakespeare nanogpt-search gpt2-fineweb gpt2-search gpt2-steps: | data-q
 gpt2-steps: build ## GPT-2 with 124 M parameters for a few real steps: loss, time, memory
 	$(BIN)/gpt2-fineweb --profile gpt2-steps --jobs 1 --threads $(JOBS) --results $(RESULTS) \
 	  $(if $(DATA_DIR),--data $(DATA_DIR))
+	@mkdir -p build/figures
+	@$(BIN)/spectral caption $(RESULTS)/gpt2-fineweb/gpt2-steps figures/gpt2-steps.caption.md --out build/figures/gpt2-steps.md
+	@cat build/figures/gpt2-steps.md
 
 record-claims: $(EXPERIMENTS)
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md

@@ -33,7 +33,7 @@ do for [panel=1:3] {
   }
 }
 set lmargin at screen x0[4]; set rmargin at screen x1[4]; set bmargin at screen y0[4]; set tmargin at screen y1[4]
-set xlabel "seconds of training (one thread; evaluation and records not counted)" offset 0,0.4
+set xlabel "seconds of training (evaluation and records not counted)" offset 0,0.4
 set ylabel "validation loss (nats a token)" offset 1.2
 set title "Fig 6c: SGDM by the clock" font ",9.5" offset 0,-0.6
 list = arms("sgdm")

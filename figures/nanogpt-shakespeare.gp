@@ -14,7 +14,11 @@ there = ""; sgdm = ""; muon = ""
 do for [m in arms] { if (index_of(m) >= 0) { there = there." ".m
   if (m[1:4] eq "sgdm") { sgdm = sgdm." ".m } else { muon = muon." ".m } } }
 val = 5 + n_seeds; seconds = 8 + 2 * n_seeds
+# The paper plots the training loss; at its own size so do we, the authors' curves dotted beside ours.
 is_paper = profile eq "paper"
+main = is_paper ? 2 : val
+thin = is_paper ? val : 2
+what = is_paper ? "training" : "validation"
 # The range of the second half of the curves decides what is shown.
 stats table index index_of(word(sgdm, 1)) using val nooutput
 low = STATS_min
@@ -31,25 +35,27 @@ do for [panel=1:2] {
   set bmargin at screen y0[panel]; set tmargin at screen y1[panel]
   list = panel == 1 ? sgdm : muon
   set xlabel "training step" offset 0,0.4
-  set ylabel (panel == 1 ? "validation loss (nats a character)" : "") offset 1.2
+  set ylabel (panel == 1 ? what." loss (nats a character)" : "") offset 1.2
   set title (panel == 1 ? "Fig 6a: SGDM" : "Fig 6b: Muon").(is_paper ? " (authors dotted)" : "") font ",9.5" offset 0,-0.6
   if (panel > 1) { unset label 99 }
-  ours = 'for [m in list] table index index_of(m) using 1:(column(val+1)):(column(val+2)) with filledcurves fc rgb colour(m) notitle, '. \
-    'for [m in list] table index index_of(m) using 1:2 with lines lc rgb colour(m) lw 0.7 dt (3,2) notitle, '. \
-    'for [m in list] table index index_of(m) using 1:(column(val)) with lines lc rgb colour(m) lw 1.7 title title(m)'
-  # The authors' curves stand beside the paper's own size only.
-  stem = "< tr ',' '\t' < figures/reference/nanogpt_".(panel == 1 ? "sgd_testloss_iter_" : "trainloss_muon_")
+  ours = 'for [m in list] table index index_of(m) using 1:(column(main+1)):(column(main+2)) with filledcurves fc rgb colour(m) notitle, '. \
+    'for [m in list] table index index_of(m) using 1:(column(thin)) with lines lc rgb colour(m) lw 0.7 dt (3,2) notitle, '. \
+    'for [m in list] table index index_of(m) using 1:(column(main)) with lines lc rgb colour(m) lw 1.7 title title(m)'
+  stem = "< tr ',' '\t' < figures/reference/nanogpt_".(panel == 1 ? "trainloss_sgd_" : "trainloss_muon_")
   theirs = 'for [a in "norm spectral"] stem.a.".csv" skip 1 using 1:2 with lines lc rgb (a eq "norm" ? blue : red) lw 1.2 dt "." notitle'
   eval("plot ".ours.(is_paper ? ", ".theirs : ""))
 }
 set lmargin at screen x0[3]; set rmargin at screen x1[3]; set bmargin at screen y0[3]; set tmargin at screen y1[3]
-set xlabel "seconds of training (one thread; evaluation and records not counted)" offset 0,0.4
+set xlabel "seconds of training (evaluation and records not counted)" offset 0,0.4
 set ylabel "validation loss (nats a character)" offset 1.2
 set title "Fig 2c: SGDM by the clock" font ",9.5" offset 0,-0.6
 pair = ""
 do for [m in "sgdm-norm sgdm-spectral sgdm-norm-fair"] { if (index_of(m) >= 0) { pair = pair." ".m } }
-plot for [m in pair] table index index_of(m) using seconds:(column(val+1)):(column(val+2)) with filledcurves fc rgb colour(m) notitle, \
-     for [m in pair] table index index_of(m) using seconds:(column(val)) with lines lc rgb colour(m) lw 1.7 title title(m)
+ours = 'for [m in pair] table index index_of(m) using seconds:(column(val+1)):(column(val+2)) with filledcurves fc rgb colour(m) notitle, '. \
+  'for [m in pair] table index index_of(m) using seconds:(column(val)) with lines lc rgb colour(m) lw 1.7 title title(m)'
+theirs = 'for [a in "norm spectral"] "< tr , \"\\t\" < figures/reference/nanogpt_sgd_testloss_hours_".a.".csv" skip 1 '. \
+  'using (3600*$1):2 with lines lc rgb (a eq "norm" ? blue : red) lw 1.2 dt "." title "authors, one A100"'
+eval("plot ".ours.(is_paper ? ", ".theirs : ""))
 # Final losses, best at the top.
 unset key
 n = words(methods)

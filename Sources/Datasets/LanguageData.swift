@@ -13,7 +13,8 @@ public struct LanguageData: Sendable {
   public let training: [UInt16]
   /// Tokens held out.
   public let validation: [UInt16]
-  /// SHA-256 of what the tokens were made from, and how: part of what determines a record.
+  /// What the tokens were made from, and how: SHA-256 of texts and token files, of shards name, length and
+  /// SHA-256 of the first million bytes. Part of what determines a record.
   public let digest: String
   /// Text of tokens.
   public let decode: @Sendable ([Int]) -> String
@@ -72,8 +73,10 @@ public struct LanguageData: Sendable {
   private static func bytePairs(_ folder: String, merges: Int) throws -> LanguageData {
     let corpus = try TextCorpus.load(.wikiText2, folder: folder)
     let files = ["encoder.json", "vocab.bpe"].map { "\(folder)/gpt2-bpe/\($0)" }
-    guard !corpus.isStandIn, files.allSatisfy(FileManager.default.fileExists) else {
-      return try characters(of: .load(.standIn, folder: folder))
+    if corpus.isStandIn { return try characters(of: corpus) }
+    for file in files where !FileManager.default.fileExists(atPath: file) {
+      throw StorageError(
+        "is missing, and WikiText-2 is tokenised with it", at: file, hint: "run make data")
     }
     let tokenizer = try GPT2Tokenizer(encoder: files[0], merges: files[1], limit: merges)
     let articles = articles(of: corpus.text)
@@ -121,6 +124,8 @@ public struct LanguageData: Sendable {
   private static func shards(_ folder: String) throws -> LanguageData {
     let place = "\(folder)/fineweb10B"
     let files = ((try? FileManager.default.contentsOfDirectory(atPath: place)) ?? []).sorted()
+    var identity: [String] = []
+    func head(_ tokens: [UInt16]) -> Data { tokens.prefix(1 << 19).withUnsafeBytes { Data($0) } }
     func tokens(_ prefix: String) throws -> [UInt16] {
       let names = files.filter { $0.hasPrefix(prefix) && $0.hasSuffix(".bin") }
       guard !names.isEmpty else {
@@ -128,17 +133,21 @@ public struct LanguageData: Sendable {
           "no shards \(prefix)*.bin", at: place,
           hint: "run make data-fineweb SHARDS=20, or use --set corpus=wikitext2")
       }
-      return try names.flatMap { name in
+      var all: [UInt16] = []
+      for name in names {
         let file = try TokenFile(path: "\(place)/\(name)")
         try file.check(vocabularySize: 50_257)
-        return file.tokens
+        if all.isEmpty { all.reserveCapacity(names.count * file.tokens.count) }
+        all += file.tokens
+        identity.append("\(name) \(file.tokens.count) \(try Digest.sha256(of: head(file.tokens)))")
       }
+      return all
     }
     let training = try tokens("fineweb_train")
     return LanguageData(
       name: "FineWeb (\(training.count / 1_000_000) M tokens)", isStandIn: false,
       vocabulary: 50_257, training: training, validation: try tokens("fineweb_val"),
-      digest: "fineweb \(files.joined(separator: " "))",
+      digest: identity.joined(separator: ", "),
       decode: { $0.map(String.init).joined(separator: " ") })
   }
 }

@@ -25,16 +25,20 @@ public struct Claim: Sendable {
   public let criterion: String
   /// An invariant must hold: if it does not, `spectral claims` fails.
   public let isInvariant: Bool
+  /// The one profile whose records can tell, nil for the usual choice.
+  public let profile: String?
   /// Looks at the records.
   public let evaluate: @Sendable (RecordSet) throws -> Finding
 
   /// A claim and its test.
   public init(
-    id: String, item: String, statement: String, criterion: String, isInvariant: Bool = false,
+    id: String, item: String, profile: String? = nil, statement: String, criterion: String,
+    isInvariant: Bool = false,
     evaluate: @escaping @Sendable (RecordSet) throws -> Finding
   ) {
     self.id = id
     self.item = item
+    self.profile = profile
     self.statement = statement
     self.criterion = criterion
     self.isInvariant = isInvariant
@@ -133,7 +137,7 @@ public struct ClaimsReport: Sendable {
   public let rows: [Row]
 
   /// Reads the records below `results`: for each experiment those of profile paper and of profile full,
-  /// or, where neither is there, of quick or smoke.
+  /// or, where neither is there, of quick or smoke; a claim that names a profile is held against that.
   public init(results: String) throws {
     var rows: [Row] = []
     for experiment in Suite.experiments {
@@ -145,6 +149,11 @@ public struct ClaimsReport: Sendable {
         try RecordSet(folder: "\(results)/\(experiment.name)/\($0)")
       }
       for claim in experiment.claims {
+        let folder = claim.profile.map { "\(results)/\(experiment.name)/\($0)" }
+        let own = try folder.map {
+          FileManager.default.fileExists(atPath: $0) ? [try RecordSet(folder: $0)] : []
+        }
+        let sets = own ?? sets
         for set in sets {
           rows.append(
             Row(
@@ -154,7 +163,7 @@ public struct ClaimsReport: Sendable {
         if sets.isEmpty {
           rows.append(
             Row(
-              experiment: experiment.name, claim: claim, profile: "",
+              experiment: experiment.name, claim: claim, profile: claim.profile ?? "",
               finding: Finding(evidence: "no records", count: 0, verdict: .needsPaper)))
         }
       }

@@ -75,13 +75,17 @@ public enum ClipCost: Experiment {
   public static func work(of unit: RunUnit, _ config: Config) -> Int { config.sizes.count }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
-    var short = config
-    short.repeats = 1
-    short.sizes = [config.sizes[config.sizes.count / 2]]
-    _ = try run(
-      RunUnit(methods: [config.methods[0]], seed: config.seeds.first ?? 1), short, RunContext())
-    return 1
+  public static func secondsPerStep(
+    _ config: Config, _ context: RunContext
+  ) throws -> Double {
+    try timePerStep {
+      var short = config
+      short.repeats = 1
+      short.sizes = [config.sizes[config.sizes.count / 2]]
+      _ = try run(
+        RunUnit(methods: [config.methods[0]], seed: config.seeds.first ?? 1), short, RunContext())
+      return 1
+    }
   }
 
   /// See `Experiment`.

@@ -25,9 +25,8 @@ public protocol Experiment: Sendable {
   ) throws -> Config
   /// How many steps of progress a unit takes.
   static func work(of unit: RunUnit, _ config: Config) -> Int
-  /// Does a small piece of a unit's real work and returns how many steps it was; the runner times it
-  /// for the estimate.
-  static func rehearse(_ config: Config, _ context: RunContext) throws -> Int
+  /// Seconds that a step of progress takes on one worker, from a small piece of the real work.
+  static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double
   /// The data the records rest on, as figures name it: "synthetic data", "tiny Shakespeare", …
   static func dataName(_ config: Config) -> String
   /// Computes the records of a unit, one a method, in the unit's order; times go to their telemetry.
@@ -51,6 +50,13 @@ extension Experiment {
   public static func complete(
     _ config: Config, folder: String, dataFolder: String
   ) throws -> Config { config }
+}
+
+/// The time of `body`, which does a number of steps and returns how many, for one of them.
+func timePerStep(_ body: () throws -> Int) rethrows -> Double {
+  let watch = Stopwatch()
+  let steps = try body()
+  return watch.seconds / Double(max(1, steps))
 }
 
 /// A piece of work that stands alone: one seed, and the methods that must run one after another.

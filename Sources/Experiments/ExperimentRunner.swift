@@ -90,14 +90,12 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
         .joined(separator: "\n"))
   }
 
-  /// Seconds that all units will take, from a rehearsal of a small piece of the real work.
+  /// Seconds that all units will take, from a small piece of the real work.
   public func estimatedSeconds() throws -> Double {
-    let watch = Stopwatch()
     var context = RunContext()
     context.dataFolder = dataFolder
     context.threads = telemetry.threads
-    let steps = try E.rehearse(config, context)
-    let perStep = watch.seconds / Double(max(1, steps))
+    let perStep = try E.secondsPerStep(config, context)
     let total = units.reduce(0) { $0 + E.work(of: $1, config) }
     let workers = max(1, min(telemetry.jobs, units.count))
     return perStep * Double(total) / Double(workers * (E.sharesOutUnits ? telemetry.threads : 1))

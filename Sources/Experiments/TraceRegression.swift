@@ -130,13 +130,17 @@ public enum TraceRegression: Experiment {
   }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
-    var short = config
-    short.steps = min(config.steps, 2000)
-    let unit = RunUnit(methods: config.methods, seed: config.seeds.first ?? 0)
-    short.denseSteps = 1
-    _ = try run(unit, short, RunContext())
-    return work(of: unit, short)
+  public static func secondsPerStep(
+    _ config: Config, _ context: RunContext
+  ) throws -> Double {
+    try timePerStep {
+      var short = config
+      short.steps = min(config.steps, 2000)
+      let unit = RunUnit(methods: config.methods, seed: config.seeds.first ?? 0)
+      short.denseSteps = 1
+      _ = try run(unit, short, RunContext())
+      return work(of: unit, short)
+    }
   }
 
   /// See `Experiment`.

@@ -32,12 +32,6 @@ public enum VectorMath {
     return scaled.replacing(with: 0, where: x .< Vector(repeating: -87.3))
   }
 
-  /// tanh x = 1 - 2/(e²ˣ + 1): an absolute error below 2e-7.
-  @inlinable @inline(__always)
-  public static func tanh(_ x: Vector) -> Vector {
-    1 - 2 / (exp(x + x) + 1)
-  }
-
   /// The standard normal distribution function Φ(x) and density φ(x).
   ///
   /// Φ(-|x|) = φ-like factor e^(-x²/2) times a polynomial in 1/(1 + 0.33|x|/√2), our own minimax fit of

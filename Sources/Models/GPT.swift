@@ -215,12 +215,12 @@ extension GPT {
         "\(heads) heads do not divide the width \(width)", at: path, hint: "give --heads")
     }
     let prefix = form == .nanoGPT ? "transformer.h." : "h."
-    let layers = entries.keys.filter { $0.hasPrefix(prefix) }
-      .compactMap { $0.dropFirst(prefix.count).split(separator: ".").first.flatMap { Int($0) } }
+    var layers = 0
+    while entries["\(prefix)\(layers).ln_1.weight"] != nil { layers += 1 }
     self.init(
       form,
       Shape(
-        vocabulary: token[0], block: position[0], layers: (layers.max() ?? -1) + 1, heads: heads,
+        vocabulary: token[0], block: position[0], layers: layers, heads: heads,
         width: width))
     try load(from: path)
     if let head = file.entries.first(where: { parameterName(of: $0.name) == "lm_head.weight" }) {
@@ -244,17 +244,19 @@ extension GPT {
   ) -> [Int] {
     precondition(!prompt.isEmpty && temperature > 0, "a prompt of no tokens, or no temperature")
     var tokens = prompt
+    // No longer than needed; what lies behind the last token cannot be seen by it.
+    let length = min(shape.block, prompt.count + count)
     let tape = Tape(pool: pool, isTraining: false)
-    let window = tape.indices([1, shape.block])
-    let logits = self.logits(tape, window)
+    let window = tape.indices([1, length])
+    let hidden = self.hidden(tape, window)
+    var scores = [Double](repeating: 0, count: shape.vocabulary)
     for draw in 0..<count {
-      // The window is filled from the left; what lies behind the last token cannot be seen by it.
-      let context = tokens.suffix(shape.block)
+      let context = tokens.suffix(length)
       window.assign(
-        context.map { Int32($0) } + Array(repeating: 0, count: shape.block - context.count))
+        context.map { Int32($0) } + Array(repeating: 0, count: length - context.count))
       tape.forward()
-      let row = logits.matrix.base + (context.count - 1) * shape.vocabulary
-      var scores = (0..<shape.vocabulary).map { Double(row[$0]) / temperature }
+      logits(of: hidden.matrix.base + (context.count - 1) * shape.width, pool, into: &scores)
+      for i in scores.indices { scores[i] /= temperature }
       if let top, top < scores.count {
         let least = scores.sorted(by: >)[max(0, top - 1)]
         for i in scores.indices where scores[i] < least { scores[i] = -.infinity }
@@ -269,5 +271,21 @@ extension GPT {
       tokens.append(next ?? weights.count - 1)
     }
     return Array(tokens.dropFirst(prompt.count))
+  }
+
+  /// The logits of one position, whose hidden state[C] lies at `state`.
+  private func logits(
+    of state: UnsafePointer<Float>, _ pool: WorkerPool, into scores: inout [Double]
+  ) {
+    let (width, table) = (shape.width, embeddings.token.base)
+    scores.withUnsafeMutableBufferPointer { scores in
+      pool.forRanges(of: shape.vocabulary, size: 1024) { range in
+        for token in range {
+          var sum: Float = 0
+          for c in 0..<width { sum.addProduct(state[c], table[token &* width &+ c]) }
+          scores[token] = Double(sum)
+        }
+      }
+    }
   }
 }

@@ -105,8 +105,11 @@ public struct Update {
   /// Rule and optimizer with their states, for a checkpoint.
   public func encoded() throws -> [Data] { [try rule.encoded(), try optimizer.encoded()] }
 
-  /// Takes over what `encoded()` saved.
-  public mutating func restore(_ data: [Data]) throws {
+  /// Takes over what `encoded()` saved, and the seconds spent before, where they are known.
+  public mutating func restore(
+    _ data: [Data], seconds: (clip: Double, optimizer: Double) = (0, 0)
+  ) throws {
+    self.seconds = seconds
     precondition(data.count == 2, "\(data.count) parts of an update's state")
     try rule.restore(data[0])
     try optimizer.restore(data[1])

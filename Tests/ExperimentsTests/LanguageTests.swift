@@ -101,7 +101,7 @@ import Training
       let method = try LanguageMethod.named("sgdm-norm", place: "test")
       let training = try LanguageTraining(
         config.problem, method, ["learningRate": 0.05, "maximumNorm": 0.5], data: data, seed: 1)
-      return (0..<4).map { _ in training.advance().loss }
+      return try (0..<4).map { _ in try training.advance().loss }
     }
     let whole = try losses(1)
     for parts in [2, 4] {
@@ -120,7 +120,7 @@ import Training
         config.problem, .named(name, place: "test"),
         ["learningRate": 0.05, name.contains("norm") ? "maximumNorm" : "tau": 0.05], data: data,
         seed: 1)
-      training.advance()
+      try training.advance()
       let starts = training.nextBatch()
       var loss: Double? = 0
       for split in splits { loss = try training.accumulate(starts, pieces: split, from: loss ?? 0) }

@@ -379,12 +379,6 @@ import Testing
     #expect(VectorMath.normal(.init(repeating: -50)).distribution[0] == 0)
   }
 
-  @Test func hyperbolicTangentsAreRightToAnAbsoluteError() {
-    for x in arguments {
-      #expect(abs(Double(VectorMath.tanh(.init(repeating: x))[0]) - tanh(Double(x))) <= 2.5e-7)
-    }
-  }
-
   @Test(arguments: [1, 15, 16, 17, 40, 64])
   func softmaxSumsToOneAndMasksExactly(_ valid: Int) {
     let count = 70

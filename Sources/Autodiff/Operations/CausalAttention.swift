@@ -58,7 +58,7 @@ final class CausalAttention: Operation {
 
   private var scale: Float { 1 / Float(headSize).squareRoot() }
 
-  /// Of one sample and head: the first entry of q, k or v, and whether of its gradient.
+  /// Of one sample and head: the first entry of q, k or v.
   private func base(_ index: Int, _ sample: Int, _ head: Int) -> UnsafeMutablePointer<Float> {
     let slice = slices[index]
     return inputs[slice.tensor].value.base + slice.offset

@@ -3,8 +3,9 @@ import LinearAlgebra
 /// The cross-entropy of a linear classifier, Σ -log softmax(x · weightᵀ)[target] / total, without ever
 /// holding all logits.
 ///
-/// Rows are taken in blocks, and the vocabulary of a block in chunks; a training tape makes the gradients of
-/// a block while its logits are there, so they are not computed a second time.
+/// Rows are taken in blocks of at most 256 (and never all), and the vocabulary of a block in chunks that the
+/// threads share out; a training tape makes the gradients of a block while its logits are there, so they are
+/// not computed a second time.
 final class LinearCrossEntropy: Operation {
   let inputs: [Tensor]
   let output: Tensor

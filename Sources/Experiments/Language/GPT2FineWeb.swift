@@ -117,8 +117,11 @@ public enum GPT2FineWeb: Experiment {
   public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
-    try rehearseLanguage(config, settings: config.settings, context)
+  public static func secondsPerStep(
+    _ config: Config, _ context: RunContext
+  ) throws -> Double {
+    try secondsPerLanguageStep(
+      config, settings: config.settings, evaluations: 1 / Double(config.recordEvery), context)
   }
 
   /// See `Experiment`.

@@ -111,7 +111,8 @@ struct LanguageMethod: TunableMethod {
       return GroupedOptimizer(
         Muon(form: .authors, momentum: 0.9, weightDecay: 0.1), for: matrices,
         others: Adam(beta1: 0.9, beta2: 0.95))
-    case (.nanoGPT, .adam), (.gpt2, .adam): return Adam(isDecoupled: true)
+    case (.nanoGPT, .adam), (.gpt2, .adam):
+      return Adam(weightDecay: 0, isDecoupled: true)  // AdamW with the authors' weight_decay 0
     case (.nanoGPTReadme, _):
       return GroupedOptimizer(
         Adam(beta1: 0.9, beta2: 0.99, weightDecay: 0.1, isDecoupled: true),

@@ -80,6 +80,27 @@ extension LanguageConfig {
   }
 }
 
+/// Seconds a step, the mean over the methods, from one micro-batch and one update each; `evaluations` is how
+/// many evaluations there are to a step.
+func secondsPerLanguageStep(
+  _ config: some LanguageConfig, settings: [String], evaluations: Double, _ context: RunContext
+) throws -> Double {
+  let data = try config.load(context.dataFolder)
+  let pool = WorkerPool(threads: context.threads)
+  var total = 0.0
+  for name in config.methods {
+    let method = try LanguageMethod.named(name, place: "method")
+    let training = try LanguageTraining(
+      config.problem, method,
+      try settings.isEmpty
+        ? HyperparameterSearch.values(method, at: 0, stream: "rehearsal")
+        : MethodSetting<LanguageMethod>.values(of: name, in: settings),
+      data: data, seed: 0, pool: pool)
+    total += try training.secondsPerStep(evaluations: evaluations)
+  }
+  return total / Double(max(1, config.methods.count))
+}
+
 /// What a run of a language model has recorded.
 struct LanguageSeries: Codable {
   var step: [Int] = []
@@ -131,7 +152,7 @@ struct LanguageRun {
         try checkpoint?.save(State(training: try training.state(), series: series))
       }
       let isPoint = isRecorded(k)
-      let report = training.advance(measuring: isPoint)
+      let report = try training.advance(measuring: isPoint)
       if training.divergedAt != nil { break }
       series.pending[0] += report.loss
       series.pending[1] += 1
@@ -181,7 +202,7 @@ struct LanguageRun {
       "final_train_loss": .double(hasDiverged ? .nan : series.trainLoss.last ?? .nan),
       "final_val_loss": .double(
         hasDiverged ? .nan : training.validationLoss(sequences: problem.finalSequences)),
-      "sample": .string(hasDiverged ? "" : sample(training.model, data)),
+      "sample": .string(hasDiverged ? "" : sample(training.model, data, training.pool)),
     ]
     for parameter in method.hyperparameters {
       attributes[parameter.name] = .double(values[parameter.name] ?? .nan)
@@ -231,11 +252,11 @@ struct LanguageRun {
   }
 
   /// What the model writes, for a person to read.
-  private func sample(_ model: GPT, _ data: LanguageData) -> String {
+  private func sample(_ model: GPT, _ data: LanguageData, _ pool: WorkerPool) -> String {
     let prompt = data.validation.prefix(min(16, problem.block)).map { Int($0) }
     let drawn = model.sample(
       after: prompt, count: 200, temperature: 0.8,
-      stream: RandomStream(seed: seed, name: "language/sample"))
+      stream: RandomStream(seed: seed, name: "language/sample"), pool: pool)
     return data.decode(prompt + drawn)
   }
 }

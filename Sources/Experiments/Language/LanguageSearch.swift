@@ -186,10 +186,13 @@ extension LanguageSearch {
   }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
+  public static func secondsPerStep(
+    _ config: Config, _ context: RunContext
+  ) throws -> Double {
     var single = context
     single.threads = 1
-    return try rehearseLanguage(config, settings: [], single)
+    return try secondsPerLanguageStep(
+      config, settings: [], evaluations: 1 / Double(config.steps), single)
   }
 
   /// See `Experiment`.
@@ -206,7 +209,9 @@ extension LanguageSearch {
       let training = try LanguageTraining(
         config.problem, method, Search.values(method, at: index, stream: name), data: data,
         seed: unit.seed)
-      while training.step < config.steps && training.divergedAt == nil { training.advance() }
+      while training.step < config.steps && training.divergedAt == nil {
+        try training.advance()
+      }
       let loss =
         training.divergedAt == nil
         ? training.validationLoss(sequences: config.evaluationSequences) : .nan

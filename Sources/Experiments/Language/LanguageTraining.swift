@@ -43,7 +43,8 @@ final class LanguageTraining {
   private let problem: LanguageProblem
   private let learningRate: Double
   private let schedule: Schedule
-  private let pool: WorkerPool
+  /// The threads of the run.
+  let pool: WorkerPool
   private let tape: Tape
   private let tokens: Indices, targets: Indices, loss: Tensor
   private let pieces: Int
@@ -56,7 +57,8 @@ final class LanguageTraining {
   /// A loss beyond this has diverged (it starts near the logarithm of the vocabulary's size).
   static let lossLimit = 1e3
 
-  /// A run at its start. The same seed gives every method the same weights, batches and dropout masks.
+  /// A run at its start. The same seed gives every method the same weights and batches, and those that cut
+  /// batches alike the same dropout masks.
   init(
     _ problem: LanguageProblem, _ method: LanguageMethod, _ values: LanguageMethod.Values,
     data: LanguageData, seed: UInt64, pool: WorkerPool = .single
@@ -113,7 +115,7 @@ final class LanguageTraining {
 
   /// Trains on one mini-batch; a run that has diverged must not be continued.
   @discardableResult
-  func advance(measuring: Bool = false) -> Report {
+  func advance(measuring: Bool = false) throws -> Report {
     precondition(divergedAt == nil, "a step after divergence")
     let starts = nextBatch()
     var report = Report(loss: 0)
@@ -131,13 +133,28 @@ final class LanguageTraining {
       update.move(
         learningRate: learningRate * schedule.factor(step: step, of: problem.steps))
       seconds.model += watch.seconds - apart
-    } catch {
-      // The only error a rule has here is a gradient that is not finite.
+    } catch LinearAlgebraError.notFinite {
       divergedAt = step
       return report
     }
     step += 1
     return report
+  }
+
+  /// The time of a step, from one micro-batch, one update and one evaluation batch; the run is spent then.
+  func secondsPerStep(evaluations: Double) throws -> Double {
+    let watch = Stopwatch()
+    _ = try accumulate(nextBatch(), pieces: 0..<1, from: 0)
+    let piece = watch.seconds
+    if divergedAt == nil {
+      if sums.isEmpty { try update.clip() }
+      update.move(learningRate: learningRate)
+    }
+    let updated = watch.seconds
+    _ = validationLoss(sequences: tokens.shape[0])
+    let batches = Double(problem.evaluationSequences) / Double(tokens.shape[0])
+    return piece * Double(pieces) + (updated - piece)
+      + (watch.seconds - updated) * batches * evaluations
   }
 
   /// Adds the gradients (and to `loss` the losses) of some of the batch's micro-batches to those before
@@ -237,7 +254,11 @@ final class LanguageTraining {
   func state() throws -> State {
     State(
       step: step, weights: model.values.map { values in values.withUnsafeBytes { Data($0) } },
-      update: try update.encoded(), seconds: [seconds.forward, seconds.backward, seconds.model])
+      update: try update.encoded(),
+      seconds: [
+        seconds.forward, seconds.backward, seconds.model, update.seconds.clip,
+        update.seconds.optimizer,
+      ])
   }
 
   /// Takes over a state that `state()` gave.
@@ -246,7 +267,7 @@ final class LanguageTraining {
     model.values = state.weights.map { data in
       data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     }
-    try update.restore(state.update)
+    try update.restore(state.update, seconds: (state.seconds[3], state.seconds[4]))
     seconds = (state.seconds[0], state.seconds[1], state.seconds[2])
   }
 }

@@ -120,8 +120,11 @@ public enum NanoGPT: Experiment {
   public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
-    try rehearseLanguage(config, settings: config.settings, context)
+  public static func secondsPerStep(
+    _ config: Config, _ context: RunContext
+  ) throws -> Double {
+    try secondsPerLanguageStep(
+      config, settings: config.settings, evaluations: 1 / Double(config.recordEvery), context)
   }
 
   /// See `Experiment`.
@@ -138,24 +141,4 @@ public enum NanoGPT: Experiment {
       seed: unit.seed, recordEvery: config.recordEvery)
     return [try run.record(try config.load(context.dataFolder), context)]
   }
-}
-
-/// Two steps of every method, for the estimate.
-func rehearseLanguage(
-  _ config: some LanguageConfig, settings: [String], _ context: RunContext
-) throws -> Int {
-  let data = try config.load(context.dataFolder)
-  let pool = WorkerPool(threads: context.threads)
-  for name in config.methods {
-    let method = try LanguageMethod.named(name, place: "method")
-    let training = try LanguageTraining(
-      config.problem, method,
-      try settings.isEmpty
-        ? HyperparameterSearch.values(method, at: 0, stream: "rehearsal")
-        : MethodSetting<LanguageMethod>.values(of: name, in: settings),
-      data: data, seed: 0, pool: pool)
-    training.advance()
-    if training.divergedAt == nil { training.advance() }
-  }
-  return 2 * config.methods.count
 }

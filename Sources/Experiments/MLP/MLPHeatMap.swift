@@ -120,19 +120,23 @@ public enum MLPHeatMap: Experiment {
   }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
-    let data = config.problem.data(seed: 0)
-    for name in config.methods {
-      let axis = try config.axis(of: name)
-      let values = [
-        "learningRate": config.rates[config.rates.count / 2],
-        axis.name: axis.values[axis.values.count / 2],
-      ]
-      _ = cell(
-        try MLPTraining(config.problem, axis.method, values, seed: 0, data: data), steps: 100,
-        updateNormEvery: 50)
+  public static func secondsPerStep(
+    _ config: Config, _ context: RunContext
+  ) throws -> Double {
+    try timePerStep {
+      let data = config.problem.data(seed: 0)
+      for name in config.methods {
+        let axis = try config.axis(of: name)
+        let values = [
+          "learningRate": config.rates[config.rates.count / 2],
+          axis.name: axis.values[axis.values.count / 2],
+        ]
+        _ = cell(
+          try MLPTraining(config.problem, axis.method, values, seed: 0, data: data), steps: 100,
+          updateNormEvery: 50)
+      }
+      return 100 * config.methods.count
     }
-    return 100 * config.methods.count
   }
 
   /// See `Experiment`.

@@ -98,16 +98,20 @@ public enum MLPHeavyTails: Experiment {
   public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
-    let data = config.problem.data(seed: 0)
-    let each = min(config.steps, 40)
-    for method in config.methods {
-      let training = try MLPTraining(
-        config.problem, MLPMethod.named(method, place: "method"), config.values(of: method),
-        seed: 0, data: data)
-      for _ in 0..<each where training.divergedAt == nil { training.advance() }
+  public static func secondsPerStep(
+    _ config: Config, _ context: RunContext
+  ) throws -> Double {
+    try timePerStep {
+      let data = config.problem.data(seed: 0)
+      let each = min(config.steps, 40)
+      for method in config.methods {
+        let training = try MLPTraining(
+          config.problem, MLPMethod.named(method, place: "method"), config.values(of: method),
+          seed: 0, data: data)
+        for _ in 0..<each where training.divergedAt == nil { training.advance() }
+      }
+      return each * config.methods.count
     }
-    return each * config.methods.count
   }
 
   /// See `Experiment`.

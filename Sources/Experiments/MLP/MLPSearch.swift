@@ -70,15 +70,19 @@ public enum MLPSearch: Experiment {
   }
 
   /// See `Experiment`.
-  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
-    let data = config.problem.data(seed: 0)
-    for name in config.methods {
-      let method = try MLPMethod.named(name, place: "method")
-      _ = trial(
-        try MLPTraining(config.problem, method, values(method, at: 0), seed: 0, data: data),
-        steps: 40)
+  public static func secondsPerStep(
+    _ config: Config, _ context: RunContext
+  ) throws -> Double {
+    try timePerStep {
+      let data = config.problem.data(seed: 0)
+      for name in config.methods {
+        let method = try MLPMethod.named(name, place: "method")
+        _ = trial(
+          try MLPTraining(config.problem, method, values(method, at: 0), seed: 0, data: data),
+          steps: 40)
+      }
+      return 40 * config.methods.count
     }
-    return 40 * config.methods.count
   }
 
   /// See `Experiment`.

@@ -17,6 +17,7 @@ enum HyperparameterSearch<Method: TunableMethod> {
   /// Hyper-parameters of trial `index`: point `index` of the scrambled Halton sequence `stream`.
   static func values(_ method: Method, at index: Int, stream: String) -> Method.Values {
     let points = ScrambledHalton(dimensions: 2, stream: RandomStream(seed: 0, name: stream))
+    precondition(method.hyperparameters.count <= 2, "\(method.name): the sequence has two axes")
     var values: Method.Values = [:]
     for (parameter, u) in zip(method.hyperparameters, points.point(index)) {
       values[parameter.name] = parameter.value(at: u)

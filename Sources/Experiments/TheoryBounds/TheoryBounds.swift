@@ -71,11 +71,15 @@ public enum TheoryBounds: Experiment {
   public static func work(of unit: RunUnit, _ config: Config) -> Int { 1 }
 
   /// See `Experiment`: a small inequality check stands for a unit.
-  public static func rehearse(_ config: Config, _ context: RunContext) throws -> Int {
-    var small = config
-    small.instances = max(1, config.instances / 20)
-    _ = try inequalities(small, RandomStream(seed: 0, name: name))
-    return 1
+  public static func secondsPerStep(
+    _ config: Config, _ context: RunContext
+  ) throws -> Double {
+    try timePerStep {
+      var small = config
+      small.instances = max(1, config.instances / 20)
+      _ = try inequalities(small, RandomStream(seed: 0, name: name))
+      return 1
+    }
   }
 
   /// See `Experiment`.

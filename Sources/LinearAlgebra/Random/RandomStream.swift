@@ -105,6 +105,7 @@ public struct RandomStream: Sendable, Hashable {
   /// Eight blocks of Philox side by side, eight words a block: the source of dropout masks.
   public func fill(bits buffer: UnsafeMutableBufferPointer<UInt16>, from index: Int) {
     precondition(index & 63 == 0, "16-bit words from \(index): not a multiple of 64")
+    guard let target = buffer.baseAddress else { return }
     var block = UInt64(index / 8)
     var start = 0
     while start < buffer.count {
@@ -112,8 +113,8 @@ public struct RandomStream: Sendable, Hashable {
         low: Lane.bits.rawValue &<< 60 | block, high: step, key: key)
       withUnsafeBytes(of: words) { bytes in
         let count = min(64, buffer.count &- start)
-        UnsafeMutableRawPointer(buffer.baseAddress! + start).copyMemory(
-          from: bytes.baseAddress!, byteCount: 2 &* count)
+        UnsafeMutableRawBufferPointer(start: target + start, count: 2 &* count)
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<(2 &* count)]))
       }
       start &+= 64
       block &+= 8
