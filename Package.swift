@@ -93,7 +93,7 @@ let package = Package(
     .executableTarget(
       name: "spectral",
       dependencies: [
-        "Autodiff", "Clipping", "Experiments", "LinearAlgebra", "Models", "Storage",
+        "Autodiff", "Clipping", "Datasets", "Experiments", "LinearAlgebra", "Models", "Storage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 

@@ -17,7 +17,7 @@ struct Spectral: ParsableCommand {
       // The user's files.
       Clip.self,
       Spectrum.self,
-      Grad.self,
+      Grad.self, Sample.self,
       Info.self,
       // The suite's records.
       Diff.self,

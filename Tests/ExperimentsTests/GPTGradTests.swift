@@ -77,4 +77,28 @@ import Testing
     ])
     #expect(short.status != 0 && short.errors.count == 1)
   }
+
+  @Test func samplesAreTextAndRepeatable() throws {
+    // Sixty-five characters, as the golden model has.
+    let characters = String((0..<65).map { Character(Unicode.Scalar(UInt8(33 + $0))) })
+    let text = tool.file("text.txt")
+    try characters.write(toFile: text, atomically: true, encoding: .utf8)
+    func sample(_ more: String...) throws -> SpectralTool.Run {
+      try tool.run(
+        [
+          "sample", "--model", "nanogpt", "--heads", "2", "--weights", golden("nanogpt-weights"),
+          "--text", text, "--count", "40",
+        ] + more)
+    }
+    let one = try sample("--prompt", "ABC")
+    #expect(one.status == 0, "\(one.errors)")
+    let line = try #require(one.output.first)
+    #expect(line.count == 43 && line.hasPrefix("ABC"))
+    #expect(try sample("--prompt", "ABC", "--threads", "3").output == one.output)
+    #expect(try sample("--prompt", "ABC", "--seed", "2").output != one.output)
+    #expect(try sample("--prompt", "~").errors.count == 1)
+    #expect(try sample("--prompt", "").status != 0)
+    try (characters + "~").write(toFile: text, atomically: true, encoding: .utf8)
+    #expect(try sample("--prompt", "A").errors.joined().contains("65 tokens"))
+  }
 }

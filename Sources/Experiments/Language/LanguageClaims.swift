@@ -276,7 +276,7 @@ private func comparisonClaims(
         "\(optimizer.title): spectral clipping ends below norm clipping after equal steps.",
       criterion:
         "the ratios of the final training losses (mini-batches since the point before) and of "
-        + "the final validation losses (up to 2048 sequences), paired by seed, both lie below 1 with "
+        + "the final validation losses, paired by seed, both lie below 1 with "
         + "their whole intervals"
     ) { try LanguageComparison.final($0, spectral, over: norm) },
     Claim(

@@ -10,8 +10,8 @@
 ///
 /// `mix64` is SplitMix64's finaliser, a bijection, and `fnv1a64` the 64-bit Fowler-Noll-Vo hash. So
 /// under one seed two names share numbers only if their FNV hashes collide, two steps never share
-/// any, and the laws of one stream (uniform or normal, `Float` or `Double`, single elements,
-/// cursor) never do either. Two pairs (seed, name) collide with probability 2^-64.
+/// any, and the laws of one stream (uniform or normal, `Float` or `Double`, 16-bit words, single
+/// elements, cursor) never do either. Two pairs (seed, name) collide with probability 2^-64.
 ///
 /// A child's name is appended after a slash: `stream.child("weights").child("wte")` is the stream
 /// named `"init/weights/wte"`, if `stream` is `"init"`.

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Datasets
+import Foundation
+import LinearAlgebra
+import Models
+import Storage
+
+/// `spectral sample`: what a language model writes, for a person to read.
+struct Sample: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Let a GPT continue a text.",
+    discussion: """
+      gpt2: weights as Hugging Face has them, --vocabulary a folder with encoder.json and vocab.bpe \
+      (make data, make data-gpt2). nanogpt: the authors' names, --text the file whose characters are the \
+      vocabulary. The same seed gives the same text.
+      """)
+
+  enum ModelName: String, ExpressibleByArgument, CaseIterable { case nanogpt, gpt2 }
+
+  @Option(help: "Which model: nanogpt or gpt2.")
+  var model: ModelName
+  @Option(help: "Its weights.")
+  var weights: String
+  @Option(help: "Folder of GPT-2's vocabulary.")
+  var vocabulary: String?
+  @Option(help: "The text that nanogpt's characters come from.")
+  var text: String?
+  @Option(help: "What to continue.")
+  var prompt: String
+  @Option(help: "Tokens to add.")
+  var count = 100
+  @Option(help: "Above 1 bolder, below 1 more cautious.")
+  var temperature = 0.8
+  @Option(help: "Only among so many of the likeliest tokens (default: all).")
+  var top: Int?
+  @Option(help: "Seed of the draws.")
+  var seed: UInt64 = 1
+  @Option(help: "Attention heads (default: width / 64).")
+  var heads: Int?
+  @Option(help: "Threads; the result does not depend on them.")
+  var threads = 1
+
+  func validate() throws {
+    for (name, value) in [("count", count), ("threads", threads), ("heads", heads), ("top", top)] {
+      if let value, value < 1 { throw ValidationError("--\(name) \(value): use at least 1") }
+    }
+    if !(temperature > 0) { throw ValidationError("--temperature \(temperature): use above 0") }
+    if model == .gpt2 && vocabulary == nil { throw ValidationError("gpt2 needs --vocabulary") }
+    if model == .nanogpt && text == nil { throw ValidationError("nanogpt needs --text") }
+  }
+
+  func run() throws {
+    let gpt = try GPT(loading: weights, form: model == .gpt2 ? .gpt2 : .nanoGPT, heads: heads)
+    let (encoded, size, decode) = try tokens(of: gpt)
+    guard size == gpt.shape.vocabulary else {
+      throw StorageError(
+        "has \(gpt.shape.vocabulary) tokens, the vocabulary given \(size)", at: weights,
+        hint: "name the vocabulary that the model was trained with")
+    }
+    guard !encoded.isEmpty else {
+      throw StorageError("--prompt is empty", at: weights, hint: "give it something to continue")
+    }
+    let drawn = gpt.sample(
+      after: encoded, count: count, temperature: temperature, top: top,
+      stream: RandomStream(seed: seed, name: "spectral/sample"),
+      pool: WorkerPool(threads: threads))
+    print(try decode(encoded + drawn))
+  }
+
+  /// The prompt in tokens, how many tokens there are, and the way back.
+  private func tokens(
+    of gpt: GPT
+  ) throws -> (prompt: [Int], size: Int, decode: ([Int]) throws -> String) {
+    if let vocabulary, model == .gpt2 {
+      // A small vocabulary is GPT-2's, cut behind its first merges.
+      let merges = gpt.shape.vocabulary - 257
+      let tokenizer = try GPT2Tokenizer(
+        encoder: vocabulary + "/encoder.json", merges: vocabulary + "/vocab.bpe",
+        limit: (0..<50_000).contains(merges) ? merges : nil)
+      return (tokenizer.encode(prompt), tokenizer.vocabularySize, tokenizer.decode)
+    }
+    let data = try FileBytes.read(text ?? "")
+    let characters = CharacterVocabulary(of: String(decoding: data, as: UTF8.self))
+    return (try characters.encode(prompt), characters.count, characters.decode)
+  }
+}
