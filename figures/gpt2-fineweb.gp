@@ -12,6 +12,8 @@ low = 1e9; high = 0
 do for [m in methods] { stats table index index_of(m) using val nooutput
   if (STATS_min < low) { low = STATS_min }
   if (STATS_max > high) { high = STATS_max } }
+stats table index words(methods) using 2 nooutput
+best = STATS_min; worst = STATS_max
 set multiplot
 set yrange [low - 0.08 : high]
 set xrange [0:*]
@@ -45,8 +47,7 @@ n = words(methods)
 set lmargin at screen x0[5]; set rmargin at screen x1[5]; set bmargin at screen y0[5]; set tmargin at screen y1[5]
 unset ylabel
 set yrange [n + 0.6 : 0.4]
-stats table index n using 2 nooutput
-set xrange [STATS_min - 0.05 : STATS_max + 0.1]
+set xrange [best - 0.05 : worst + 0.1]
 set xlabel "final validation loss" offset 0,0.4
 set title "all arms, every seed" font ",9.5" offset 0,-0.6
 set grid xtics lc rgb "#e0e0e0" lw 0.6 dt 1
