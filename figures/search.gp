@@ -10,7 +10,6 @@ set multiplot layout rows, columns margins 0.5 / width, 0.99, 0.72 / height, 1 -
 set logscale x
 if (!exists("linear")) { set logscale y }
 # Set by the caller: xlow, xhigh, ylow, yhigh (losses above yhigh are drawn at the top).
-set xrange [xlow:xhigh]; set yrange [ylow : (exists("linear") ? yhigh : 1.2 * yhigh)]
 set format x ""
 set format y ""
 set xtics 10; if (exists("linear")) { set ytics autofreq } else { set ytics 10 }
@@ -23,10 +22,14 @@ do for [i=1:n] {
   set ylabel ((i - 1) % columns == 0 ? "loss" : "") font ",7.5" offset (exists("linear") ? 1.2 : 2.2)
   set title word(methods, i) font ",7" offset 0,-0.9
   if (i > 1) { unset label 99 }
+  # Statistics look at what the ranges let through.
+  set xrange [*:*]; set yrange [*:*]
   stats table index i using 0 nooutput
   last = int(STATS_columns)
+  best = NaN
   stats table index i using last nooutput
   best = STATS_min
+  set xrange [xlow:xhigh]; set yrange [ylow : (exists("linear") ? yhigh : 1.2 * yhigh)]
   plot table index i using 1:(column(last) > yhigh ? yhigh : column(last)) with points pt 7 ps 0.35 lc rgb blue, \
        table index i using (column(last) == best ? $1 : NaN):last with points pt 6 ps 0.9 lw 1.2 lc rgb red
 }
