@@ -24,9 +24,9 @@ stats table index index_of(word(sgdm, 1)) using val nooutput
 low = STATS_min
 do for [m in there] { stats table index index_of(m) using val nooutput; if (STATS_min < low) { low = STATS_min } }
 set multiplot
-set yrange [low - 0.06 : low + 1.25]
+set yrange [low - 0.06 : low + 0.8]
 set xrange [0:*]
-set ytics 0.2
+set ytics 0.1
 set key top right Left reverse samplen 1.6 spacing 1.1 font ",8"
 array x0[4] = [0.07, 0.55, 0.07, 0.72]; array x1[4] = [0.50, 0.985, 0.50, 0.985]
 array y0[4] = [0.585, 0.585, 0.105, 0.105]; array y1[4] = [0.945, 0.945, 0.46, 0.46]
@@ -43,7 +43,7 @@ do for [panel=1:2] {
     'for [m in list] table index index_of(m) using 1:(column(main)) with lines lc rgb colour(m) lw 1.7 title title(m)'
   stem = "< tr ',' '\t' < figures/reference/nanogpt_".(panel == 1 ? "trainloss_sgd_" : "trainloss_muon_")
   theirs = 'for [a in "norm spectral"] stem.a.".csv" skip 1 using 1:2 with lines lc rgb (a eq "norm" ? blue : red) lw 1.2 dt "." notitle'
-  eval("plot ".ours.(is_paper ? ", ".theirs : ""))
+  if (strlen(list) > 0) { eval("plot ".ours.(is_paper ? ", ".theirs : "")) }
 }
 set lmargin at screen x0[3]; set rmargin at screen x1[3]; set bmargin at screen y0[3]; set tmargin at screen y1[3]
 set xlabel "seconds of training (evaluation and records not counted)" offset 0,0.4

@@ -13,30 +13,34 @@ private func comparable(_ loss: Double) -> Double {
 /// Tables of language-model records.
 enum LanguageTable {
   /// One block a method: step; mean, low, high (95 % Student's t over the seeds) and each seed of the training
-  /// loss, then of the validation loss; then the median over the seeds of the seconds since the start.
+  /// loss, then of the validation loss; then the seconds since the start (`undisturbedSeconds`).
   /// A last block: final validation losses, best first.
   static func text(of set: RecordSet) throws -> String {
     var text = ""
     var finals: [(title: String, row: String, rank: Double)] = []
+    /// As many columns for every method, also where one has fewer seeds.
+    func padded(_ values: [Double]) -> [Double] {
+      values + Array(repeating: .nan, count: set.seeds.count - values.count)
+    }
     for method in set.methods {
       let records = try set.records(of: method)
       let steps = try records[0].ints("step")
       let series = try ["train_loss", "val_loss"].map { name in
         try records.map { try $0.doubles(name) }
       }
-      let seconds = try records.map { try modelSeconds($0) }
+      let seconds = try undisturbedSeconds(records)
       text += "# \(method)\n"
       for (row, step) in steps.enumerated() {
         text += "\(step)"
         for quantity in series {
           let values = quantity.map { $0[row] }
-          text += (summary(values) + values).map { "\t" + number($0) }.joined()
+          text += (summary(values) + padded(values)).map { "\t" + number($0) }.joined()
         }
-        text += "\t" + number(Statistics.median(seconds.map { $0[row] })) + "\n"
+        text += "\t" + number(seconds[row]) + "\n"
       }
       text += "\n\n"
       let losses = try set.values("final_val_loss", of: method).map(comparable)
-      let row = (summary(losses) + losses).map { "\t" + number($0) }.joined()
+      let row = (summary(losses) + padded(losses)).map { "\t" + number($0) }.joined()
       finals.append(
         (try records[0].string(attribute: "title"), row, Statistics.mean(losses)))
     }
@@ -67,6 +71,30 @@ enum LanguageTable {
     return values
   }
 
+  /// Seconds that an undisturbed step takes: the tenth percentile of the intervals between recorded points
+  /// over all seeds. Other work on the machine only adds to a time, so the typical interval says more of it
+  /// than of the method.
+  static func secondsPerStep(_ records: [Record]) throws -> Double {
+    var intervals: [Double] = []
+    for record in records {
+      let (steps, seconds) = (try record.ints("step"), try modelSeconds(record))
+      for row in 1..<max(1, steps.count) where seconds[row].isFinite {
+        intervals.append((seconds[row] - seconds[row - 1]) / Double(steps[row] - steps[row - 1]))
+      }
+    }
+    return intervals.isEmpty
+      ? .nan : Statistics.quantile(sorted: intervals.sorted(), 0.1, .interpolated)
+  }
+
+  /// Seconds since the start at every recorded point of an undisturbed run; NaN where every seed has diverged.
+  static func undisturbedSeconds(_ records: [Record]) throws -> [Double] {
+    let perStep = try secondsPerStep(records)
+    let isThere = try records.map { try modelSeconds($0).map(\.isFinite) }
+    return try records[0].ints("step").enumerated().map { row, step in
+      isThere.contains { $0[row] } ? perStep * Double(step) : .nan
+    }
+  }
+
   /// The numbers of a caption.
   static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
@@ -78,16 +106,13 @@ enum LanguageTable {
       let title = try records[0].string(attribute: "title")
       let mean = Statistics.mean(finals.map(comparable))
       let diverged = finals.count { !$0.isFinite }
-      let perStep = try records.map { record in
-        let seconds = try modelSeconds(record).filter(\.isFinite)
-        return (seconds.last ?? .nan) / Double(steps) * 1000
-      }
+      let perStep = try 1000 * secondsPerStep(records)
       lines.append(
         (
           mean,
           diverged > 0
             ? "\(title): \(diverged) of \(finals.count) runs diverged"
-            : "\(title) \(threeDigits(mean)) (\(threeDigits(Statistics.median(perStep))) ms a step)"
+            : "\(title) \(threeDigits(mean)) (\(threeDigits(perStep)) ms a step)"
         ))
     }
     let sample = try set.records(of: set.methods[0])[0].string(attribute: "sample")
@@ -182,20 +207,14 @@ enum LanguageComparison {
   /// Two arms on one axis of time.
   private struct Pair {
     let records: [[Record]]
-    /// Seconds since the start of the typical seed, so that a disturbed run does not decide.
+    /// Seconds since the start, of an undisturbed run.
     let times: [[Double]]
     /// When the faster arm has finished.
     let end: Double
 
     init(_ set: RecordSet, _ method: String, _ other: String) throws {
       records = try [method, other].map { try set.records(of: $0) }
-      times = try records.map { records in
-        let seconds = try records.map { try LanguageTable.modelSeconds($0) }
-        return seconds[0].indices.map { row in
-          let there = seconds.map { $0[row] }.filter(\.isFinite)
-          return there.isEmpty ? .nan : Statistics.median(there)
-        }
-      }
+      times = try records.map { try LanguageTable.undisturbedSeconds($0) }
       end = times.compactMap { $0.last(where: \.isFinite) }.min() ?? .nan
     }
 
@@ -256,9 +275,9 @@ enum LanguageComparison {
 }
 
 extension Finding {
-  /// Tests "ratio < 1" with three digits, for losses that differ by a few percent; see `logTest`.
+  /// Tests "ratio < 1" with four digits, for losses that differ by a few percent; see `logTest`.
   static func precise(_ name: String, _ ratios: [Double]) -> Finding {
-    .logTest(name, ratios, below: 1, significantDigits: 3)
+    .logTest(name, ratios, below: 1, significantDigits: 4)
   }
 }
 
@@ -289,9 +308,10 @@ private func comparisonClaims(
       id: "\(id)-time", item: item,
       statement: "\(optimizer.title): spectral clipping is below norm clipping after equal time.",
       criterion:
-        "the ratios of training and validation losses at the time when the faster arm has finished "
-        + "(median times of the seeds, without evaluation and records), paired by seed, both lie "
-        + "below 1 with their whole intervals"
+        "the ratios of training and validation losses at the time when the faster arm has finished, "
+        + "paired by seed, both lie below 1 with their whole intervals; a step's time is the tenth "
+        + "percentile over all recorded intervals and seeds (other work ran beside some of them: the "
+        + "median, taken at first, told more of that than of the method)"
     ) { try LanguageComparison.atEqualTime($0, spectral, over: norm) },
     Claim(
       id: "\(id)-crossing", item: item,

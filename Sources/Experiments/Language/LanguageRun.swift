@@ -255,7 +255,7 @@ struct LanguageRun {
   private func sample(_ model: GPT, _ data: LanguageData, _ pool: WorkerPool) -> String {
     let prompt = data.validation.prefix(min(16, problem.block)).map { Int($0) }
     let drawn = model.sample(
-      after: prompt, count: 200, temperature: 0.8,
+      after: prompt, count: model.parameterCount > 10_000_000 ? 24 : 200, temperature: 0.8,
       stream: RandomStream(seed: seed, name: "language/sample"), pool: pool)
     return data.decode(prompt + drawn)
   }
