@@ -19,12 +19,16 @@ is_paper = profile eq "paper"
 main = is_paper ? 2 : val
 thin = is_paper ? val : 2
 what = is_paper ? "training" : "validation"
-# The range of the second half of the curves decides what is shown.
-stats table index index_of(word(sgdm, 1)) using val nooutput
-low = STATS_min
-do for [m in there] { stats table index index_of(m) using val nooutput; if (STATS_min < low) { low = STATS_min } }
+# Panels show what lies within 0.6 above their lowest curve; the losses at the start are far beyond.
+array low[2] = [1e9, 1e9]
+do for [m in there] {
+  stats table index index_of(m) using val nooutput
+  k = m[1:4] eq "sgdm" ? 1 : 2
+  if (STATS_min < low[k]) { low[k] = STATS_min }
+}
+stats table index words(methods) using 2 nooutput
+best = STATS_min; worst = STATS_max
 set multiplot
-set yrange [low - 0.06 : low + 0.8]
 set xrange [0:*]
 set ytics 0.1
 set key top right Left reverse samplen 1.6 spacing 1.1 font ",8"
@@ -34,6 +38,7 @@ do for [panel=1:2] {
   set lmargin at screen x0[panel]; set rmargin at screen x1[panel]
   set bmargin at screen y0[panel]; set tmargin at screen y1[panel]
   list = panel == 1 ? sgdm : muon
+  set yrange [low[panel] - 0.06 : low[panel] + 0.6]
   set xlabel "training step" offset 0,0.4
   set ylabel (panel == 1 ? what." loss (nats a character)" : "") offset 1.2
   set title (panel == 1 ? "Fig 6a: SGDM" : "Fig 6b: Muon").(is_paper ? " (authors dotted)" : "") font ",9.5" offset 0,-0.6
@@ -48,6 +53,7 @@ do for [panel=1:2] {
 set lmargin at screen x0[3]; set rmargin at screen x1[3]; set bmargin at screen y0[3]; set tmargin at screen y1[3]
 set xlabel "seconds of training (evaluation and records not counted)" offset 0,0.4
 set ylabel "validation loss (nats a character)" offset 1.2
+set yrange [low[1] - 0.06 : low[1] + 0.6]
 set title "Fig 2c: SGDM by the clock" font ",9.5" offset 0,-0.6
 pair = ""
 do for [m in "sgdm-norm sgdm-spectral sgdm-norm-fair"] { if (index_of(m) >= 0) { pair = pair." ".m } }
@@ -62,14 +68,13 @@ n = words(methods)
 set lmargin at screen x0[4]; set rmargin at screen x1[4]; set bmargin at screen y0[4]; set tmargin at screen y1[4]
 unset ylabel
 set yrange [n + 0.6 : 0.4]
-set xrange [low - 0.03 : low + 0.55]
+set xrange [best - 0.05 : worst + 0.1]
 set xlabel "final validation loss" offset 0,0.4
 set title "all arms, every seed" font ",9.5" offset 0,-0.6
 set grid xtics lc rgb "#e0e0e0" lw 0.6 dt 1
 set format y "%s"
 set ytics 1 font ",8" scale 0
-set xtics 0.1
-visible(x) = x > low + 0.53 ? low + 0.53 : x
-plot table index n using (visible($2)):1:(visible($3)):(visible($4)):ytic(stringcolumn(5+n_seeds)) with xerrorbars pt 7 ps 0.5 lw 1.2 lc rgb red, \
-     for [s=1:n_seeds] table index n using (visible(column(4+s))):1 with points pt 6 ps 0.4 lw 0.8 lc rgb "#404040"
+set xtics autofreq
+plot table index n using ($2):1:($3):($4):ytic(stringcolumn(5+n_seeds)) with xerrorbars pt 7 ps 0.5 lw 1.2 lc rgb red, \
+     for [s=1:n_seeds] table index n using (column(4+s)):1 with points pt 6 ps 0.4 lw 0.8 lc rgb "#404040"
 unset multiplot

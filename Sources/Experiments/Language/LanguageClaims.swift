@@ -41,14 +41,20 @@ enum LanguageTable {
       text += "\n\n"
       let losses = try set.values("final_val_loss", of: method).map(comparable)
       let row = (summary(losses) + padded(losses)).map { "\t" + number($0) }.joined()
-      finals.append(
-        (try records[0].string(attribute: "title"), row, Statistics.mean(losses)))
+      finals.append((try title(method, of: set), row, Statistics.mean(losses)))
     }
     text += "# final validation loss, best first: position, mean, low, high, seeds, method\n"
     for (position, entry) in finals.sorted(by: { $0.rank < $1.rank }).enumerated() {
       text += "\(position + 1)\(entry.row)\t\(entry.title)\n"
     }
     return text
+  }
+
+  /// The method's title, with its own n where it has fewer seeds than others.
+  private static func title(_ method: String, of set: RecordSet) throws -> String {
+    let records = try set.records(of: method)
+    let title = try records[0].string(attribute: "title")
+    return records.count == set.seeds.count ? title : "\(title) (n = \(records.count))"
   }
 
   private static func summary(_ values: [Double]) -> [Double] {
@@ -103,7 +109,7 @@ enum LanguageTable {
     for method in set.methods {
       let finals = try set.values("final_val_loss", of: method)
       let records = try set.records(of: method)
-      let title = try records[0].string(attribute: "title")
+      let title = try title(method, of: set)
       let mean = Statistics.mean(finals.map(comparable))
       let diverged = finals.count { !$0.isFinite }
       let perStep = try 1000 * secondsPerStep(records)
