@@ -224,7 +224,11 @@ extension GPT {
         width: width))
     try load(from: path)
     if let head = file.entries.first(where: { parameterName(of: $0.name) == "lm_head.weight" }) {
-      guard try file.floats(head.name) == values[0] else {
+      let token = embeddings.token
+      guard
+        try file.floats(head.name).elementsEqual(
+          UnsafeBufferPointer(start: token.base, count: token.count))
+      else {
         throw StorageError(
           "\(head.name) is not the token embedding", at: path,
           hint: "this model ties its head to the embedding; untied weights cannot be used")

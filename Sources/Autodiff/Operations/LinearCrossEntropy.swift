@@ -44,7 +44,6 @@ final class LinearCrossEntropy: Operation {
   private static let chunk = 1024
 
   func forward(_ pool: WorkerPool) {
-    dWeight?.fill(0)
     for start in stride(from: 0, to: x.rows, by: blockRows) {
       let rows = start..<min(x.rows, start + blockRows)
       scores(rows, pool)
@@ -108,7 +107,7 @@ final class LinearCrossEntropy: Operation {
     pool.forRanges(of: classes, size: min(Self.chunk, max(32, (classes / 4 + 7) & ~7))) { range in
       gemmBlock(
         range.count, width, n, logits.base + range.lowerBound, lda: classes,
-        x.value.base + start * width, ldb: width, transposeA: .yes, beta: 1,
+        x.value.base + start * width, ldb: width, transposeA: .yes, beta: start == 0 ? 0 : 1,
         into: dWeight + range.lowerBound * width,
         ldc: width)
     }

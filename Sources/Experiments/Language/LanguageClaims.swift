@@ -333,14 +333,6 @@ private func comparisonClaims(
 
 extension NanoGPT {
   /// See `Experiment`.
-  public static func table(of set: RecordSet) throws -> String { try LanguageTable.text(of: set) }
-
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    try LanguageTable.captionValues(of: set)
-  }
-
-  /// See `Experiment`.
   public static let claims: [Claim] =
     comparisonClaims("fig6a", "§6.2, Figs 2c, 6a", ("sgdm", "SGDM"), prefix: "")
     + comparisonClaims("fig6b", "§6.2, Fig 6b", ("muon", "Muon"), prefix: "")
@@ -372,14 +364,6 @@ extension NanoGPT {
 }
 
 extension GPT2FineWeb {
-  /// See `Experiment`.
-  public static func table(of set: RecordSet) throws -> String { try LanguageTable.text(of: set) }
-
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    try LanguageTable.captionValues(of: set)
-  }
-
   /// See `Experiment`.
   public static let claims: [Claim] =
     comparisonClaims("fig3", "§6.3, Figs 3, 6c", ("sgdm", "SGDM"), prefix: "gpt2-")

@@ -151,7 +151,7 @@ struct LanguageRun {
       if checkpoint?.isDue ?? false {
         try checkpoint?.save(State(training: try training.state(), series: series))
       }
-      let isPoint = isRecorded(k)
+      let isPoint = StepRecord.isRecorded(k, every: recordEvery, of: problem.steps)
       let report = try training.advance(measuring: isPoint)
       if training.divergedAt != nil { break }
       series.pending[0] += report.loss
@@ -162,11 +162,6 @@ struct LanguageRun {
     context.advance(problem.steps - training.step)
     try checkpoint?.remove()
     return make(training, series, matrices, data)
-  }
-
-  /// The first step, then every `recordEvery`-th, and the last.
-  private func isRecorded(_ k: Int) -> Bool {
-    k == 0 || (k + 1) % recordEvery == 0 || k == problem.steps - 1
   }
 
   private func append(
@@ -207,48 +202,29 @@ struct LanguageRun {
     for parameter in method.hyperparameters {
       attributes[parameter.name] = .double(values[parameter.name] ?? .nan)
     }
-    var record = Record(attributes: attributes)
-    // A run that diverged has no values for its later points; the axes of all runs stay equal.
-    let steps = (0..<problem.steps).filter(isRecorded).map { $0 + 1 }
-    func padded(_ values: [Double], _ width: Int = 1) -> [Double] {
-      values + Array(repeating: .nan, count: steps.count * width - values.count)
-    }
+    var record = StepRecord(
+      attributes: attributes, count: problem.steps, every: recordEvery, layers: matrices,
+      layerName: "matrix parameter")
     record.add(
-      .init(
-        "step", .int64(steps.map { Int64($0) }), longName: "training steps done", units: "1"))
-    record.add(.init("layer", .string(matrices), longName: "matrix parameter"))
-    func add(_ name: String, _ values: [Double], _ longName: String, units: String = "1") {
-      record.add(
-        .init(
-          name, .double(padded(values)), longName: longName, units: units, dimensions: ["step"]))
-    }
-    func addLayers(_ name: String, _ values: [Double], _ longName: String) {
-      record.add(
-        .init(
-          name, .float(padded(values, matrices.count).map { Float($0) }),
-          shape: [steps.count, matrices.count], longName: longName, units: "1",
-          dimensions: ["step", "layer"]))
-    }
-    add(
       "train_loss", series.trainLoss,
       "mean of the mini-batch losses since the point before (cross-entropy, nats a token)")
-    add(
+    record.add(
       "val_loss", series.validationLoss,
       "cross-entropy on up to \(problem.evaluationSequences) validation sequences, nats a token")
-    add("grad_norm_pre", series.normBefore, "gradient norm over all parameters before clipping")
-    add("grad_norm_post", series.normAfter, "gradient norm over all parameters after clipping")
-    addLayers("sigma_max", series.sigmaMax, "largest singular value before clipping")
-    addLayers("tau", series.tau, "clipping threshold")
-    addLayers("clipped_share", series.clippedShare, "share of singular values clipped")
-    record.telemetry.add(
-      .init(
-        "model_seconds", .double(padded(series.modelSeconds)),
-        longName: "seconds in forward, backward, clip and optimizer since the start", units: "s"))
-    record.telemetry.attributes["seconds_forward"] = .double(training.seconds.forward)
-    record.telemetry.attributes["seconds_backward"] = .double(training.seconds.backward)
-    record.telemetry.attributes["seconds_clip"] = .double(training.update.seconds.clip)
-    record.telemetry.attributes["seconds_optimizer"] = .double(training.update.seconds.optimizer)
-    return record
+    record.add(
+      "grad_norm_pre", series.normBefore, "gradient norm over all parameters before clipping")
+    record.add(
+      "grad_norm_post", series.normAfter, "gradient norm over all parameters after clipping")
+    record.addLayers("sigma_max", series.sigmaMax, "largest singular value before clipping")
+    record.addLayers("tau", series.tau, "clipping threshold")
+    record.addLayers("clipped_share", series.clippedShare, "share of singular values clipped")
+    record.addTimes(
+      "model_seconds", series.modelSeconds,
+      "seconds in forward, backward, clip and optimizer since the start")
+    record.addSeconds(
+      forward: training.seconds.forward, backward: training.seconds.backward,
+      update: training.update.seconds)
+    return record.record
   }
 
   /// What the model writes, for a person to read.

@@ -1,15 +1,11 @@
 import Datasets
-import Foundation
-import LinearAlgebra
 import Models
 import Optimizers
-import Storage
-import Training
 
 /// Figs 2c, 6a and 6b: nanoGPT on tiny Shakespeare, norm against spectral clipping for SGDM and Muon (§6.2).
-public enum NanoGPT: Experiment {
+public enum NanoGPT: LanguageCurves {
   /// Settings; the defaults are the authors' code's.
-  public struct Config: LanguageConfig {
+  public struct Config: LanguageCurvesConfig {
     /// Transformer blocks.
     public var layers = 6
     /// Attention heads.
@@ -62,22 +58,10 @@ public enum NanoGPT: Experiment {
 
     /// Throws a `ConfigError` for a value outside its range.
     public func validate() throws {
-      try validateProblem()
-      guard recordEvery >= 1 else {
-        throw ConfigError.value("recordEvery", recordEvery, "a whole number >= 1")
-      }
+      try validateCurves()
       guard dropout >= 0, dropout < 1 else {
         throw ConfigError.value("dropout", dropout, "a number in [0, 1)")
       }
-      for line in settings { _ = try MethodSetting<LanguageMethod>(line: line) }
-    }
-
-    /// Only the method's own hyper-parameters.
-    public func restricted(to method: String) -> Config {
-      var own = self
-      own.settings = settings.filter { $0.split(separator: " ").first.map(String.init) == method }
-      own.clippedSet = .authors  // the method's name says it
-      return own
     }
 
     var problem: LanguageProblem {
@@ -97,48 +81,4 @@ public enum NanoGPT: Experiment {
     "nanoGPT on tiny Shakespeare: norm against spectral clipping (Figs 2c, 6a, 6b)."
   /// See `Experiment`.
   public static let version = 1
-
-  /// See `Experiment`: the reading of the clipped set, hyper-parameters from chosen.yaml, the data's digest.
-  public static func complete(
-    _ config: Config, folder: String, dataFolder: String
-  ) throws -> Config {
-    var config = try config.identified(dataFolder)
-    config.methods = config.clippedSet.methods(config.methods)
-    config.settings = try ChosenHyperparameters<LanguageMethod>.complete(
-      config.settings, methods: config.methods, file: folder + "/chosen.yaml")
-    return config
-  }
-
-  /// See `Experiment`.
-  public static func units(of config: Config) -> [RunUnit] {
-    config.seeds.flatMap { seed in
-      config.methods.map { RunUnit(methods: [$0], seed: seed) }
-    }
-  }
-
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
-
-  /// See `Experiment`.
-  public static func secondsPerStep(
-    _ config: Config, _ context: RunContext
-  ) throws -> Double {
-    try secondsPerLanguageStep(
-      config, settings: config.settings, evaluations: 1 / Double(config.recordEvery), context)
-  }
-
-  /// See `Experiment`.
-  public static func dataName(_ config: Config) -> String { config.dataName }
-
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
-  ) throws -> [Record] {
-    let method = try LanguageMethod.named(unit.methods[0], place: "method")
-    let run = LanguageRun(
-      problem: config.problem, method: method,
-      values: try MethodSetting<LanguageMethod>.values(of: method.name, in: config.settings),
-      seed: unit.seed, recordEvery: config.recordEvery)
-    return [try run.record(try config.load(context.dataFolder), context)]
-  }
 }

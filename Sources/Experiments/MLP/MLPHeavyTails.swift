@@ -60,7 +60,7 @@ public enum MLPHeavyTails: Experiment {
     /// Only the method's own hyper-parameters.
     public func restricted(to method: String) -> Config {
       var own = self
-      own.settings = settings.filter { $0.split(separator: " ").first.map(String.init) == method }
+      own.settings = MethodSetting<MLPMethod>.lines(of: method, in: settings)
       return own
     }
 
@@ -157,7 +157,7 @@ public enum MLPHeavyTails: Experiment {
       if k % 100 == 0, checkpoint?.isDue ?? false {
         try checkpoint?.save(State(training: try training.state(), series: series))
       }
-      let isPoint = isRecorded(k, config)
+      let isPoint = StepRecord.isRecorded(k, every: config.recordEvery, of: config.steps)
       let report = training.advance(measuring: isPoint, measuringUpdate: isPoint)
       if training.divergedAt != nil { break }
       if isPoint { append(report, training, config, to: &series) }
@@ -171,11 +171,6 @@ public enum MLPHeavyTails: Experiment {
     context.advance(config.steps - reached + progress)
     try checkpoint?.remove()
     return [record(method, values, training, series, config)]
-  }
-
-  /// The first step, then every `recordEvery`-th, and the last.
-  private static func isRecorded(_ k: Int, _ config: Config) -> Bool {
-    k == 0 || (k + 1) % config.recordEvery == 0 || k == config.steps - 1
   }
 
   private static func append(
@@ -207,42 +202,22 @@ public enum MLPHeavyTails: Experiment {
     for parameter in method.hyperparameters {
       attributes[parameter.name] = .double(values[parameter.name] ?? .nan)
     }
-    var record = Record(attributes: attributes)
-    // A run that diverged has no values for its later points; the axes of all runs stay equal.
-    let steps = (0..<config.steps).filter { isRecorded($0, config) }.map { $0 + 1 }
-    let layers = training.model.parameters.map(\.name)
-    func padded(_ values: [Double], _ width: Int = 1) -> [Double] {
-      values + Array(repeating: .nan, count: steps.count * width - values.count)
-    }
+    var record = StepRecord(
+      attributes: attributes, count: config.steps, every: config.recordEvery,
+      layers: training.model.parameters.map(\.name), layerName: "parameter")
     record.add(
-      .init(
-        "step", .int64(steps.map { Int64($0) }), longName: "training steps done", units: "1"))
-    record.add(.init("layer", .string(layers), longName: "parameter"))
-    func add(_ name: String, _ values: [Double], _ longName: String) {
-      record.add(
-        .init(name, .double(padded(values)), longName: longName, units: "1", dimensions: ["step"]))
-    }
-    func addLayers(_ name: String, _ values: [Double], _ longName: String) {
-      record.add(
-        .init(
-          name, .float(padded(values, layers.count).map { Float($0) }),
-          shape: [steps.count, layers.count],
-          longName: longName, units: "1", dimensions: ["step", "layer"]))
-    }
-    add(
       "train_loss", series.trainLoss,
       "mean of the last \(config.smoothing) mini-batch losses (mean squared error)")
-    add("val_loss", series.validationLoss, "mean squared error on the validation samples")
-    add("grad_norm_pre", series.normBefore, "gradient norm over all layers before clipping")
-    add("grad_norm_post", series.normAfter, "gradient norm over all layers after clipping")
-    add("update_norm", series.updateNorm, "norm of the step's change of all parameters")
-    addLayers("sigma_max", series.sigmaMax, "largest singular value before clipping")
-    addLayers("tau", series.tau, "clipping threshold")
-    addLayers("clipped_share", series.clippedShare, "share of singular values clipped")
-    record.telemetry.attributes["seconds_forward"] = .double(training.seconds.forward)
-    record.telemetry.attributes["seconds_backward"] = .double(training.seconds.backward)
-    record.telemetry.attributes["seconds_clip"] = .double(training.update.seconds.clip)
-    record.telemetry.attributes["seconds_optimizer"] = .double(training.update.seconds.optimizer)
-    return record
+    record.add("val_loss", series.validationLoss, "mean squared error on the validation samples")
+    record.add("grad_norm_pre", series.normBefore, "gradient norm over all layers before clipping")
+    record.add("grad_norm_post", series.normAfter, "gradient norm over all layers after clipping")
+    record.add("update_norm", series.updateNorm, "norm of the step's change of all parameters")
+    record.addLayers("sigma_max", series.sigmaMax, "largest singular value before clipping")
+    record.addLayers("tau", series.tau, "clipping threshold")
+    record.addLayers("clipped_share", series.clippedShare, "share of singular values clipped")
+    record.addSeconds(
+      forward: training.seconds.forward, backward: training.seconds.backward,
+      update: training.update.seconds)
+    return record.record
   }
 }

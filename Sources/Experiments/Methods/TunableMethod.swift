@@ -171,6 +171,11 @@ struct MethodSetting<Method: TunableMethod> {
       .joined(separator: " ")
   }
 
+  /// The lines of `settings` that are of `method`.
+  static func lines(of method: String, in settings: [String]) -> [String] {
+    settings.filter { $0.split(separator: " ").first.map(String.init) == method }
+  }
+
   /// The values of `method` among the lines of `settings`.
   static func values(of method: String, in settings: [String]) throws -> Method.Values {
     for line in settings {
