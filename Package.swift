@@ -12,6 +12,7 @@ let package = Package(
     .library(name: "Autodiff", targets: ["Autodiff"]),
     .library(name: "LinearAlgebra", targets: ["LinearAlgebra"]),
     .library(name: "Storage", targets: ["Storage"]),
+    .executable(name: "bad-token-spectra", targets: ["bad-token-spectra"]),
     .executable(name: "trace-regression", targets: ["trace-regression"]),
     .executable(name: "clip-cost", targets: ["clip-cost"]),
     .executable(name: "mlp-heavy-tails", targets: ["mlp-heavy-tails"]),
@@ -54,6 +55,11 @@ let package = Package(
         "Autodiff", "Clipping", "Datasets", "LinearAlgebra", "Models", "Optimizers", "Storage",
         "Theory", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
+      ]),
+    .executableTarget(
+      name: "bad-token-spectra",
+      dependencies: [
+        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
       name: "trace-regression",

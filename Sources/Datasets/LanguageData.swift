@@ -29,6 +29,8 @@ public struct LanguageData: Sendable {
     case fineWeb = "fineweb"
     /// train.bin and val.bin of nanoGPT's data scripts, in the folder `bin`.
     case binary = "bin"
+    /// GPT2-BASIC's own training text in its own vocabulary, the folder `gpt2-basic-463k`.
+    case gpt2Basic = "gpt2-basic"
     /// The generated text that stands in where files are missing, by characters.
     case standIn = "stand-in"
   }
@@ -48,6 +50,7 @@ public struct LanguageData: Sendable {
       case .wikiText: try bytePairs(folder, merges: merges)
       case .fineWeb: try shards(folder)
       case .binary: try binaries(folder + "/bin")
+      case .gpt2Basic: try gpt2Basic(folder + "/gpt2-basic-463k")
       }
     for (part, tokens) in [("training", data.training), ("validation", data.validation)]
     where tokens.count <= block {
@@ -119,6 +122,18 @@ public struct LanguageData: Sendable {
       digest: try ["train.bin", "val.bin"].map {
         try Digest.sha256(of: FileBytes.read("\(place)/\($0)"))
       }.joined(separator: " "), decode: { $0.map(String.init).joined(separator: " ") })
+  }
+
+  /// Nothing is held out: all of the text is what the model was trained on.
+  private static func gpt2Basic(_ place: String) throws -> LanguageData {
+    let text = "\(place)/gold_curriculum_v4.txt"
+    let bytes = try FileBytes.read(text)
+    let vocabulary = try LongestMatchVocabulary(path: place + "/VOCAB.BIN")
+    let tokens = vocabulary.encode(String(decoding: bytes, as: UTF8.self)).map { UInt16($0) }
+    return LanguageData(
+      name: "GPT2-BASIC's training text", isStandIn: false, vocabulary: vocabulary.count,
+      training: tokens, validation: tokens, digest: try Digest.sha256(of: bytes),
+      decode: { (try? vocabulary.decode($0)) ?? "" })
   }
 
   private static func shards(_ folder: String) throws -> LanguageData {

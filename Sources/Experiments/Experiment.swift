@@ -18,11 +18,10 @@ public protocol Experiment: Sendable {
   /// Whether a unit cuts itself into pieces that run side by side (`--threads` is then all cores and
   /// `--jobs` 1, unless told otherwise).
   static var sharesOutUnits: Bool { get }
-  /// Fills in what the configuration leaves to other files of `folder` (experiments/<name>/), and what
-  /// identifies the data below `dataFolder`.
-  static func complete(
-    _ config: Config, folder: String, dataFolder: String
-  ) throws -> Config
+  /// Whether a run can leave the weights it trained (`RunContext.weightsPath`).
+  static var keepsWeights: Bool { get }
+  /// Fills in what the configuration leaves to other files, and what identifies the data.
+  static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config
   /// How many steps of progress a unit takes.
   static func work(of unit: RunUnit, _ config: Config) -> Int
   /// Seconds that a step of progress takes on one worker, from a small piece of the real work.
@@ -44,12 +43,31 @@ public protocol Experiment: Sendable {
 extension Experiment {
   /// Most units run on one thread.
   public static var sharesOutUnits: Bool { false }
+  /// Most train nothing that is of further use.
+  public static var keepsWeights: Bool { false }
   /// Most records stand alone.
   public static func companions(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
   /// Most configurations are complete.
-  public static func complete(
-    _ config: Config, folder: String, dataFolder: String
-  ) throws -> Config { config }
+  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
+    config
+  }
+}
+
+/// Where a configuration finds what it does not say itself.
+public struct ExperimentPlaces: Sendable {
+  /// The experiment's own folder, experiments/<name>.
+  public var folder: String
+  /// The profile.
+  public var profile: String
+  /// Data sets.
+  public var data: String
+  /// Fresh records of all experiments, and weights that some of them keep.
+  public var results: String
+
+  /// Places as given.
+  public init(folder: String, profile: String, data: String, results: String) {
+    (self.folder, self.profile, self.data, self.results) = (folder, profile, data, results)
+  }
 }
 
 /// The time of `body`, which does a number of steps and returns how many, for one of them.
@@ -82,6 +100,8 @@ public struct RunUnit: Equatable, Sendable {
 public struct RunContext: Sendable {
   /// Where the run saves its unfinished state, nil for none.
   public var checkpointPath: String?
+  /// Where the run is to leave the weights it trained, nil for nowhere.
+  public var weightsPath: String?
   /// What the state belongs to.
   public var identity: [String] = []
   /// Seconds between two saves.

@@ -36,6 +36,9 @@ public struct ExperimentOptions: ParsableArguments {
   /// Seconds between checkpoints.
   @Option(help: "Seconds between two checkpoints of a run.")
   public var checkpointSeconds = 60.0
+  /// Weights too.
+  @Flag(help: "Keep the trained weights beside each record, as <record>.safetensors.")
+  public var keepWeights = false
   /// Plan only.
   @Flag(help: "Print the runs and the estimated time, compute nothing.")
   public var dryRun = false
@@ -74,7 +77,13 @@ extension ExperimentCommand {
     if let rng = options.rng { overrides.append("rng=\(rng)") }
     if let seeds = options.seeds { overrides.append("seeds=[\(seeds)]") }
     let dataFolder = options.data ?? paths.data
-    let config = try loadConfig(paths, overrides, dataFolder)
+    let results = options.results ?? paths.freshResults
+    guard Body.keepsWeights || !options.keepWeights else {
+      throw ConfigError(
+        "--keep-weights", "\(Body.name) trains no model whose weights could be kept",
+        hint: "leave it out")
+    }
+    let config = try loadConfig(paths, overrides, dataFolder, results)
     for method in options.methods where !config.methods.contains(method) {
       let nearest = config.methods.min { editDistance($0, method) < editDistance($1, method) } ?? ""
       throw ConfigError(
@@ -88,8 +97,8 @@ extension ExperimentCommand {
     let runner = ExperimentRunner<Body>(
       config: config, wanted: options.methods.isEmpty ? nil : options.methods,
       profile: options.profile, overrides: overrides.filter { !$0.hasPrefix("seeds=") },
-      results: options.results ?? paths.freshResults, dataFolder: dataFolder, telemetry: telemetry,
-      checkpointSeconds: options.checkpointSeconds)
+      results: results, dataFolder: dataFolder, telemetry: telemetry,
+      checkpointSeconds: options.checkpointSeconds, keepWeights: options.keepWeights)
 
     let units = runner.units
     let estimate = try runner.estimatedSeconds()
@@ -124,7 +133,7 @@ extension ExperimentCommand {
   }
 
   private func loadConfig(
-    _ paths: ProjectPaths, _ overrides: [String], _ dataFolder: String
+    _ paths: ProjectPaths, _ overrides: [String], _ dataFolder: String, _ results: String
   ) throws -> Body.Config {
     let file = paths.config(experiment: Body.name, profile: options.profile)
     guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
@@ -137,7 +146,9 @@ extension ExperimentCommand {
     }
     let config = try Body.Config.decode(yaml: text, file: file, overrides: overrides)
     return try Body.complete(
-      config, folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
-      dataFolder: dataFolder)
+      config,
+      ExperimentPlaces(
+        folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
+        profile: options.profile, data: dataFolder, results: results))
   }
 }

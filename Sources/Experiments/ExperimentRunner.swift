@@ -35,13 +35,16 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   public let telemetry: Telemetry
   /// Seconds between two checkpoints of a run.
   public let checkpointSeconds: Double
+  /// Whether runs leave their weights beside their records; a record without them is computed anew.
+  public let keepWeights: Bool
 
   /// A runner for `config`; `wanted` nil means all its methods.
   public init(
     config: E.Config, wanted: [String]? = nil, profile: String, overrides: [String] = [],
     results: String, dataFolder: String = "data", telemetry: Telemetry,
-    checkpointSeconds: Double = 60
+    checkpointSeconds: Double = 60, keepWeights: Bool = false
   ) {
+    self.keepWeights = keepWeights
     self.dataFolder = dataFolder
     self.config = config
     self.wanted = wanted ?? config.methods
@@ -69,6 +72,11 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   /// The record file of a method and seed.
   public func path(_ method: String, _ seed: UInt64) -> String {
     "\(folder)/\(method)-seed\(seed).h5"
+  }
+
+  /// Where the weights of a method and seed go, if they are kept.
+  public func weightsPath(_ method: String, _ seed: UInt64) -> String {
+    "\(folder)/\(method)-seed\(seed).safetensors"
   }
 
   /// What determines a record: experiment, version, settings, method, seed.
@@ -139,6 +147,7 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
       context.checkpointSeconds = checkpointSeconds
       context.threads = telemetry.threads
       context.dataFolder = dataFolder
+      if keepWeights { context.weightsPath = weightsPath(unit.methods[0], unit.seed) }
       context.advance = { progress?.advance(by: $0) }
       if let willStep { context.willStep = { try willStep(unit, $0) } }
       let records = try E.run(unit, config, context)
@@ -166,6 +175,9 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   private func isValid(_ method: String, _ seed: UInt64, _ progress: ProgressLine?) throws -> Bool {
     let file = path(method, seed)
     guard FileManager.default.fileExists(atPath: file) else { return false }
+    if keepWeights && !FileManager.default.fileExists(atPath: weightsPath(method, seed)) {
+      return false
+    }
     let record: Record
     do { record = try Record.read(from: file) } catch {
       progress?.note("\(error) (computing it anew)")

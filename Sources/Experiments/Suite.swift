@@ -5,7 +5,8 @@ import Storage
 public enum Suite {
   /// In the order of the paper.
   public static let experiments: [any Experiment.Type] = [
-    TraceRegression.self, ClipCost.self, MLPHeavyTails.self, MLPSearch.self, MLPHeatMap.self,
+    BadTokenSpectra.self, TraceRegression.self, ClipCost.self, MLPHeavyTails.self, MLPSearch.self,
+    MLPHeatMap.self,
     NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self, TheoryBounds.self,
   ]
 

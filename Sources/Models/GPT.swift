@@ -3,8 +3,8 @@ import Foundation
 import LinearAlgebra
 import Storage
 
-/// A decoder-only transformer with pre-layer norm, learned positions and a tied head (Radford et al. 2019),
-/// in the two forms of the paper's experiments.
+/// A decoder-only transformer with pre-layer norm and learned positions (Radford et al. 2019), in the two forms
+/// of the paper's experiments.
 public struct GPT: Model {
   /// Which code base it follows, in names, layouts and activation.
   public enum Form: String, Codable, Sendable, CaseIterable {
@@ -38,10 +38,22 @@ public struct GPT: Model {
       vocabulary: 50_257, block: 1024, layers: 12, heads: 12, width: 768)
   }
 
+  /// What turns the last hidden state into logits.
+  public enum Head: String, Codable, Sendable, CaseIterable {
+    /// The token embedding once more, as in both code bases.
+    case tied
+    /// A matrix lm_head.weight[vocabulary, width] of its own.
+    case untied
+    /// The same with lm_head.bias[vocabulary].
+    case untiedWithBias
+  }
+
   /// Which code base.
   public let form: Form
   /// Sizes.
   public let shape: Shape
+  /// What makes the logits.
+  public let head: Head
   /// Probability of dropout on embeddings, attention probabilities and residual branches.
   public let dropout: Double
   /// In the order of the code base's named_parameters().
@@ -51,6 +63,8 @@ public struct GPT: Model {
   private let embeddings: (token: Parameter, position: Parameter)
   private let blocks: [Block]
   private let final: Norm
+  /// The token embedding where the head is tied to it.
+  private let classifier: (weight: Parameter, bias: Parameter?)
 
   private typealias Affine = (weight: Parameter, bias: Parameter)
   private typealias Norm = Affine
@@ -66,11 +80,11 @@ public struct GPT: Model {
   }
 
   /// A model of zeros. Precondition: `shape.heads` divides `shape.width`.
-  public init(_ form: Form, _ shape: Shape, dropout: Double = 0) {
+  public init(_ form: Form, _ shape: Shape, head: Head = .tied, dropout: Double = 0) {
     precondition(
       shape.heads >= 1 && shape.width % shape.heads == 0,
       "\(shape.heads) heads on \(shape.width) channels")
-    (self.form, self.shape, self.dropout) = (form, shape, dropout)
+    (self.form, self.shape, self.head, self.dropout) = (form, shape, head, dropout)
     let (c, prefix) = (shape.width, form == .nanoGPT ? "transformer." : "")
     var all: [Parameter] = []
     func parameter(_ name: String, _ shape: [Int]) -> Parameter {
@@ -92,7 +106,7 @@ public struct GPT: Model {
     embeddings = (
       parameter(token, [shape.vocabulary, c]), parameter(position, [shape.block, c])
     )
-    var buffers: Set<String> = ["lm_head.weight"]
+    var buffers: Set<String> = head == .tied ? ["lm_head.weight"] : []
     blocks = (0..<shape.layers).map { layer in
       let name = "h.\(layer)."
       for mask in ["attn.bias", "attn.masked_bias"] { buffers.insert(prefix + name + mask) }
@@ -107,6 +121,15 @@ public struct GPT: Model {
         contraction: linear(name + "mlp.c_proj", 4 * c, c))
     }
     final = norm("ln_f")
+    if head == .tied {
+      classifier = (embeddings.token, nil)
+    } else {
+      let weight = Parameter("lm_head.weight", shape: [shape.vocabulary, c])
+      let bias =
+        head == .untiedWithBias ? Parameter("lm_head.bias", shape: [shape.vocabulary]) : nil
+      classifier = (weight, bias)
+      all += [weight] + (bias.map { [$0] } ?? [])
+    }
     parameters = all
     bufferNames = buffers
   }
@@ -129,9 +152,10 @@ public struct GPT: Model {
     }
   }
 
-  /// Names of the parameters that are matrices but not embeddings: what spectral clipping and Muon act on.
+  /// Names of the parameters that are matrices but neither embeddings nor the head: what spectral clipping and
+  /// Muon act on.
   public var matrixNames: [String] {
-    let embedded = [embeddings.token.name, embeddings.position.name]
+    let embedded = embeddingNames + [classifier.weight.name]
     return parameters.filter { $0.shape.count == 2 && !embedded.contains($0.name) }.map(\.name)
   }
 
@@ -166,14 +190,31 @@ public struct GPT: Model {
 
   /// The logits [B, T, vocabulary] of the next tokens.
   public func logits(_ tape: Tape, _ tokens: Indices) -> Tensor {
-    tape.linear(hidden(tape, tokens), embeddings.token)
+    tape.linear(hidden(tape, tokens), classifier.weight, bias: classifier.bias)
+  }
+
+  /// The logits [B, vocabulary] of the token after each of tokens[B, T].
+  public func nextLogits(_ tape: Tape, _ tokens: Indices) -> Tensor {
+    tape.linear(
+      tape.lastPosition(hidden(tape, tokens)), classifier.weight, bias: classifier.bias)
   }
 
   /// The cross-entropy against targets[B, T], summed and divided by `total` (B·T by default).
   public func loss(
     _ tape: Tape, _ tokens: Indices, _ targets: Indices, total: Int? = nil
   ) -> Tensor {
-    tape.linearCrossEntropy(hidden(tape, tokens), embeddings.token, targets, total: total)
+    tape.linearCrossEntropy(
+      hidden(tape, tokens), classifier.weight, bias: classifier.bias, targets, total: total)
+  }
+
+  /// The cross-entropy of the token after each of tokens[B, T] against targets[B], summed and divided by
+  /// `total` (B by default): what a batch of B contexts with one next token each is trained on.
+  public func nextLoss(
+    _ tape: Tape, _ tokens: Indices, _ targets: Indices, total: Int? = nil
+  ) -> Tensor {
+    tape.linearCrossEntropy(
+      tape.lastPosition(hidden(tape, tokens)), classifier.weight, bias: classifier.bias, targets,
+      total: total)
   }
 }
 
@@ -191,8 +232,9 @@ extension GPT {
   /// The model whose weights the safetensors or HDF5 file at `path` holds: sizes are read from the shapes,
   /// `heads` is width/64 unless given.
   ///
-  /// Throws a `StorageError` for a file that cannot be read, is of another model, or whose head is not tied
-  /// to the embedding.
+  /// A head in the file is one of its own unless it equals the token embedding.
+  ///
+  /// Throws a `StorageError` for a file that cannot be read or is of another model.
   public init(loading path: String, form: Form, heads: Int? = nil) throws {
     let file = try TensorFile(path)
     let probe = GPT(
@@ -217,23 +259,19 @@ extension GPT {
     let prefix = form == .nanoGPT ? "transformer.h." : "h."
     var layers = 0
     while entries["\(prefix)\(layers).ln_1.weight"] != nil { layers += 1 }
+    var head = Head.tied
+    if let own = entries["lm_head.weight"] {
+      let isTied =
+        try entries["lm_head.bias"] == nil
+        && file.floats(own.name) == file.floats(entries[probe.embeddingNames[0]]?.name ?? "")
+      if !isTied { head = entries["lm_head.bias"] == nil ? .untied : .untiedWithBias }
+    }
     self.init(
       form,
       Shape(
         vocabulary: token[0], block: position[0], layers: layers, heads: heads,
-        width: width))
+        width: width), head: head)
     try load(from: path)
-    if let head = file.entries.first(where: { parameterName(of: $0.name) == "lm_head.weight" }) {
-      let token = embeddings.token
-      guard
-        try file.floats(head.name).elementsEqual(
-          UnsafeBufferPointer(start: token.base, count: token.count))
-      else {
-        throw StorageError(
-          "\(head.name) is not the token embedding", at: path,
-          hint: "this model ties its head to the embedding; untied weights cannot be used")
-      }
-    }
   }
 }
 
@@ -281,11 +319,11 @@ extension GPT {
   private func logits(
     of state: UnsafePointer<Float>, _ pool: WorkerPool, into scores: inout [Double]
   ) {
-    let (width, table) = (shape.width, embeddings.token.base)
+    let (width, table, bias) = (shape.width, classifier.weight.base, classifier.bias?.base)
     scores.withUnsafeMutableBufferPointer { scores in
       pool.forRanges(of: shape.vocabulary, size: 1024) { range in
         for token in range {
-          var sum: Float = 0
+          var sum = bias?[token] ?? 0
           for c in 0..<width { sum.addProduct(state[c], table[token &* width &+ c]) }
           scores[token] = Double(sum)
         }

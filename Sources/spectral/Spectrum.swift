@@ -107,10 +107,5 @@ struct MatrixSpectrum {
   }
 
   /// exp of the entropy of σ_i²/Σσ²; 0 where all σ are 0.
-  var effectiveRank: Double {
-    guard let largest = values.first, largest > 0 else { return 0 }
-    let squares = values.map { ($0 / largest) * ($0 / largest) }
-    let total = squares.reduce(0, +)
-    return exp(squares.reduce(0) { $1 > 0 ? $0 - $1 / total * log($1 / total) : $0 })
-  }
+  var effectiveRank: Double { LinearAlgebra.effectiveRank(ofSingularValues: values) }
 }

@@ -23,7 +23,10 @@ extension Twin {
     + [
       crossEntropy(1, classes: 2, width: 3), crossEntropy(7, classes: 33, width: 5),
       crossEntropy(40, classes: 1100, width: 3),
+      crossEntropy(1, classes: 2, width: 3, bias: true),
+      crossEntropy(40, classes: 1100, width: 3, bias: true),
     ]
+    + [lastPosition(1, 1, 3), lastPosition(3, 5, 17)]
 
   static func gelu(_ shape: [Int], _ form: GELUForm) -> Twin {
     let k = (2 / Double.pi).squareRoot()
@@ -203,18 +206,36 @@ extension Twin {
       record: { tape, p in tape.conv1D(p[0].tensor, p[1], bias: bias ? p[2] : nil) })
   }
 
-  static func crossEntropy(_ m: Int, classes: Int, width: Int) -> Twin {
+  static func lastPosition(_ batch: Int, _ length: Int, _ width: Int) -> Twin {
+    @Sendable func place(_ i: Int, _ j: Int) -> Int { (i * length + length - 1) * width + j }
+    return Twin(
+      name: "last of \(length) positions", shapes: [[batch, length, width]],
+      forward: { x in
+        (0..<batch).flatMap { i in (0..<width).map { x[0][place(i, $0)] } }
+      },
+      backward: { x, dy in
+        var dx = [Double](repeating: 0, count: x[0].count)
+        for i in 0..<batch { for j in 0..<width { dx[place(i, j)] = dy[i * width + j] } }
+        return [dx]
+      },
+      record: { tape, p in tape.lastPosition(p[0].tensor) })
+  }
+
+  static func crossEntropy(
+    _ m: Int, classes: Int, width: Int, bias: Bool = false
+  ) -> Twin {
     let targets = (0..<m).map { ($0 * 5 + 1) % classes }
     @Sendable func probabilities(_ x: [[Double]], _ i: Int) -> [Double] {
       let z = (0..<classes).map { c in
-        (0..<width).reduce(0.0) { $0 + x[0][i * width + $1] * x[1][c * width + $1] }
+        (0..<width).reduce(bias ? x[2][c] : 0) { $0 + x[0][i * width + $1] * x[1][c * width + $1] }
       }
       let top = z.max() ?? 0
       let sum = z.reduce(0) { $0 + exp($1 - top) }
       return z.map { exp($0 - top) / sum }
     }
     return Twin(
-      name: "cross-entropy \(m)x\(width) of \(classes)", shapes: [[m, width], [classes, width]],
+      name: "cross-entropy \(m)x\(width) of \(classes)\(bias ? " with bias" : "")",
+      shapes: [[m, width], [classes, width]] + (bias ? [[classes]] : []),
       forward: { x in
         [(0..<m).reduce(0.0) { $0 - log(probabilities(x, $1)[targets[$1]]) } / Double(m)]
       },
@@ -225,6 +246,7 @@ extension Twin {
           dz[targets[i]] -= 1
           for c in 0..<classes {
             let factor = dy[0] * dz[c] / Double(m)
+            if bias { g[2][c] += factor }
             for j in 0..<width {
               g[0][i * width + j] += factor * x[1][c * width + j]
               g[1][c * width + j] += factor * x[0][i * width + j]
@@ -236,7 +258,8 @@ extension Twin {
       record: { tape, p in
         let labels = tape.indices([m])
         labels.assign(targets.map { Int32($0) })
-        return tape.linearCrossEntropy(p[0].tensor, p[1], labels)
+        return tape.linearCrossEntropy(
+          p[0].tensor, p[1], bias: bias ? p[2] : nil, labels)
       }, curvature: 100)
   }
 }

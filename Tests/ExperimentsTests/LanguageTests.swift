@@ -197,7 +197,10 @@ import Training
       toFile: scratch.path + "/chosen.yaml", atomically: true, encoding: .utf8)
     var curves = try self.config([])
     curves.methods = ["sgdm-norm", "muon-spectral"]
-    let complete = try NanoGPT.complete(curves, folder: scratch.path, dataFolder: "nowhere")
+    let complete = try NanoGPT.complete(
+      curves,
+      ExperimentPlaces(
+        folder: scratch.path, profile: "quick", data: "nowhere", results: "nowhere"))
     #expect(complete.settings.count == 2 && complete.dataDigest.hasSuffix("characters"))
     let values = try MethodSetting<LanguageMethod>.values(
       of: "muon-spectral", in: complete.settings)

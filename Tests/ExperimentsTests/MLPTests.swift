@@ -185,7 +185,10 @@ import Training
       var config = MLPHeavyTails.Config()
       config.methods = methods
       do {
-        _ = try MLPHeavyTails.complete(config, folder: scratch.path, dataFolder: "data")
+        _ = try MLPHeavyTails.complete(
+          config,
+          ExperimentPlaces(
+            folder: scratch.path, profile: "quick", data: "data", results: "results"))
         return ""
       } catch { return "\(error)" }
     }

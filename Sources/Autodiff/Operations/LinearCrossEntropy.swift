@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// The cross-entropy of a linear classifier, Σ -log softmax(x · weightᵀ)[target] / total, without ever
+/// The cross-entropy of a linear classifier, Σ -log softmax(x · weightᵀ + bias)[target] / total, without ever
 /// holding all logits.
 ///
 /// Rows are taken in blocks of at most 256 (and never all), and the vocabulary of a block in chunks that the
@@ -11,6 +11,7 @@ final class LinearCrossEntropy: Operation {
   let output: Tensor
   private let x: Tensor
   private let weight: Parameter
+  private let bias: Parameter?
   private let targets: Indices
   private let total: Int
   private let classes: Int, width: Int
@@ -21,23 +22,30 @@ final class LinearCrossEntropy: Operation {
   /// Gradients at dloss = 1, made in the forward pass of a training tape.
   private let dx: Buffer?
   private let dWeight: Buffer?
+  private let dBias: Buffer?
 
-  init(_ x: Tensor, _ weight: Parameter, _ targets: Indices, total: Int, on tape: Tape) {
+  init(
+    _ x: Tensor, _ weight: Parameter, bias: Parameter?, _ targets: Indices, total: Int,
+    on tape: Tape
+  ) {
     precondition(
-      weight.shape.count == 2 && weight.shape[1] == x.columns && targets.count == x.rows,
+      weight.shape.count == 2 && weight.shape[1] == x.columns && targets.count == x.rows
+        && bias.map { $0.shape == [weight.shape[0]] } ?? true,
       "cross-entropy: x\(x.shape), weight\(weight.shape), targets\(targets.shape)")
     self.x = x
     self.weight = weight
+    self.bias = bias
     self.targets = targets
     self.total = total
     (classes, width) = (weight.shape[0], weight.shape[1])
-    inputs = [x, weight.tensor]
+    inputs = [x, weight.tensor] + (bias.map { [$0.tensor] } ?? [])
     output = tape.output([1], of: inputs)
     blockRows = min(256, max(1, x.rows / 2))
     logits = tape.scratch(blockRows * classes)
     losses = tape.scratch(x.rows)
     dx = tape.isTraining ? tape.scratch(x.count) : nil
     dWeight = tape.isTraining ? tape.scratch(weight.count) : nil
+    dBias = tape.isTraining && bias != nil ? tape.scratch(classes) : nil
   }
 
   /// Classes of a chunk.
@@ -51,6 +59,11 @@ final class LinearCrossEntropy: Operation {
         for i in range { softmax(i, row: start + i) }
       }
       if let dx, let dWeight { gradients(rows, dx.base, dWeight.base, pool) }
+      if let dBias {
+        addRows(
+          MatrixView(rows: rows.count, columns: classes, base: UnsafePointer(logits.base)),
+          to: dBias.base, beta: start == 0 ? 0 : 1, pool)
+      }
     }
     var sum = 0.0
     for i in 0..<x.rows { sum += Double(losses.base[i]) }
@@ -67,10 +80,14 @@ final class LinearCrossEntropy: Operation {
     let rowPieces = (rows.count + rowSize - 1) / rowSize
     pool.forEach(pieces: chunks * rowPieces) { (piece: Int) in
       let (i, j) = (piece / chunks * rowSize, piece % chunks * chunk)
+      let (m, n) = (min(rowSize, rows.count - i), min(chunk, classes - j))
+      let block = logits.base + (i * classes + j)
+      if let bias {
+        for row in 0..<m { (block + row * classes).update(from: bias.base + j, count: n) }
+      }
       gemmBlock(
-        min(rowSize, rows.count - i), min(chunk, classes - j), width, source + i * width,
-        lda: width, weight.base + j * width, ldb: width, transposeB: .yes, beta: 0,
-        into: logits.base + (i * classes + j), ldc: classes)
+        m, n, width, source + i * width, lda: width, weight.base + j * width, ldb: width,
+        transposeB: .yes, beta: bias == nil ? 0 : 1, into: block, ldc: classes)
     }
   }
 
@@ -115,10 +132,13 @@ final class LinearCrossEntropy: Operation {
 
   func backward(_ pool: WorkerPool, beta: [Float]) {
     guard let dx, let dWeight, let seed = output.gradient?.base[0] else { return }
+    var parts = [(dx, x.gradient?.base, beta[0]), (dWeight, weight.gradient.base, beta[1])]
     weight.gradient.setFormed()
-    for (source, target, beta) in [
-      (dx, x.gradient?.base, beta[0]), (dWeight, weight.gradient.base, beta[1]),
-    ] {
+    if let bias, let dBias {
+      bias.gradient.setFormed()
+      parts.append((dBias, bias.gradient.base, beta[2]))
+    }
+    for (source, target, beta) in parts {
       guard let target else { continue }
       pool.forRanges(of: source.count, size: pieceSize) { range in
         if beta == 0 {
@@ -132,11 +152,14 @@ final class LinearCrossEntropy: Operation {
 }
 
 extension Tape {
-  /// The cross-entropy of softmax(x[…, C] · weight[V, C]ᵀ) against targets[…] in 0 ..< V, summed over all
-  /// rows and divided by `total` (the number of rows unless a batch is accumulated in parts): a scalar.
+  /// The cross-entropy of softmax(x[…, C] · weight[V, C]ᵀ + bias[V]) against targets[…] in 0 ..< V, summed over
+  /// all rows and divided by `total` (the number of rows unless a batch is accumulated in parts): a scalar.
   public func linearCrossEntropy(
-    _ x: Tensor, _ weight: Parameter, _ targets: Indices, total: Int? = nil
+    _ x: Tensor, _ weight: Parameter, bias: Parameter? = nil, _ targets: Indices,
+    total: Int? = nil
   ) -> Tensor {
-    record(LinearCrossEntropy(x, weight, targets, total: total ?? targets.count, on: self))
+    record(
+      LinearCrossEntropy(
+        x, weight, bias: bias, targets, total: total ?? targets.count, on: self))
   }
 }

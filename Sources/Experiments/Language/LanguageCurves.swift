@@ -30,15 +30,16 @@ protocol LanguageCurves: Experiment where Config: LanguageCurvesConfig {}
 
 extension LanguageCurves {
   /// See `Experiment`: the reading of the clipped set, hyper-parameters from chosen.yaml, the data's digest.
-  public static func complete(
-    _ config: Config, folder: String, dataFolder: String
-  ) throws -> Config {
-    var config = try config.identified(dataFolder)
+  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
+    var config = try config.identified(places.data)
     config.methods = config.clippedSet.methods(config.methods)
     config.settings = try ChosenHyperparameters<LanguageMethod>.complete(
-      config.settings, methods: config.methods, file: folder + "/chosen.yaml")
+      config.settings, methods: config.methods, file: places.folder + "/chosen.yaml")
     return config
   }
+
+  /// See `Experiment`.
+  public static var keepsWeights: Bool { true }
 
   /// See `Experiment`.
   public static func units(of config: Config) -> [RunUnit] {

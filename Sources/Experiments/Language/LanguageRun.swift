@@ -160,6 +160,7 @@ struct LanguageRun {
       context.advance(1)
     }
     context.advance(problem.steps - training.step)
+    if let path = context.weightsPath { try training.model.save(to: path) }
     try checkpoint?.remove()
     return make(training, series, matrices, data)
   }

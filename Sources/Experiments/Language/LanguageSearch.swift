@@ -171,9 +171,9 @@ extension LanguageSearch {
   public static var claims: [Claim] { [] }
 
   /// See `Experiment`.
-  public static func complete(
-    _ config: Config, folder: String, dataFolder: String
-  ) throws -> Config { try config.identified(dataFolder) }
+  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
+    try config.identified(places.data)
+  }
 
   /// See `Experiment`.
   public static func units(of config: Config) -> [RunUnit] {

@@ -78,12 +78,10 @@ public enum MLPHeavyTails: Experiment {
   public static let version = 1
 
   /// See `Experiment`: hyper-parameters come from chosen.yaml.
-  public static func complete(
-    _ config: Config, folder: String, dataFolder: String
-  ) throws -> Config {
+  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
     var config = config
     config.settings = try ChosenHyperparameters<MLPMethod>.complete(
-      config.settings, methods: config.methods, file: folder + "/chosen.yaml")
+      config.settings, methods: config.methods, file: places.folder + "/chosen.yaml")
     return config
   }
 

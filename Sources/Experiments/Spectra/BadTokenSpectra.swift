@@ -1,0 +1,194 @@
+import Datasets
+import Foundation
+import LinearAlgebra
+import Models
+import Storage
+
+/// Figs 1 and 7: the singular values of a trained GPT's gradients as good tokens of a mini-batch are replaced
+/// by bad ones (§1, Appendix G; the authors published no code for it).
+public enum BadTokenSpectra: Experiment {
+  /// Settings; the paper names neither text, layers, batch sizes nor repeats, so most defaults are ours.
+  public struct Config: ExperimentConfig {
+    /// Whose gradients.
+    public var model = TrainedModel.Source.gpt2
+    /// The weights, where `model` is `file`; filled in for `trained`.
+    public var weights = ""
+    /// Code base of the weights, where `model` is `file`.
+    public var form = GPT.Form.gpt2
+    /// Attention heads, 0 for width / 64.
+    public var heads = 0
+    /// The text that contexts are taken from.
+    public var corpus = LanguageData.Source.wikiText
+    /// Byte-pair merges of the vocabulary.
+    public var merges = 50_000
+    /// Tokens of a context.
+    public var context = 128
+    /// Samples of a mini-batch, B: a sample is a context and one next token.
+    public var batchSizes = [4, 8, 16, 32]
+    /// Mini-batches of every size and seed; in each, b = 0, …, B good tokens are replaced.
+    public var batches = 20
+    /// The least probability of a `confident` good token.
+    public var confidence = 0.5
+    /// The share of the vocabulary that counts as the `lowest`.
+    public var lowestShare = 0.01
+    /// Singular values recorded.
+    public var top = 10
+    /// The mini-batch size for which whole spectra and clipping rules are recorded.
+    public var detailBatchSize = 8
+    /// Mini-batches of good tokens that thresholds are set from.
+    public var calibrationBatches = 20
+    /// The quantile of their norms and top singular values that is the threshold; the paper's (§6.1).
+    public var quantile = 0.85
+    /// Filled in from the data.
+    public var dataName = ""
+    /// Filled in from the data.
+    public var dataDigest = ""
+    /// Filled in from the weights.
+    public var weightsDigest = ""
+    /// Definitions of good and bad tokens.
+    public var methods = ["confident-lowest", "confident-random", "argmax-permuted"]
+    /// Seeds of contexts and random tokens.
+    public var seeds: [UInt64] = [1]
+
+    /// The defaults.
+    public init() {}
+
+    /// Throws a `ConfigError` for a value outside its range.
+    public func validate() throws {
+      for (key, value) in [
+        ("context", context), ("batches", batches), ("top", top),
+        ("calibrationBatches", calibrationBatches),
+      ] where value < 1 {
+        throw ConfigError.value(key, value, "a whole number >= 1")
+      }
+      guard !batchSizes.isEmpty, batchSizes.allSatisfy({ $0 >= 1 }),
+        Set(batchSizes).count == batchSizes.count
+      else { throw ConfigError.value("batchSizes", batchSizes, "a list of different sizes >= 1") }
+      guard batchSizes.contains(detailBatchSize) else {
+        throw ConfigError.value("detailBatchSize", detailBatchSize, "one of batchSizes")
+      }
+      for (key, value) in [("confidence", confidence), ("quantile", quantile)]
+      where !(value >= 0 && value <= 1) {
+        throw ConfigError.value(key, value, "a number in [0, 1]")
+      }
+      guard lowestShare > 0, lowestShare <= 1 else {
+        throw ConfigError.value("lowestShare", lowestShare, "a number in (0, 1]")
+      }
+      guard (0...50_000).contains(merges) else {
+        throw ConfigError.value("merges", merges, "a whole number in 0 ... 50000")
+      }
+      guard model != .file || !weights.isEmpty else {
+        throw ConfigError(
+          "setting 'weights'", "is empty", hint: "name the weights that 'model: file' is to load")
+      }
+      for method in methods { _ = try TokenDefinition(name: method) }
+    }
+
+    /// Where the weights lie does not matter; what they are, `weightsDigest` says.
+    public func restricted(to method: String) -> Config {
+      var own = self
+      own.weights = ""
+      return own
+    }
+
+    /// Mini-batches are numbered 0 ..< batches within a size, sizes in their order.
+    var pieces: Int { batches * batchSizes.count }
+  }
+
+  /// See `Experiment`.
+  public static let name = "bad-token-spectra"
+  /// See `Experiment`.
+  public static let abstract =
+    "Singular values of gradients as good tokens are replaced by bad ones (Figs 1, 7)."
+  /// See `Experiment`.
+  public static let version = 1
+
+  /// See `Experiment`: the model's place, and what identifies it and the text.
+  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
+    var config = config
+    if config.model == .trained {
+      config.weights = try TrainedModel.path(places)
+    }
+    config.weightsDigest = try TrainedModel.digest(config, places.data)
+    let data = try LanguageData.load(
+      config.corpus, folder: places.data, merges: config.merges, block: config.context)
+    config.dataName = data.name
+    config.dataDigest = data.digest
+    return config
+  }
+
+  /// See `Experiment`.
+  public static func units(of config: Config) -> [RunUnit] {
+    config.seeds.flatMap { seed in
+      config.methods.map { RunUnit(methods: [$0], seed: seed) }
+    }
+  }
+
+  /// See `Experiment`: a step is a mini-batch with all its replacements.
+  public static func work(of unit: RunUnit, _ config: Config) -> Int { config.pieces }
+
+  /// See `Experiment`.
+  public static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
+    let model = try TrainedModel(config, context.dataFolder)
+    let sweep = ReplacementSweep(
+      model.gpt, context: config.context, top: config.top,
+      pool: WorkerPool(threads: context.threads))
+    let tokens = Array(model.data.validation.prefix(config.context).map { Int32($0) })
+    let samples = [
+      TokenSample(context: tokens, good: 0, bad: 1, goodProbability: 0, badProbability: 0)
+    ]
+    let seconds = try timePerStep {
+      _ = try sweep.measure(samples, thresholds: nil, keepingSpectra: false)
+      return 2  // b = 0 and b = 1
+    }
+    let cells = config.batchSizes.reduce(0) { $0 + $1 + 1 }
+    return seconds * Double(cells) / Double(config.batchSizes.count)
+  }
+
+  /// See `Experiment`.
+  public static func dataName(_ config: Config) -> String { config.dataName }
+
+  /// See `Experiment`.
+  public static func run(
+    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  ) throws -> [Record] {
+    let definition = try TokenDefinition(name: unit.methods[0])
+    let model = try TrainedModel(config, context.dataFolder)
+    let pool = WorkerPool(threads: context.threads)
+    let stream = RandomStream(seed: unit.seed, name: name)
+    // All mini-batches of all sizes, then those for calibration: every sample has a context of its own.
+    let sizes = (0..<config.pieces).map { config.batchSizes[$0 % config.batchSizes.count] }
+    let calibration = Array(
+      repeating: config.detailBatchSize, count: config.calibrationBatches)
+    var samples = try SampleDrawer(model, config, stream, pool).draw(
+      (sizes + calibration).reduce(0, +), definition)[...]
+    func next(_ count: Int) -> [TokenSample] {
+      defer { samples = samples.dropFirst(count) }
+      return Array(samples.prefix(count))
+    }
+    let batches = sizes.map(next)
+    let calibrationBatches = calibration.map(next)
+
+    let sweep = ReplacementSweep(model.gpt, context: config.context, top: config.top, pool: pool)
+    var inOrder = context
+    inOrder.threads = 1  // one mini-batch after another: the threads are the sweep's
+    let good = try calibrationBatches.map { try sweep.measureGood($0) }
+    let thresholds = LayerThresholds.all(from: good, quantile: config.quantile)
+    let box = SweepBox(sweep)
+    let results = try inOrder.cells(config.pieces, progress: 1) { piece in
+      let isDetail = sizes[piece] == config.detailBatchSize
+      return try box.sweep.measure(
+        batches[piece], thresholds: isDetail ? thresholds : nil, keepingSpectra: isDetail)
+    }
+    return [
+      SpectraRecord(config, definition, model, sweep.names).record(
+        results, sizes: sizes, batches: batches.flatMap { $0 }, thresholds: thresholds)
+    ]
+  }
+}
+
+/// The sweep is used by one thread at a time.
+private struct SweepBox: @unchecked Sendable {
+  let sweep: ReplacementSweep
+  init(_ sweep: ReplacementSweep) { self.sweep = sweep }
+}

@@ -1,0 +1,207 @@
+import Datasets
+import Foundation
+import LinearAlgebra
+import Models
+import Storage
+
+/// What a run of `BadTokenSpectra` leaves, and the way back from it.
+struct SpectraRecord {
+  private let config: BadTokenSpectra.Config
+  private let definition: TokenDefinition
+  private let model: TrainedModel
+  private let names: [String]
+
+  init(
+    _ config: BadTokenSpectra.Config, _ definition: TokenDefinition, _ model: TrainedModel,
+    _ names: [String]
+  ) {
+    (self.config, self.definition, self.model, self.names) = (config, definition, model, names)
+  }
+
+  /// The record of the results of all mini-batches, of the size `sizes` says.
+  func record(
+    _ results: [ReplacementSweep.Result], sizes: [Int], batches: [TokenSample],
+    thresholds: [LayerThresholds]
+  ) -> Record {
+    let finite = batches.map(\.badProbability).filter(\.isFinite)
+    var record = Record(attributes: [
+      "title": .string(definition.title(config)),
+      "model_title": .string(model.title(config.model)),
+      "data_is_stand_in": .int(model.data.isStandIn ? 1 : 0),
+      "parameters": .int(model.gpt.parameterCount),
+      "mean_good_probability": .double(Statistics.mean(batches.map(\.goodProbability))),
+      "mean_bad_probability": .double(finite.isEmpty ? .nan : Statistics.mean(finite)),
+    ])
+    let cells = config.batchSizes.flatMap { size in (0...size).map { (size: size, count: $0) } }
+    func whole(_ name: String, _ values: [Int], _ longName: String, _ dimensions: [String]) {
+      record.add(
+        .init(
+          name, .int64(values.map { Int64($0) }), longName: longName, units: "1",
+          dimensions: dimensions))
+    }
+    whole("batch_size", cells.map(\.size), "samples of a mini-batch, B", ["cell"])
+    whole("bad_count", cells.map(\.count), "bad samples among them, b", ["cell"])
+    record.add(.init("layer", .string(names), longName: "matrix parameter"))
+
+    /// [cell, batch, layer, width] out of the mini-batches' [b, layer, width].
+    func gather(_ values: (ReplacementSweep.Result) -> [Float], width: Int) -> [Float] {
+      let row = names.count * width
+      return cells.flatMap { cell in
+        sizes.indices.filter { sizes[$0] == cell.size }.flatMap { piece in
+          values(results[piece])[(cell.count * row)..<((cell.count + 1) * row)]
+        }
+      }
+    }
+    func add(
+      _ name: String, _ values: (ReplacementSweep.Result) -> [Float], _ longName: String,
+      width: Int? = nil
+    ) {
+      record.add(
+        .init(
+          name, .float(gather(values, width: width ?? 1)),
+          shape: [cells.count, config.batches, names.count] + (width.map { [$0] } ?? []),
+          longName: longName, units: "1",
+          dimensions: ["cell", "batch", "layer"] + (width == nil ? [] : ["rank"])))
+    }
+    add("sigma", \.sigma, "largest singular values of the gradient", width: config.top)
+    add("sigma_median", \.median, "median singular value of the gradient")
+    add("norm", \.norm, "Frobenius norm of the gradient")
+    add("effective_rank", \.effectiveRank, "exp of the entropy of the squared singular values")
+    add("bad_share", \.badShare, "share of the largest singular value that bad samples make")
+    add("left_alignment", \.leftAlignment, "cosine between u_1 and G_bad v_1")
+    add("right_alignment", \.rightAlignment, "cosine between v_1 and G_bad' u_1")
+    addDetails(to: &record, zip(sizes, results).filter { $0.0 == config.detailBatchSize }.map(\.1))
+    for (name, values) in [
+      ("norm", thresholds.map(\.norm)), ("spectral", thresholds.map(\.spectral)),
+      ("quantile", thresholds.map(\.quantile)),
+    ] {
+      record.add(
+        .init(
+          "threshold_\(name)", .double(values),
+          longName: "threshold of the rule '\(name)' from mini-batches of good tokens", units: "1",
+          dimensions: ["layer"]))
+    }
+    return record
+  }
+
+  /// Whole spectra (geometric means over the mini-batches) and what the rules remove.
+  private func addDetails(to record: inout Record, _ results: [ReplacementSweep.Result]) {
+    let counts = ReplacementSweep.spectrumCounts(config.detailBatchSize)
+    let width = results[0].spectra.count / (counts.count * names.count)
+    let mean = results[0].spectra.indices.map { i in
+      Float(exp(Statistics.mean(results.map { log(max(1e-30, Double($0.spectra[i]))) })))
+    }
+    record.add(
+      .init(
+        "spectrum_count", .int64(counts.map { Int64($0) }),
+        longName: "bad samples b of the whole spectra, B = \(config.detailBatchSize)", units: "1"))
+    record.add(
+      .init(
+        "spectrum", .float(mean), shape: [counts.count, names.count, width],
+        longName: "singular values, geometric mean over the mini-batches", units: "1",
+        dimensions: ["spectrum_count", "layer", "index"]))
+    record.add(.init("rule", .string(LayerThresholds.rules), longName: "clipping rule"))
+    let row = names.count * LayerThresholds.rules.count
+    for (name, values, what) in [
+      ("removed_bad", results.map(\.removedBad), "of the bad samples' gradient"),
+      ("removed_rest", results.map(\.removedRest), "of the other samples' gradient"),
+    ] {
+      let all = (0..<config.detailBatchSize).flatMap { b in
+        values.flatMap { $0[(b * row)..<((b + 1) * row)] }
+      }
+      record.add(
+        .init(
+          name, .float(all),
+          shape: [
+            config.detailBatchSize, config.batches, names.count, LayerThresholds.rules.count,
+          ], longName: "share of the squared norm \(what) that the rule removes", units: "1",
+          dimensions: ["bad_count_from_1", "batch", "layer", "rule"]))
+    }
+  }
+}
+
+/// The measurements of one definition of tokens over all seeds, by mini-batch size, b and matrix.
+struct SpectraView {
+  let method: String
+  let title: String
+  let layers: [String]
+  let batchSizes: [Int]
+  let detailBatchSize: Int
+  /// Mini-batches of a cell, all seeds together.
+  let batches: Int
+  private let records: [Record]
+  private let cells: [(size: Int, count: Int)]
+  /// The numbers of each record, converted once.
+  private let numbers: [[String: [Double]]]
+
+  init(_ method: String, of set: RecordSet) throws {
+    self.method = method
+    records = try set.records(of: method)
+    title = try records[0].string(attribute: "title")
+    layers = try records[0].strings("layer")
+    cells = Array(zip(try records[0].ints("batch_size"), try records[0].ints("bad_count")))
+      .map { (size: $0.0, count: $0.1) }
+    batchSizes = cells.filter { $0.count == 0 }.map(\.size)
+    detailBatchSize = try records[0].dataSet("removed_bad").shape[0]
+    batches = try records.reduce(0) { try $0 + $1.dataSet("sigma").shape[1] }
+    numbers = try records.map { record in
+      try Dictionary(
+        uniqueKeysWithValues: [
+          "sigma", "sigma_median", "norm", "effective_rank", "bad_share", "left_alignment",
+          "right_alignment", "removed_bad", "removed_rest",
+        ].map { ($0, try record.doubles($0)) })
+    }
+  }
+
+  /// Every definition of a set, in its order.
+  static func all(of set: RecordSet) throws -> [SpectraView] {
+    try set.methods.map { try SpectraView($0, of: set) }
+  }
+
+  /// A quantity of a cell and matrix: one row a mini-batch, with `sigma`'s width or 1.
+  func values(_ name: String, size: Int, count: Int, layer: Int) throws -> [[Double]] {
+    guard let cell = cells.firstIndex(where: { $0 == (size, count) }) else { return [] }
+    return try zip(records, numbers).flatMap { record, numbers -> [[Double]] in
+      let shape = try record.dataSet(name).shape
+      let width = shape.count == 4 ? shape[3] : 1
+      let all = numbers[name] ?? []
+      return (0..<shape[1]).map { batch in
+        let start = ((cell * shape[1] + batch) * shape[2] + layer) * width
+        return Array(all[start..<(start + width)])
+      }
+    }
+  }
+
+  /// The largest singular value, or another quantity, one number a mini-batch.
+  func column(_ name: String, size: Int, count: Int, layer: Int) throws -> [Double] {
+    try values(name, size: size, count: count, layer: layer).map { $0[0] }
+  }
+
+  /// What a rule removes along the bad samples' gradient and of the rest, one pair a mini-batch.
+  func removed(rule: Int, count: Int, layer: Int) throws -> [(bad: Double, rest: Double)] {
+    try zip(records, numbers).flatMap { record, numbers -> [(Double, Double)] in
+      let shape = try record.dataSet("removed_bad").shape
+      let (bad, rest) = (numbers["removed_bad"] ?? [], numbers["removed_rest"] ?? [])
+      return (0..<shape[1]).map { batch in
+        let i = (((count - 1) * shape[1] + batch) * shape[2] + layer) * shape[3] + rule
+        return (bad[i], rest[i])
+      }
+    }
+  }
+
+  /// The whole spectra: (b, singular values), geometric means over the seeds.
+  func spectra(layer: Int) throws -> [(count: Int, sigma: [Double])] {
+    let counts = try records[0].ints("spectrum_count")
+    let shape = try records[0].dataSet("spectrum").shape
+    let all = try records.map { try $0.doubles("spectrum") }
+    return counts.enumerated().map { row, count in
+      let start = (row * shape[1] + layer) * shape[2]
+      return (
+        count,
+        (start..<(start + shape[2])).map { i in
+          exp(Statistics.mean(all.map { log(max(1e-30, $0[i])) }))
+        }
+      )
+    }
+  }
+}
