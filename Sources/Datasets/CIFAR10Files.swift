@@ -72,8 +72,10 @@ struct CIFAR10Files {
   ) {
     guard let planes = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
     for i in start..<(start + plane) {
-      for channel in 0..<channels { target[channel] = planes[i &+ channel &* plane] }
-      target += channels
+      target[0] = planes[i]
+      target[1] = planes[i &+ plane]
+      target[2] = planes[i &+ 2 &* plane]
+      target += 3
     }
   }
 

@@ -246,15 +246,32 @@ import Testing
     #expect(eigen.values[11] > 0.8 * eigen.values.reduce(0, +), "\(eigen.values)")
   }
 
-  @Test(
-    .enabled(if: DownloadedData.folder(with: "fashion-mnist-subset/train-labels-idx1-ubyte") != nil)
-  )
-  func fashionMNISTSubset() throws {
-    let folder = try #require(
-      DownloadedData.folder(with: "fashion-mnist-subset/train-labels-idx1-ubyte"))
-    guard DownloadedData.folder(with: "fashion-mnist/train-images-idx3-ubyte") != folder else {
-      return
-    }
+  private static let copies = ["cifar10-lossless-subset", "cifar10-jpeg"].map {
+    DownloadedData.folder(with: $0 + "/test_batch.bin")
+  }
+
+  /// The copy through JPEG is the subset but for some grey levels.
+  @Test(.enabled(if: !copies.contains(nil))) func cifar10ThroughJPEG() throws {
+    let data = try ImageData.load(.cifar10JPEG, folder: #require(Self.copies[1]), batch: 2000)
+    #expect(data.name == "CIFAR-10 pixels from JPEG (42 500 + 10 000)")
+    let subset = try ImageData.load(.cifar10Subset, folder: #require(Self.copies[0]))
+    #expect(data.training.images(0..<4000).labels == subset.training.images(0..<4000).labels)
+    #expect(
+      data.training.images(30_000..<31_101).labels == subset.training.images(5864..<6965).labels)
+    #expect(data.test.images(0..<1000).labels == subset.test.labels)
+    let pairs = zip(data.test.images(900..<1000).pixels, subset.test.images(900..<1000).pixels)
+    let errors = pairs.map { abs(Int($0) - Int($1)) }
+    // 5.8 over all images.
+    #expect((3..<9).contains(Double(errors.reduce(0, +)) / Double(errors.count)))
+  }
+
+  private static let fashionSubset = "fashion-mnist-subset/train-labels-idx1-ubyte"
+  private static let hasOnlyTheSubset =
+    DownloadedData.folder(with: fashionSubset) != nil
+    && DownloadedData.folder(with: "fashion-mnist/train-images-idx3-ubyte") == nil
+
+  @Test(.enabled(if: hasOnlyTheSubset)) func fashionMNISTSubset() throws {
+    let folder = try #require(DownloadedData.folder(with: Self.fashionSubset))
     let data = try ImageData.load(.fashionMNIST, folder: folder)
     #expect(data.name == "Fashion-MNIST, subset (2 892 + 723 images)")
     let labels = data.training.labels + data.test.labels
