@@ -55,7 +55,7 @@ public struct ImageData: Sendable {
     guard batch <= data.training.count else {
       throw StorageError(
         "\(data.training.count) training images of \(data.name) are fewer than a batch of \(batch)",
-        at: folder, hint: "use a smaller batch or get the whole set (make data-cifar)")
+        at: folder, hint: "use a smaller batch or a larger set (make data-cifar gets CIFAR-10)")
     }
     return data
   }
