@@ -35,8 +35,8 @@ PACKAGES := libopenblas-dev liblapacke-dev libhdf5-dev gnuplot
 export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: all test smoke figures record bench repeat claims lint burn help packages build \
-	data data-quick data-gpt2 data-fineweb fig2b fig2c fig3 fig4 fig5 fig5a fig6 fig6a fig6b fig6c table1 table3 \
-	table4 theory cost gpt2-steps $(FIGURES) record-claims smoke-run
+	data data-quick data-gpt2 data-fineweb data-cifar data-fashion fig2b fig2c fig3 fig4 fig5 fig5a fig6 \
+	fig6a fig6b fig6c table1 table3 table4 theory cost gpt2-steps $(FIGURES) record-claims smoke-run
 
 all: $(EXPERIMENTS) record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 
@@ -122,6 +122,12 @@ data-gpt2: ## download GPT-2's weights (548 MB)
 data-fineweb: ## download the validation shard and SHARDS (1 to 20) training shards of FineWeb (200 MB each)
 	@./data/fetch fineweb10B/fineweb_val_000000.bin \
 	  $$(printf 'fineweb10B/fineweb_train_%06d.bin ' $$(seq 1 $(SHARDS)))
+
+data-cifar: ## download CIFAR-10 (170 MB)
+	@./data/fetch cifar-10-batches-bin
+
+data-fashion: ## download Fashion-MNIST (31 MB)
+	@./data/fetch fashion-mnist
 
 lint: ## the formatter's rules
 	swift format lint --strict -r Sources Tests Benchmarks Package.swift

@@ -86,6 +86,42 @@ import Testing
     #expect(try folder.fetch("set").output.contains("there already"))
   }
 
+  @Test func archivesAreUnpackedBesideThemselves() throws {
+    let folder = try FetchFolder()
+    try folder.write("made/batches/one.bin", Data([1, 2, 3]))
+    try folder.write("made/batches/two.bin", Data([4]))
+    try folder.pack("tar -czf source -C made batches")
+    try folder.writeManifest(forSourceAs: "set.tar.gz")
+    #expect(try folder.fetch("set").output.hasSuffix("set.tar.gz: unpacked\n"))
+    #expect(try folder.names(in: "set") == ["one.bin", "set.tar.gz", "two.bin"])
+    #expect(try folder.read("set/one.bin") == Data([1, 2, 3]))
+    #expect(try !folder.fetch("set").output.contains("unpacked"))
+    // What an interrupted call left behind is made anew, what is missing comes back.
+    try folder.remove("set/two.bin")
+    try folder.write("set/set.tar.gz.unpacking/two.bin", Data())
+    #expect(try folder.fetch("set").output.hasSuffix("set.tar.gz: unpacked\n"))
+    #expect(try folder.names(in: "set") == ["one.bin", "set.tar.gz", "two.bin"])
+    #expect(try folder.read("set/two.bin") == Data([4]))
+  }
+
+  @Test func compressedFilesAreUnpackedOrRefused() throws {
+    let folder = try FetchFolder()
+    let plain = folder.source
+    try folder.pack("gzip source && mv source.gz source")
+    try folder.writeManifest(forSourceAs: "values.gz")
+    #expect(try folder.fetch("set").output.hasSuffix("values.gz: unpacked\n"))
+    #expect(try folder.names(in: "set") == ["values", "values.gz"])
+    #expect(try folder.read("set/values") == plain)
+    for name in ["broken.gz", "broken.tar.gz"] {
+      try folder.write("source", Data("no archive".utf8))
+      try folder.writeManifest(forSourceAs: name)
+      let result = try folder.fetch("set")
+      #expect(
+        result.status == 1 && result.error.contains("\(name): cannot be unpacked; install tar"))
+    }
+    #expect(!(try folder.names(in: "set")).contains("broken"))
+  }
+
   @Test func listsTheSets() throws {
     let folder = try FetchFolder()
     try folder.writeManifest(digest: folder.digest)
@@ -112,7 +148,7 @@ import Testing
     let text = String(decoding: try FileBytes.read(path), as: UTF8.self)
     let rows = text.split(separator: "\n").filter { !$0.hasPrefix("#") }
       .map { $0.split(separator: "\t", omittingEmptySubsequences: false) }
-    #expect(rows.count == 27 && Set(rows.map { $0[0...1].joined(separator: "/") }).count == 27)
+    #expect(rows.count == 32 && Set(rows.map { $0[0...1].joined(separator: "/") }).count == 32)
     for row in rows {
       #expect(row.count == 6 && !row.contains("") && (Int(row[2]) ?? 0) > 0, "\(row)")
       let isDigest = row[3].count == 64 && row[3].allSatisfy(\.isHexDigit)
@@ -128,7 +164,7 @@ private final class FetchFolder {
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     .appendingPathComponent("data/fetch").path
   static let systemPath = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
-  static let canRun = ["bash", "curl", "sha256sum"].allSatisfy { find($0) != nil }
+  static let canRun = ["bash", "curl", "gzip", "sha256sum", "tar"].allSatisfy { find($0) != nil }
 
   let root = "\(FileManager.default.temporaryDirectory.path)/fetch-tests-\(UUID().uuidString)"
   let source = Data((0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 7) })
@@ -150,10 +186,11 @@ private final class FetchFolder {
       .first(where: FileManager.default.isExecutableFile(atPath:))
   }
 
-  func writeManifest(digest: String, bytes: Int? = nil, url: String? = nil) throws {
+  func writeManifest(
+    digest: String, bytes: Int? = nil, url: String? = nil, file: String = "file"
+  ) throws {
     let row = [
-      "set", "file", "\(bytes ?? source.count)", digest, url ?? "file://\(root)/data/source",
-      "none",
+      "set", file, "\(bytes ?? source.count)", digest, url ?? "file://\(root)/data/source", "none",
     ]
     try AtomicFile.write(
       "# a comment\n" + row.joined(separator: "\t") + "\n", to: root + "/MANIFEST.tsv")
@@ -170,6 +207,23 @@ private final class FetchFolder {
     try AtomicFile.write(script, to: root + "/bin/curl")
     try FileManager.default.setAttributes(
       [.posixPermissions: 0o755], ofItemAtPath: root + "/bin/curl")
+  }
+
+  /// With the size and the digest of what the source holds now.
+  func writeManifest(forSourceAs file: String) throws {
+    let now = try read("source")
+    try writeManifest(digest: Digest.sha256(of: now), bytes: now.count, file: file)
+  }
+
+  /// Runs a line of the shell in the folder of the source.
+  func pack(_ line: String) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: try #require(Self.find("bash")))
+    process.arguments = ["-c", line]
+    process.currentDirectoryURL = URL(fileURLWithPath: root + "/data")
+    try process.run()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0, "\(line)")
   }
 
   func link(_ tool: String) throws {

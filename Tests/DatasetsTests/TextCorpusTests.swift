@@ -103,7 +103,7 @@ import Testing
 }
 
 /// What `make data` has downloaded: below DATA_DIR, else below data/ in the package.
-private enum DownloadedData {
+enum DownloadedData {
   static func folder(with file: String) -> String? {
     let root = URL(fileURLWithPath: #filePath)
       .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

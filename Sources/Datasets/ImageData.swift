@@ -1,0 +1,159 @@
+import Foundation
+import Storage
+
+/// A data set of labelled images in two parts.
+public struct ImageData: Sendable {
+  /// What figures call it.
+  public let name: String
+  /// Whether it was generated because the real files are not there, or because that was asked for.
+  public let isStandIn: Bool
+  /// What the labels 0, 1, … stand for.
+  public let classes: [String]
+  /// Images to train on.
+  public let training: LabelledImages
+  /// Images held out.
+  public let test: LabelledImages
+  /// How intensities become network inputs: for CIFAR-10 the published constants, whatever part of it is
+  /// there, else the mean and standard deviation of the training images.
+  public let normalization: ImageNormalization
+  /// What the images were made from: SHA-256 of the files or of the generated images. Part of what determines
+  /// a record; computed once, when the files are read.
+  public let digest: String
+
+  /// The data sets that experiments may name.
+  public enum Source: String, Codable, Sendable, CaseIterable {
+    /// CIFAR-10: the canonical files, else the copy through JPEG (five times the images of the subset), else
+    /// the lossless subset, else the stand-in.
+    case cifar10 = "cifar10"
+    /// The canonical files in `cifar-10-batches-bin` and nothing else.
+    case cifar10Canonical = "cifar10-canonical"
+    /// The first images of each batch, in `cifar10-lossless-subset`.
+    case cifar10Subset = "cifar10-lossless-subset"
+    /// Images whose pixels went through JPEG, in `cifar10-jpeg`.
+    case cifar10JPEG = "cifar10-jpeg"
+    /// Fashion-MNIST in `fashion-mnist`, else the first training images in `fashion-mnist-subset`, of which
+    /// the last fifth is held out.
+    case fashionMNIST = "fashion-mnist"
+    /// The generated images that stand in where files are missing.
+    case standIn = "stand-in"
+  }
+
+  /// Reads `source` from below `folder`.
+  ///
+  /// Only `.cifar10` is replaced by the generated stand-in if no files are there, and says so in `name`. Throws
+  /// a `StorageError` for files that are missing or damaged, and for fewer training images than a `batch`.
+  public static func load(_ source: Source, folder: String, batch: Int = 1) throws -> ImageData {
+    let data =
+      switch source {
+      case .cifar10: try anyCIFAR10(folder)
+      case .cifar10Canonical: try canonicalCIFAR10(folder)
+      case .cifar10Subset: try subsetOfCIFAR10(folder)
+      case .cifar10JPEG: try jpegCIFAR10(folder)
+      case .fashionMNIST: try fashionMNIST(folder)
+      case .standIn: try standIn()
+      }
+    guard batch <= data.training.count else {
+      throw StorageError(
+        "\(data.training.count) training images of \(data.name) are fewer than a batch of \(batch)",
+        at: folder, hint: "use a smaller batch or a larger set (make data-cifar gets CIFAR-10)")
+    }
+    return data
+  }
+
+  // MARK: - CIFAR-10
+
+  private static func anyCIFAR10(_ folder: String) throws -> ImageData {
+    func isThere(_ place: String) -> Bool { CIFAR10Files.areIn("\(folder)/\(place)") }
+    if isThere("cifar-10-batches-bin") { return try canonicalCIFAR10(folder) }
+    if isThere("cifar10-jpeg") { return try jpegCIFAR10(folder) }
+    if isThere("cifar10-lossless-subset") { return try subsetOfCIFAR10(folder) }
+    return try standIn()
+  }
+
+  private static func canonicalCIFAR10(_ folder: String) throws -> ImageData {
+    let files = try CIFAR10Files("\(folder)/cifar-10-batches-bin", .records(10_000))
+    return cifar10(files) { _, _ in "CIFAR-10" }
+  }
+
+  private static func subsetOfCIFAR10(_ folder: String) throws -> ImageData {
+    cifar10(try CIFAR10Files("\(folder)/cifar10-lossless-subset", .prefix)) {
+      "CIFAR-10, lossless subset (\($0) + \($1) images)"
+    }
+  }
+
+  private static func jpegCIFAR10(_ folder: String) throws -> ImageData {
+    cifar10(try CIFAR10Files("\(folder)/cifar10-jpeg", .prefix)) {
+      "CIFAR-10 pixels from JPEG (\($0) + \($1))"
+    }
+  }
+
+  private static func cifar10(
+    _ files: CIFAR10Files, name: (String, String) -> String
+  ) -> ImageData {
+    ImageData(
+      name: name(grouped(files.training.count), grouped(files.test.count)), isStandIn: false,
+      classes: CIFAR10Files.classes, training: files.training, test: files.test,
+      normalization: .cifar10, digest: files.digest)
+  }
+
+  private static func standIn() throws -> ImageData {
+    let all = StandInImages.all
+    let training = all.images(0..<StandInImages.trainingCount)
+    return ImageData(
+      name: "generated stand-in for CIFAR-10", isStandIn: true, classes: StandInImages.classes,
+      training: training, test: all.images(StandInImages.trainingCount..<all.count),
+      normalization: ImageNormalization(of: training),
+      digest: try Digest.sha256(of: Data(all.pixels + all.labels)))
+  }
+
+  // MARK: - Fashion-MNIST
+
+  private static let fashionClasses = [
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle boot",
+  ]
+
+  private static func fashionMNIST(_ folder: String) throws -> ImageData {
+    let (whole, subset) = ("\(folder)/fashion-mnist", "\(folder)/fashion-mnist-subset")
+    func read(_ place: String, _ part: String) throws -> LabelledImages {
+      try IDXFile.images(
+        "\(place)/\(part)-images-idx3-ubyte", labels: "\(place)/\(part)-labels-idx1-ubyte",
+        classes: fashionClasses.count)
+    }
+    func digest(_ place: String, _ parts: [String]) throws -> String {
+      try parts.flatMap { ["\($0)-images-idx3-ubyte", "\($0)-labels-idx1-ubyte"] }
+        .map { "\($0) \(try Digest.sha256(ofFile: "\(place)/\($0)"))" }.joined(separator: ", ")
+    }
+    func isThere(_ place: String) -> Bool {
+      FileManager.default.fileExists(atPath: "\(place)/train-images-idx3-ubyte")
+    }
+    if isThere(whole) || !isThere(subset) {
+      let (training, test) = (try read(whole, "train"), try read(whole, "t10k"))
+      guard (test.height, test.width) == (training.height, training.width) else {
+        throw StorageError(
+          "test images of \(test.height)×\(test.width) pixels, training images of "
+            + "\(training.height)×\(training.width)", at: whole,
+          hint: "get the files again (make data-fashion)")
+      }
+      return ImageData(
+        name: "Fashion-MNIST", isStandIn: false, classes: fashionClasses, training: training,
+        test: test, normalization: ImageNormalization(of: training),
+        digest: try digest(whole, ["train", "t10k"]))
+    }
+    let all = try read(subset, "train")
+    let cut = all.count - all.count / 5
+    let (training, test) = (all.images(0..<cut), all.images(cut..<all.count))
+    return ImageData(
+      name: "Fashion-MNIST, subset (\(grouped(cut)) + \(grouped(all.count - cut)) images)",
+      isStandIn: false, classes: fashionClasses, training: training, test: test,
+      normalization: ImageNormalization(of: training),
+      digest: "\(try digest(subset, ["train"])), \(cut) to train on")
+  }
+
+  /// 7 897: thousands apart.
+  private static func grouped(_ count: Int) -> String {
+    count < 1000
+      ? "\(count)"
+      : "\(grouped(count / 1000)) \(String(count % 1000 + 1000).dropFirst())"
+  }
+}

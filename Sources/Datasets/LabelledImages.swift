@@ -1,0 +1,94 @@
+import LinearAlgebra
+
+/// Images of one size with the numbers of their classes.
+public struct LabelledImages: Sendable, Equatable {
+  /// Rows of an image, H.
+  public let height: Int
+  /// Columns of an image, W.
+  public let width: Int
+  /// Colour channels, C.
+  public let channels: Int
+  /// Intensities 0, …, 255 in channels-last order, [count, height, width, channels].
+  public let pixels: [UInt8]
+  /// The class of each image, [count].
+  public let labels: [UInt8]
+
+  /// Wraps pixels[labels.count, height, width, channels].
+  public init(height: Int, width: Int, channels: Int, pixels: [UInt8], labels: [UInt8]) {
+    precondition(
+      height > 0 && width > 0 && channels > 0
+        && pixels.count == labels.count * height * width * channels,
+      "\(labels.count) images[\(height), \(width), \(channels)] from \(pixels.count) pixels")
+    (self.height, self.width, self.channels) = (height, width, channels)
+    (self.pixels, self.labels) = (pixels, labels)
+  }
+
+  /// Number of images.
+  public var count: Int { labels.count }
+
+  /// Intensities of an image, H·W·C.
+  public var imageSize: Int { height * width * channels }
+
+  /// Some of the images, copied.
+  public func images(_ range: Range<Int>) -> LabelledImages {
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= count, "images \(range) of \(count)")
+    let bytes = (range.lowerBound * imageSize)..<(range.upperBound * imageSize)
+    return LabelledImages(
+      height: height, width: width, channels: channels, pixels: Array(pixels[bytes]),
+      labels: Array(labels[range]))
+  }
+
+  /// x[B·H·W, C] = the images `indices` (B of them), each moved by `transform(position in indices)`, then
+  /// normalised: channels last, image after image, without allocation.
+  ///
+  /// Eight images are a piece of work, whatever the pool.
+  public func write(
+    _ indices: some RandomAccessCollection<Int>, normalization: ImageNormalization,
+    into x: UnsafeMutablePointer<Float>, pool: WorkerPool = .single,
+    transform: (Int) -> ImageTransform
+  ) {
+    precondition(
+      normalization.channels == channels,
+      "images of \(channels) channels, normalization of \(normalization.channels)")
+    pixels.withUnsafeBufferPointer { pixels in
+      normalization.table.withUnsafeBufferPointer { table in
+        guard let pixels = pixels.baseAddress, let table = table.baseAddress else { return }
+        pool.forRanges(of: indices.count, size: 8) { piece in
+          for b in piece {
+            let index = indices[indices.index(indices.startIndex, offsetBy: b)]
+            precondition(index >= 0 && index < count, "image \(index) of \(count)")
+            writeImage(pixels + index * imageSize, transform(b), table, into: x + b * imageSize)
+          }
+        }
+      }
+    }
+  }
+
+  /// The images `range` as they are, normalised, into x[range.count·H·W, C].
+  public func write(
+    _ range: Range<Int>, normalization: ImageNormalization, into x: UnsafeMutablePointer<Float>,
+    pool: WorkerPool = .single
+  ) {
+    write(range, normalization: normalization, into: x, pool: pool) { _ in .identity }
+  }
+
+  private func writeImage(
+    _ image: UnsafePointer<UInt8>, _ transform: ImageTransform, _ table: UnsafePointer<Float>,
+    into x: UnsafeMutablePointer<Float>
+  ) {
+    precondition(
+      transform.fits(height: height, width: width), "\(transform) of [\(height), \(width)]")
+    for row in 0..<height {
+      let source = image + transform.sourceRow(row, height: height) &* width &* channels
+      var target = x + row &* width &* channels
+      for column in 0..<width {
+        let pixel = source + transform.sourceColumn(column, width: width) &* channels
+        for channel in 0..<channels {
+          target[channel] = table[channel &<< 8 | Int(pixel[channel])]
+        }
+        target += channels
+      }
+    }
+  }
+}
