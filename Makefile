@@ -11,8 +11,11 @@ SHARDS ?= 1
 BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 RUN_FLAGS := --profile $(PROFILE) --results $(RESULTS) \
-	$(if $(SEEDS),--seeds $(SEEDS)) $(if $(DATA_DIR),--data $(DATA_DIR))
-EXPERIMENTS := trace-regression mlp-heavy-tails mlp-heatmap nanogpt-shakespeare gpt2-fineweb theory-bounds clip-cost
+	$(if $(SEEDS),--seeds $(SEEDS)) $(DATA)
+DATA := $(if $(DATA_DIR),--data $(DATA_DIR))
+# bad-token-spectra comes behind gpt2-fineweb, whose model it looks at.
+EXPERIMENTS := trace-regression mlp-heavy-tails mlp-heatmap nanogpt-shakespeare gpt2-fineweb bad-token-spectra \
+	theory-bounds clip-cost
 SEARCHES := mlp-search nanogpt-search gpt2-search
 FIGURES := $(EXPERIMENTS) $(SEARCHES)
 # How each is started: runs side by side, or one run whose pieces are shared out.
@@ -23,6 +26,7 @@ start_mlp-search := $(BIN)/mlp-heavy-tails search --threads $(JOBS)
 start_nanogpt-shakespeare := $(BIN)/nanogpt-shakespeare --jobs $(JOBS)
 start_nanogpt-search := $(BIN)/nanogpt-shakespeare search --threads $(JOBS)
 start_gpt2-fineweb := $(BIN)/gpt2-fineweb --jobs $(JOBS)
+start_bad-token-spectra := $(BIN)/bad-token-spectra --jobs $(JOBS)
 start_gpt2-search := $(BIN)/gpt2-fineweb search --threads $(JOBS)
 start_theory-bounds := $(BIN)/theory-bounds --jobs $(JOBS)
 start_clip-cost := $(BIN)/clip-cost --jobs 1
@@ -34,16 +38,18 @@ chosen_gpt2-search := gpt2-fineweb
 PACKAGES := libopenblas-dev liblapacke-dev libhdf5-dev gnuplot
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: all test smoke figures record bench repeat claims lint burn help packages build \
+.PHONY: fig1 fig7 spectra-model spectra-basic all test smoke figures record bench repeat claims lint burn help packages build \
 	data data-quick data-gpt2 data-fineweb data-cifar data-fashion fig2b fig2c fig3 fig4 fig5 fig5a fig6 \
 	fig6a fig6b fig6c table1 table3 table4 theory cost gpt2-steps $(FIGURES) record-claims smoke-run
 
-all: $(EXPERIMENTS) record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
+all: $(EXPERIMENTS) spectra-basic record-claims ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 
 test: packages ## packages, then swift test (invariants)
 	swift build --quiet --build-tests
 	swift test --skip-build
 
+fig1 fig7: bad-token-spectra
+fig1: spectra-basic ## Figures 1, 7: gradient spectra as good tokens are replaced by bad ones
 fig2b: mlp-heavy-tails ## Figure 2b: the MLP under heavy-tailed gradient noise
 fig2c fig6a fig6b: nanogpt-shakespeare
 fig2c: ## Figures 2c, 6a, 6b: nanoGPT on Shakespeare, norm against spectral clipping
@@ -63,22 +69,34 @@ $(FIGURES): build
 	$(start_$@) $(RUN_FLAGS)
 	@./figures/draw $@ $(RESULTS)/$@/$(PROFILE) build/figures
 
-nanogpt-shakespeare nanogpt-search gpt2-fineweb gpt2-search gpt2-steps: | data-quick
+nanogpt-shakespeare nanogpt-search gpt2-fineweb gpt2-search gpt2-steps spectra-model spectra-basic: | data-quick
+
+# The model that bad-token-spectra looks at, trained once; other profiles bring their own.
+bad-token-spectra: $(if $(filter quick,$(PROFILE)),spectra-model)
+
+spectra-model: build
+	$(BIN)/gpt2-fineweb --profile spectra --keep-weights --jobs 1 --threads $(JOBS) --results $(RESULTS) $(DATA)
+
+spectra-basic: build # the same figure for a model that nobody here trained, where its files are
+	@if [ -f $(or $(DATA_DIR),data)/gpt2-basic-463k/GPT2WT.BIN ]; then set -x; \
+	  $(BIN)/bad-token-spectra --profile basic --jobs $(JOBS) --results $(RESULTS) $(DATA); \
+	  ./figures/draw bad-token-spectra $(RESULTS)/bad-token-spectra/basic build/figures bad-token-spectra-basic; \
+	else echo "GPT2-BASIC is not there (make data): its figure is left out"; fi
 
 gpt2-steps: build ## GPT-2 with 124 M parameters for a few real steps: loss, time, memory
-	$(BIN)/gpt2-fineweb --profile gpt2-steps --jobs 1 --threads $(JOBS) --results $(RESULTS) \
-	  $(if $(DATA_DIR),--data $(DATA_DIR))
+	$(BIN)/gpt2-fineweb --profile gpt2-steps --jobs 1 --threads $(JOBS) --results $(RESULTS) $(DATA)
 	@mkdir -p build/figures
 	@$(BIN)/spectral caption $(RESULTS)/gpt2-fineweb/gpt2-steps figures/gpt2-steps.caption.md --out build/figures/gpt2-steps.md
 	@cat build/figures/gpt2-steps.md
 
-record-claims: $(EXPERIMENTS)
+record-claims: $(EXPERIMENTS) spectra-basic
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md
 
 figures: build ## redraw every figure from the checked-in records (no training)
 	@for f in $(FIGURES); do \
 	  for p in paper full quick; do if [ -d results/$$f/$$p ]; then \
 	    ./figures/draw $$f results/$$f/$$p figures/out; break; fi; done; done
+	@./figures/draw bad-token-spectra results/bad-token-spectra/basic figures/out bad-token-spectra-basic
 
 claims: build ## hold the checked-in records against the claims, write CLAIMS.md
 	@$(BIN)/spectral claims --results results --out CLAIMS.md
@@ -96,7 +114,8 @@ smoke: build ## everything end to end at toy size (what CI runs)
 	@$(MAKE) --no-print-directory smoke-run PROFILE=smoke RESULTS=build/smoke/results
 
 smoke-run: build
-	@$(foreach f,$(FIGURES),$(start_$(f)) --profile smoke --results $(RESULTS);)
+	@$(foreach f,$(FIGURES),$(start_$(f)) --profile smoke --results $(RESULTS) \
+	  $(if $(filter gpt2-fineweb,$(f)),--keep-weights);)
 	@for f in $(FIGURES); do ./figures/draw $$f $(RESULTS)/$$f/smoke build/smoke/figures; done
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/smoke/CLAIMS.md
 	@for f in $(FIGURES); do for s in svg pdf png; do test -s build/smoke/figures/$$f.$$s; done; done
@@ -106,15 +125,15 @@ repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a k
 
 bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and NumPy)
 	env -u OPENBLAS_CORETYPE $(BIN)/suite-bench
-	@for c in nanogpt-cpu:50 nanogpt-cpu-spectral:50 nanogpt-paper:2 gpt2-4x64:4 gpt2-4x1024:1 gpt2-clip:2; do \
+	@for c in gpt2-spectra:1 nanogpt-cpu:50 nanogpt-cpu-spectral:50 nanogpt-paper:2 gpt2-4x64:4 gpt2-4x1024:1 gpt2-clip:2; do \
 	  env -u OPENBLAS_CORETYPE $(BIN)/suite-bench gpt-step --case $${c%:*} --steps $${c#*:} --threads 2; done
 
 data-quick:
-	@./data/fetch tinyshakespeare gpt2-bpe wikitext2-valid-test \
+	@./data/fetch tinyshakespeare gpt2-bpe wikitext2-valid-test gpt2-basic-463k \
 	  || echo "no download: where texts are missing a generated stand-in is used, and named on the figures"
 
-data: ## download the small data sets (tiny Shakespeare, WikiText-2, GPT-2's vocabulary: 5 MB)
-	@./data/fetch tinyshakespeare gpt2-bpe wikitext2-valid-test
+data: ## download the small data sets (tiny Shakespeare, WikiText-2, GPT-2's vocabulary, GPT2-BASIC: 7 MB)
+	@./data/fetch tinyshakespeare gpt2-bpe wikitext2-valid-test gpt2-basic-463k
 
 data-gpt2: ## download GPT-2's weights (548 MB)
 	@./data/fetch gpt2

@@ -21,17 +21,22 @@ public final class LanguageStepProbe {
     case gpt2Short = "gpt2-4x64"
     /// Algorithm 2 at rank 64 on gradients of all of GPT-2's matrices, and nothing else.
     case gpt2Clip = "gpt2-clip"
+    /// GPT-2's gradients of 8 contexts of 128 tokens with one next token each, and all singular values of its
+    /// 48 matrices: a mini-batch of bad-token-spectra.
+    case gpt2Spectra = "gpt2-spectra"
   }
 
   private let model: GPT
   private let tape: Tape
   private let loss: Tensor?
   private var update: Update
+  private let isSpectral: Bool
 
   /// A model with random weights and a batch of random tokens.
   public init(_ probe: Case, threads: Int) throws {
     let pool = WorkerPool(threads: threads)
     tape = Tape(pool: pool)
+    isSpectral = probe == .gpt2Spectra
     let isNano: Bool
     let batch: [Int]
     switch probe {
@@ -45,6 +50,9 @@ public final class LanguageStepProbe {
         dropout: 0.2)
     case .gpt2, .gpt2Short, .gpt2Clip:
       (isNano, batch) = (false, [4, probe == .gpt2 ? 1024 : 64])
+      model = GPT(.gpt2, .gpt2)
+    case .gpt2Spectra:
+      (isNano, batch) = (false, [8, 128])
       model = GPT(.gpt2, .gpt2)
     }
     let stream = RandomStream(seed: 1, name: "probe")
@@ -62,7 +70,7 @@ public final class LanguageStepProbe {
             .randomizedSVD(
               rank: isWide ? 64 : 3, oversampling: isWide ? 10 : 5, powerIterations: 2)),
           layers: names, seed: 1), names: names)
-    case .gpt2, .gpt2Short: clipped = NoClip()
+    case .gpt2, .gpt2Short, .gpt2Spectra: clipped = NoClip()
     }
     let optimizer: any Optimizer = probe == .gpt2Short ? Adam(isDecoupled: true) : SGD()
     update = Update(clipped, optimizer, of: model.parameters, pool: pool)
@@ -70,8 +78,10 @@ public final class LanguageStepProbe {
       loss = nil
       return
     }
-    let (tokens, targets) = (tape.indices(batch), tape.indices(batch))
-    loss = model.loss(tape, tokens, targets)
+    let tokens = tape.indices(batch)
+    let targets = tape.indices(isSpectral ? [batch[0]] : batch)
+    loss =
+      isSpectral ? model.nextLoss(tape, tokens, targets) : model.loss(tape, tokens, targets)
     let words = isNano ? 65 : 50_257
     for (index, part) in [tokens, targets].enumerated() {
       part.assign(
@@ -97,6 +107,10 @@ public final class LanguageStepProbe {
     tape.step += 1
     tape.forward()
     tape.backward(from: loss)
+    if isSpectral {
+      _ = try matrixSpectra(model, tape.pool)
+      return Double(loss.scalar)
+    }
     try update.step(learningRate: 0.01)
     return Double(loss.scalar)
   }

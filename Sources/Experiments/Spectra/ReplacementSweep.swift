@@ -36,9 +36,9 @@ final class ReplacementSweep {
 
   /// What is measured of all layers and all b = 0, …, B, in this order of axes.
   struct Result: Codable, Equatable {
-    /// The largest singular values, [b, layer, top] (zeros behind the last).
+    /// The largest singular values, [b, layer, top]; zeros behind the numerical rank.
     var sigma: [Float] = []
-    /// The median of all singular values, [b, layer].
+    /// The median of the singular values within the numerical rank, [b, layer].
     var median: [Float] = []
     /// ‖G‖_F, [b, layer].
     var norm: [Float] = []
@@ -55,6 +55,10 @@ final class ReplacementSweep {
     var removedBad: [Float] = []
     var removedRest: [Float] = []
   }
+
+  /// Values below this share of σ_1 are rounding errors of Float gradients: only B samples at one position
+  /// reach some matrices of the last block, so their gradients have rank B at most.
+  static let rankTolerance = 1e-6
 
   /// The numbers of bad samples whose whole spectra are kept.
   static func spectrumCounts(_ batchSize: Int) -> [Int] {
@@ -86,14 +90,17 @@ final class ReplacementSweep {
           layer, bad: count, of: samples.count, thresholds: thresholds?[layer])
       }
       for row in rows {
-        result.sigma += (0..<top).map { $0 < row.sigma.count ? Float(row.sigma[$0]) : 0 }
-        result.median.append(Float(Statistics.median(row.sigma)))
+        let within = row.sigma.filter { $0 > Self.rankTolerance * row.sigma[0] }
+        result.median.append(Float(within.isEmpty ? 0 : Statistics.median(within)))
+        result.sigma += (0..<top).map { $0 < within.count ? Float(within[$0]) : 0 }
         result.norm.append(Float(euclideanNorm(row.sigma)))
         result.effectiveRank.append(Float(effectiveRank(ofSingularValues: row.sigma)))
         result.badShare.append(Float(row.badShare))
         result.leftAlignment.append(Float(row.left))
         result.rightAlignment.append(Float(row.right))
-        if keeps { result.spectra += row.sigma.map { Float($0) } }
+        if keeps {
+          result.spectra += row.sigma.indices.map { $0 < within.count ? Float(within[$0]) : 0 }
+        }
         result.removedBad += row.removed.map { Float($0.bad) }
         result.removedRest += row.removed.map { Float($0.rest) }
       }
@@ -177,13 +184,29 @@ final class ReplacementSweep {
   }
 
   /// One result a matrix, side by side.
-  private func layers<T>(_ body: @escaping (Int) throws -> T) throws -> [T] {
-    let board = LayerBoard<T>(count: matrices.count)
-    pool.forEach(pieces: matrices.count) { (layer: Int) in
-      board.put(Swift.Result { try body(layer) }, at: layer)
-    }
-    return try board.results()
+  private func layers<T>(_ body: (Int) throws -> T) throws -> [T] {
+    try sideBySide(matrices.count, pool, body)
   }
+}
+
+/// The spectra of the gradients of all of a GPT's matrices.
+func matrixSpectra(_ model: GPT, _ pool: WorkerPool) throws -> [GramSpectrum] {
+  let names = Set(model.matrixNames)
+  let matrices = model.parameters.filter { names.contains($0.name) }
+  return try sideBySide(matrices.count, pool) {
+    try GramSpectrum(of: matrices[$0].gradient.formed.readOnly)
+  }
+}
+
+/// body(0), …, body(count - 1), shared out among the threads of `pool`.
+private func sideBySide<T>(
+  _ count: Int, _ pool: WorkerPool, _ body: (Int) throws -> T
+) throws -> [T] {
+  let board = LayerBoard<T>(count: count)
+  pool.forEach(pieces: count) { (layer: Int) in
+    board.put(Swift.Result { try body(layer) }, at: layer)
+  }
+  return try board.results()
 }
 
 /// Where the threads leave what they find.

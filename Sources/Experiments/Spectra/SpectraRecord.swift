@@ -63,8 +63,10 @@ struct SpectraRecord {
           longName: longName, units: "1",
           dimensions: ["cell", "batch", "layer"] + (width == nil ? [] : ["rank"])))
     }
-    add("sigma", \.sigma, "largest singular values of the gradient", width: config.top)
-    add("sigma_median", \.median, "median singular value of the gradient")
+    add(
+      "sigma", \.sigma, "largest singular values of the gradient, 0 behind its numerical rank",
+      width: config.top)
+    add("sigma_median", \.median, "median singular value within the numerical rank")
     add("norm", \.norm, "Frobenius norm of the gradient")
     add("effective_rank", \.effectiveRank, "exp of the entropy of the squared singular values")
     add("bad_share", \.badShare, "share of the largest singular value that bad samples make")
@@ -89,7 +91,7 @@ struct SpectraRecord {
     let counts = ReplacementSweep.spectrumCounts(config.detailBatchSize)
     let width = results[0].spectra.count / (counts.count * names.count)
     let mean = results[0].spectra.indices.map { i in
-      Float(exp(Statistics.mean(results.map { log(max(1e-30, Double($0.spectra[i]))) })))
+      Float(geometricMean(results.map { Double($0.spectra[i]) }))
     }
     record.add(
       .init(
@@ -98,7 +100,7 @@ struct SpectraRecord {
     record.add(
       .init(
         "spectrum", .float(mean), shape: [counts.count, names.count, width],
-        longName: "singular values, geometric mean over the mini-batches", units: "1",
+        longName: "singular values, geometric mean over the mini-batches (0 if one is)", units: "1",
         dimensions: ["spectrum_count", "layer", "index"]))
     record.add(.init("rule", .string(LayerThresholds.rules), longName: "clipping rule"))
     let row = names.count * LayerThresholds.rules.count
@@ -118,6 +120,11 @@ struct SpectraRecord {
           dimensions: ["bad_count_from_1", "batch", "layer", "rule"]))
     }
   }
+}
+
+/// 0 if one of the values is.
+private func geometricMean(_ values: [Double]) -> Double {
+  exp(Statistics.mean(values.map { log($0) }))
 }
 
 /// The measurements of one definition of tokens over all seeds, by mini-batch size, b and matrix.
@@ -199,7 +206,7 @@ struct SpectraView {
       return (
         count,
         (start..<(start + shape[2])).map { i in
-          exp(Statistics.mean(all.map { log(max(1e-30, $0[i])) }))
+          geometricMean(all.map { $0[i] })
         }
       )
     }

@@ -82,7 +82,7 @@ public struct TrainedModel {
         hint: config.model == .gpt2
           ? "run make data-gpt2"
           : config.model == .gpt2Basic
-            ? "run make data-gpt2-basic" : "correct the setting 'weights'")
+            ? "run make data" : "correct the setting 'weights'")
     }
     return try Digest.sha256(ofFile: file)
   }
@@ -96,7 +96,7 @@ public struct TrainedModel {
       : String(format: "%.0f k", Double(size) / 1e3)
     return switch source {
     case .gpt2: "GPT-2 (\(count) parameters)"
-    case .trained: "a small GPT-2 (\(count) parameters)"
+    case .trained: "A small GPT-2 (\(count) parameters)"
     case .gpt2Basic: "GPT2-BASIC (\(count) parameters, trained elsewhere)"
     case .file: "\(gpt.form.rawValue) (\(count) parameters)"
     }
