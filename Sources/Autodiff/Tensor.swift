@@ -47,7 +47,7 @@ public final class Tensor: @unchecked Sendable {
   }
 }
 
-/// A trainable array with a name (PyTorch's state-dict name), its values and its gradient.
+/// An array with a name (PyTorch's state-dict name), its values and, if it is trained, its gradient.
 public final class Parameter: @unchecked Sendable {
   /// E.g. "network.W_1.weight".
   public let name: String
@@ -56,14 +56,16 @@ public final class Parameter: @unchecked Sendable {
   /// The gradient as a matrix [shape[0], rest]; vectors are n×1.
   public let gradient: FactoredMatrix
 
-  /// A parameter of zeros.
-  public init(_ name: String, shape: [Int]) {
+  /// A parameter of zeros; one that is not trained keeps a gradient of zeros.
+  public init(_ name: String, shape: [Int], isTrained: Bool = true) {
     self.name = name
     tensor = Tensor(
-      shape: shape, value: Buffer(count: shape.reduce(1, *)), needsGradient: true)
+      shape: shape, value: Buffer(count: shape.reduce(1, *)), needsGradient: isTrained)
     gradient = FactoredMatrix(
       rows: shape.first ?? 1, columns: max(1, shape.dropFirst().reduce(1, *)))
-    tensor.gradient = Buffer(borrowing: gradient.base, count: gradient.count, owner: gradient)
+    if isTrained {
+      tensor.gradient = Buffer(borrowing: gradient.base, count: gradient.count, owner: gradient)
+    }
   }
 
   /// The extents.
