@@ -25,6 +25,15 @@ public final class Buffer: @unchecked Sendable {
 
   /// Sets every float to `value`.
   public func fill(_ value: Float) { base.update(repeating: value, count: count) }
+
+  /// A copy as an array.
+  public var array: [Float] { Array(UnsafeBufferPointer(start: base, count: count)) }
+
+  /// Replaces the values; their number must be the buffer's.
+  public func assign(_ values: [Float]) {
+    precondition(values.count == count, "\(values.count) values for a buffer of \(count)")
+    base.update(from: values, count: count)
+  }
 }
 
 /// Hands out buffers while a tape is planned and takes them back for later operations.

@@ -32,12 +32,12 @@ public final class Tensor: @unchecked Sendable {
   }
 
   /// The values as an array.
-  public var array: [Float] { Array(UnsafeBufferPointer(start: value.base, count: count)) }
+  public var array: [Float] { value.array }
 
   /// Replaces the values; their number must be the tensor's.
   public func assign(_ values: [Float]) {
     precondition(values.count == count, "\(values.count) values for a tensor\(shape)")
-    value.base.update(from: values, count: count)
+    value.assign(values)
   }
 
   /// The value of a tensor with one entry.
@@ -57,10 +57,16 @@ public final class Parameter: @unchecked Sendable {
   public let gradient: FactoredMatrix
 
   /// A parameter of zeros; one that is not trained keeps a gradient of zeros.
-  public init(_ name: String, shape: [Int], isTrained: Bool = true) {
+  public convenience init(_ name: String, shape: [Int], isTrained: Bool = true) {
+    self.init(name, shape, Buffer(count: shape.reduce(1, *)), isTrained: isTrained)
+  }
+
+  /// The same values without a gradient, for tapes on which it is not trained.
+  public var frozen: Parameter { Parameter(name, shape, tensor.value, isTrained: false) }
+
+  private init(_ name: String, _ shape: [Int], _ value: Buffer, isTrained: Bool) {
     self.name = name
-    tensor = Tensor(
-      shape: shape, value: Buffer(count: shape.reduce(1, *)), needsGradient: isTrained)
+    tensor = Tensor(shape: shape, value: value, needsGradient: isTrained)
     gradient = FactoredMatrix(
       rows: shape.first ?? 1, columns: max(1, shape.dropFirst().reduce(1, *)))
     if isTrained {
