@@ -73,7 +73,7 @@ final class BatchNorm: Operation {
     isTraining = tape.isTraining
     inputs = [x, weight.tensor, bias.tensor] + (residual.map { [$0] } ?? [])
     output = tape.output(x.shape, of: inputs)
-    pieceRows = max(16, (1 << 14) / c)
+    pieceRows = min(256, max(16, (1 << 14) / c))
     table = tape.scratch(6 * c)
     partial = tape.scratch((x.rows + pieceRows - 1) / pieceRows * 2 * c)
   }
