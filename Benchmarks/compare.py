@@ -306,7 +306,7 @@ def gpt_lines(cases, rounds, environment, threads=2):
     """Suite and PyTorch in turn, a process for each and every round."""
     for case in cases:
         steps = GPT_CASES[case][0]
-        ours = [BENCH, "gpt-step", "--case", case, "--threads", str(threads), "--steps", str(steps)]
+        ours = [BENCH, "training-step", "--case", case, "--threads", str(threads), "--steps", str(steps)]
         theirs = [sys.executable, __file__, "--gpt-peer", case, str(steps), str(threads)]
         runs = [(timed(ours, environment), timed(theirs, environment)) for _ in range(rounds)]
         (a, own), (b, other) = ([statistics.median(values) for values in zip(*side)] for side in zip(*runs))

@@ -22,7 +22,7 @@ struct Grad: ParsableCommand {
 
       cifarnet, resnet18: in training mode (batch norms use the batch's statistics); widths are read from the \
       weights (the authors' CifarNet names, or torchvision's ResNet-18 names); batch tensors input [B, 3, H, W] \
-      of normalised images, B >= 2, and target [B] of labels (I32 or I64). cifarnet: H and W 25 to 48, \
+      of normalised images and target [B] of labels (I32 or I64). cifarnet: H and W 25 to 48, \
       cross-entropy with labels smoothed by 0.2, summed; resnet18: mean cross-entropy.
       """)
 
@@ -55,12 +55,10 @@ struct Grad: ParsableCommand {
     case .gpt2: try runGPT(.gpt2)
     case .cifarnet:
       let model = try CifarNet(loading: weights)
-      try runImages(model, sides: CifarNet.imageSides) {
-        model.loss($0, model.logits($0, $1), $2)
-      }
+      try runImages(model) { model.loss($0, model.logits($0, $1), $2) }
     case .resnet18:
       let model = try ResNet18(loading: weights)
-      try runImages(model, sides: 1...4096) { model.loss($0, model.logits($0, $1), $2) }
+      try runImages(model) { model.loss($0, model.logits($0, $1), $2) }
     }
   }
 
@@ -116,20 +114,26 @@ struct Grad: ParsableCommand {
   }
 
   private func runImages(
-    _ network: some Model, sides: ClosedRange<Int>, _ loss: (Tape, Tensor, Indices) -> Tensor
+    _ network: some Model, _ loss: (Tape, Tensor, Indices) -> Tensor
   ) throws {
     let file = try TensorFile(batch)
     let (shape, labels) = (try file.entry("input").shape, try file.entry("target").shape)
-    guard shape.count == 4, shape[1] == 3, shape[0] >= 2, labels == [shape[0]] else {
+    guard shape.count == 4, shape[1] == 3, !shape.contains(0), labels == [shape[0]] else {
       throw StorageError(
         "input has the shape \(shape), target \(labels)", at: batch,
-        hint: "the model takes images [B, 3, H, W] with B >= 2 and labels [B]")
+        hint: "the model takes images [B, 3, H, W] and labels [B]")
     }
-    guard shape[2...].allSatisfy(sides.contains) else {
+    if model == .cifarnet, !shape[2...].allSatisfy(CifarNet.imageSides.contains) {
+      let sides = CifarNet.imageSides
       throw StorageError(
         "images of \(shape[2])×\(shape[3])", at: batch,
-        hint: "\(model.rawValue) takes sides of \(sides.lowerBound) to \(sides.upperBound): "
-          + "its pools leave nothing, or more than one place, of others")
+        hint: "the pools of cifarnet bring sides of \(sides.lowerBound) to \(sides.upperBound) down to one place, "
+          + "others to none or more")
+    }
+    if model == .resnet18, shape[0] == 1, shape[2] <= 8, shape[3] <= 8 {
+      throw StorageError(
+        "one image of \(shape[2])×\(shape[3])", at: batch,
+        hint: "the last batch norms of resnet18 see one place of it: give more images or larger ones")
     }
     try checkNames(of: file, "a batch of \(model.rawValue) holds input and target")
     let classes = network.parameters.last?.shape[0] ?? 0

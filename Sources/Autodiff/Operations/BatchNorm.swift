@@ -32,6 +32,7 @@ public enum Activation: Sendable {
 /// y[…, C] = f(x̂ · weight[C] + bias[C] (+ residual[…, C])) with x̂ = (x - mean)/√(variance + ε), statistics of each
 /// channel over all other axes (Ioffe & Szegedy 2015).
 ///
+/// Sums and products are not fused: in a loop this long, fused ones are taken apart into single lanes.
 /// Rows are taken in pieces that fit a cache; a piece's mean and sum of squared deviations are exact to rounding
 /// (two passes), pieces are joined in Double, in order.
 final class BatchNorm: Operation {
@@ -73,7 +74,7 @@ final class BatchNorm: Operation {
     isTraining = tape.isTraining
     inputs = [x, weight.tensor, bias.tensor] + (residual.map { [$0] } ?? [])
     output = tape.output(x.shape, of: inputs)
-    pieceRows = max(16, (1 << 14) / c)
+    pieceRows = min(256, max(16, (1 << 14) / c))
     table = tape.scratch(6 * c)
     partial = tape.scratch((x.rows + pieceRows - 1) / pieceRows * 2 * c)
   }
@@ -125,7 +126,7 @@ final class BatchNorm: Operation {
     let scale = VectorMath.loadPadded(table.base + (2 &* c &+ j), count)
     var shift = VectorMath.loadPadded(table.base + (3 &* c &+ j), count)
     if let added { shift += VectorMath.loadPadded(added + i, count) }
-    return shift.addingProduct(VectorMath.loadPadded(source + i, count) - mean, scale)
+    return (VectorMath.loadPadded(source + i, count) - mean) * scale + shift
   }
 
   @inline(__always)
@@ -202,7 +203,7 @@ final class BatchNorm: Operation {
         case .gelu:
           let z = normal(source, added, i, j, count)
           let (distribution, density) = VectorMath.normal(z)
-          dz *= distribution.addingProduct(z, density)
+          dz *= distribution + z * density
         }
         if activation != .none { VectorMath.store(dz, dy + i, first: count) }
         if let dResidual {
@@ -217,7 +218,7 @@ final class BatchNorm: Operation {
         let sum = VectorMath.loadPadded(first + j, count)
         let product = VectorMath.loadPadded(first + (c &+ j), count)
         VectorMath.store(sum + dz, first + j, first: count)
-        VectorMath.store(product.addingProduct(dz, normalised), first + (c &+ j), first: count)
+        VectorMath.store(product + dz * normalised, first + (c &+ j), first: count)
       }
     }
     joinSums(beta)
@@ -231,10 +232,10 @@ final class BatchNorm: Operation {
         if isTraining {
           let normalised = (VectorMath.loadPadded(source + i, count) - mean) * inverse
           d -= VectorMath.loadPadded(table.base + (4 &* c &+ j), count)
-          d = d.addingProduct(-normalised, VectorMath.loadPadded(table.base + (5 &* c &+ j), count))
+          d -= normalised * VectorMath.loadPadded(table.base + (5 &* c &+ j), count)
         }
         let old = beta[0] == 0 ? Vector(repeating: 0) : VectorMath.loadPadded(dx + i, count)
-        VectorMath.store(old.addingProduct(d, scale), dx + i, first: count)
+        VectorMath.store(old + d * scale, dx + i, first: count)
       }
     }
   }

@@ -16,8 +16,8 @@ final class WinogradConvolution: Operation {
   private let padding: Int
   private let isPooled: Bool
   private let workspace: Workspace
-  /// Which of the four outputs of a tile was the largest, [B, H', W', O].
-  private let winners: ByteBuffer?
+  /// Which of the four outputs of a tile was the largest, 0 to 3, [B, H', W', O].
+  private let winners: Buffer?
   /// Images, their sizes and channels.
   private let batch: Int, height: Int, width: Int, channels: Int, filters: Int
   /// Sizes of the output before pooling, and tiles of an image.
@@ -55,7 +55,7 @@ final class WinogradConvolution: Operation {
       isPooled
         ? [batch, tileRows, tileColumns, filters] : [batch, outHeight, outWidth, filters],
       of: inputs)
-    winners = isPooled && output.needsGradient ? ByteBuffer(count: output.count) : nil
+    winners = isPooled && output.needsGradient ? tape.scratch(output.count) : nil
     let strides = channelStride + filterStride
     imagesAtOnce = max(1, min(batch, Self.span / (16 * strides * tileRows * tileColumns)))
     let tiles = imagesAtOnce * tileRows * tileColumns
@@ -86,7 +86,7 @@ final class WinogradConvolution: Operation {
   }
 
   @inline(__always)
-  private func forward<V: SIMD>(_ type: V.Type, _ pool: WorkerPool) where V.Scalar == Float {
+  private func forward<V: ChannelVector>(_ type: V.Type, _ pool: WorkerPool) {
     // U[16, O, C], then Uᵀ[16, C, O], then each thread's V[16, block, C] and M[16, block, O].
     let u = workspace.base
     let turned = u + filterSize
@@ -124,9 +124,9 @@ final class WinogradConvolution: Operation {
 
   /// U[16, O, C] = G w Gᵀ.
   @inline(__always)
-  private func transformWeight<V: SIMD>(
+  private func transformWeight<V: ChannelVector>(
     _ type: V.Type, into u: UnsafeMutablePointer<Float>, _ pool: WorkerPool
-  ) where V.Scalar == Float {
+  ) {
     let (c, step) = (channels, filters * channelStride)
     pool.forRanges(of: filters, size: 16) { range in
       for filter in range {
@@ -152,39 +152,43 @@ final class WinogradConvolution: Operation {
 
   /// V[16, C] = Bᵀ d B of one tile's 4×4 inputs.
   @inline(__always)
-  private func transformInput<V: SIMD>(
+  private func transformInput<V: ChannelVector>(
     _ type: V.Type, _ tile: Int, into v: UnsafeMutablePointer<Float>, step: Int
-  ) where V.Scalar == Float {
+  ) {
     let (image, row, column) = place(of: tile)
     let (top, left) = (2 &* row &- padding, 2 &* column &- padding)
     let c = channels
     let isInside = top >= 0 && left >= 0 && top &+ 4 <= height && left &+ 4 <= width
     let origin = x.value.base + ((image &* height &+ top) &* width &+ left) &* c
+    let nothing = UnsafePointer(zeros.base)
     @inline(__always)
-    func vector(_ i: Int, _ j: Int, _ channel: Int) -> V {
+    func pixel(_ i: Int, _ j: Int) -> UnsafePointer<Float> {
       let (y, x) = (top &+ i, left &+ j)
       let isOutside = !isInside && (y < 0 || y >= height || x < 0 || x >= width)
-      let p = isOutside ? UnsafePointer(zeros.base) : UnsafePointer(origin + (i &* width &+ j) &* c)
-      return load(p + channel, c &- channel)
+      return isOutside ? nothing : UnsafePointer(origin + (i &* width &+ j) &* c)
     }
-    var channel = 0
-    while channel < c {
-      @inline(__always)
-      func quad(_ i: Int) -> Quad<V> {
-        Quad(
-          vector(i, 0, channel), vector(i, 1, channel), vector(i, 2, channel),
-          vector(i, 3, channel))
-      }
-      Tile(quad(0), quad(1), quad(2), quad(3)).input.store(v + channel, step: step)
-      channel &+= V.scalarCount
+    let row0 = (pixel(0, 0), pixel(0, 1), pixel(0, 2), pixel(0, 3))
+    let row1 = (pixel(1, 0), pixel(1, 1), pixel(1, 2), pixel(1, 3))
+    let row2 = (pixel(2, 0), pixel(2, 1), pixel(2, 2), pixel(2, 3))
+    let row3 = (pixel(3, 0), pixel(3, 1), pixel(3, 2), pixel(3, 3))
+    var j = 0
+    while j < c {
+      let k = c &- j
+      Tile<V>(
+        Quad(load(row0.0 + j, k), load(row0.1 + j, k), load(row0.2 + j, k), load(row0.3 + j, k)),
+        Quad(load(row1.0 + j, k), load(row1.1 + j, k), load(row1.2 + j, k), load(row1.3 + j, k)),
+        Quad(load(row2.0 + j, k), load(row2.1 + j, k), load(row2.2 + j, k), load(row2.3 + j, k)),
+        Quad(load(row3.0 + j, k), load(row3.1 + j, k), load(row3.2 + j, k), load(row3.3 + j, k))
+      ).input.store(v + j, step: step)
+      j &+= V.scalarCount
     }
   }
 
   /// The 2×2 outputs of one tile, or the largest of them, from M[16, O].
   @inline(__always)
-  private func transformOutput<V: SIMD>(
+  private func transformOutput<V: ChannelVector>(
     _ type: V.Type, _ tile: Int, _ m: UnsafePointer<Float>, step: Int
-  ) where V.Scalar == Float {
+  ) {
     let (image, row, column) = place(of: tile)
     let n = filters
     let isFull = isPooled || (2 &* row &+ 2 <= outHeight && 2 &* column &+ 2 <= outWidth)
@@ -217,20 +221,16 @@ final class WinogradConvolution: Operation {
 
   /// The largest of four (the first of equals; NaN wins) and which it was, as torch.nn.MaxPool2d chooses.
   @inline(__always)
-  private func poolMaximum<V: SIMD>(
+  private func poolMaximum<V: ChannelVector>(
     _ y0: V, _ y1: V, _ y2: V, _ y3: V, _ place: Int, _ count: Int,
     _ p: UnsafeMutablePointer<Float>
-  ) where V.Scalar == Float {
-    var best = y0
-    var winner = V(repeating: 0)
-    for (index, y) in [(Float(1), y1), (2, y2), (3, y3)] {
-      let wins = (y .> best) .| (y .!= y)
-      best.replace(with: y, where: wins)
-      winner.replace(with: V(repeating: index), where: wins)
-    }
+  ) {
+    var (best, winner) = (y0, V(repeating: 0))
+    V.compare(y1, 1, &best, &winner)
+    V.compare(y2, 2, &best, &winner)
+    V.compare(y3, 3, &best, &winner)
     store(best, p, count)
-    guard let winners else { return }
-    for i in 0..<min(count, V.scalarCount) { winners.base[place &+ i] = UInt8(winner[i]) }
+    if let winners { store(winner, winners.base + place, count) }
   }
 
   // MARK: - Backward
@@ -251,9 +251,9 @@ final class WinogradConvolution: Operation {
   }
 
   @inline(__always)
-  private func backward<V: SIMD>(
+  private func backward<V: ChannelVector>(
     _ type: V.Type, _ dy: UnsafePointer<Float>, _ pool: WorkerPool, _ beta: [Float]
-  ) where V.Scalar == Float {
+  ) {
     let needsWeight = weight.tensor.needsGradient
     let dx = x.gradient?.base
     // U[16, O, C], dU[16, O, C], then V[16, tiles, C] and dM[16, tiles, O] of some images.
@@ -305,10 +305,10 @@ final class WinogradConvolution: Operation {
 
   /// dM[16, O] = A dy Aᵀ of one tile's 2×2 outputs.
   @inline(__always)
-  private func transformGradient<V: SIMD>(
+  private func transformGradient<V: ChannelVector>(
     _ type: V.Type, _ tile: Int, _ dy: UnsafePointer<Float>,
     into m: UnsafeMutablePointer<Float>, step: Int
-  ) where V.Scalar == Float {
+  ) {
     let n = filters
     let none = V(repeating: 0)
     if let winners {
@@ -316,13 +316,10 @@ final class WinogradConvolution: Operation {
       var j = 0
       while j < n {
         let value: V = load(given + j, n &- j)
-        var winner = V(repeating: 0)
-        for i in 0..<min(n &- j, V.scalarCount) { winner[i] = Float(chosen[j &+ i]) }
+        let winner: V = load(chosen + j, n &- j)
         Tile(
-          outputAdjoint: none.replacing(with: value, where: winner .== 0),
-          none.replacing(with: value, where: winner .== 1),
-          none.replacing(with: value, where: winner .== 2),
-          none.replacing(with: value, where: winner .== 3)
+          outputAdjoint: value.kept(where: winner, is: 0), value.kept(where: winner, is: 1),
+          value.kept(where: winner, is: 2), value.kept(where: winner, is: 3)
         ).store(m + j, step: step)
         j &+= V.scalarCount
       }
@@ -346,46 +343,45 @@ final class WinogradConvolution: Operation {
 
   /// dx += B dV Bᵀ over one tile's 4×4 inputs; what lies outside the image is dropped.
   @inline(__always)
-  private func addInputAdjoint<V: SIMD>(
+  private func addInputAdjoint<V: ChannelVector>(
     _ type: V.Type, _ tile: Int, _ v: UnsafePointer<Float>, step: Int,
     to dx: UnsafeMutablePointer<Float>
-  ) where V.Scalar == Float {
+  ) {
     let (image, row, column) = place(of: tile)
     let (top, left) = (2 &* row &- padding, 2 &* column &- padding)
     let c = channels
     let isInside = top >= 0 && left >= 0 && top &+ 4 <= height && left &+ 4 <= width
     let origin = dx + ((image &* height &+ top) &* width &+ left) &* c
+    @inline(__always)
+    func add(_ value: V, _ i: Int, _ j: Int, _ channel: Int) {
+      let (y, x) = (top &+ i, left &+ j)
+      if !isInside && (y < 0 || y >= height || x < 0 || x >= width) { return }
+      let p = origin + ((i &* width &+ j) &* c &+ channel)
+      store(load(p, c &- channel) + value, p, c &- channel)
+    }
+    @inline(__always)
+    func add(_ row: Quad<V>, _ i: Int, _ channel: Int) {
+      add(row.a, i, 0, channel)
+      add(row.b, i, 1, channel)
+      add(row.c, i, 2, channel)
+      add(row.d, i, 3, channel)
+    }
     var channel = 0
     while channel < c {
-      let rest = c &- channel
       let rows = Tile<V>(v + channel, step: step).inputAdjoint.rows
-      @inline(__always)
-      func add(_ value: V, _ i: Int, _ j: Int) {
-        let (y, x) = (top &+ i, left &+ j)
-        if !isInside && (y < 0 || y >= height || x < 0 || x >= width) { return }
-        let p = origin + ((i &* width &+ j) &* c &+ channel)
-        store(load(p, rest) + value, p, rest)
-      }
-      @inline(__always)
-      func add(_ row: Quad<V>, _ i: Int) {
-        add(row.a, i, 0)
-        add(row.b, i, 1)
-        add(row.c, i, 2)
-        add(row.d, i, 3)
-      }
-      add(rows.0, 0)
-      add(rows.1, 1)
-      add(rows.2, 2)
-      add(rows.3, 3)
+      add(rows.0, 0, channel)
+      add(rows.1, 1, channel)
+      add(rows.2, 2, channel)
+      add(rows.3, 3, channel)
       channel &+= V.scalarCount
     }
   }
 
   /// The weight's gradient = beta · gradient + Gᵀ dU G.
   @inline(__always)
-  private func transformWeightGradient<V: SIMD>(
+  private func transformWeightGradient<V: ChannelVector>(
     _ type: V.Type, _ du: UnsafePointer<Float>, _ beta: Float, _ pool: WorkerPool
-  ) where V.Scalar == Float {
+  ) {
     weight.gradient.setFormed()
     let (c, step) = (channels, filters * channelStride)
     pool.forRanges(of: filters, size: 16) { range in

@@ -159,6 +159,40 @@ struct Tile<V: SIMD> where V.Scalar == Float {
   }
 }
 
+/// Channels side by side. Comparisons are written for each width, because masks of a generic one are taken apart.
+protocol ChannelVector: SIMD where Scalar == Float {
+  /// Replaces `best` by `y`, and `winner` by `index`, where y is larger or NaN.
+  static func compare(_ y: Self, _ index: Float, _ best: inout Self, _ winner: inout Self)
+  /// These values where `winner` is `index`, else 0.
+  func kept(where winner: Self, is index: Float) -> Self
+}
+
+extension SIMD8<Float>: ChannelVector {
+  @inline(__always)
+  static func compare(_ y: Self, _ index: Float, _ best: inout Self, _ winner: inout Self) {
+    let wins = (y .> best) .| (y .!= y)
+    best.replace(with: y, where: wins)
+    winner.replace(with: Self(repeating: index), where: wins)
+  }
+  @inline(__always)
+  func kept(where winner: Self, is index: Float) -> Self {
+    replacing(with: 0, where: winner .!= Self(repeating: index))
+  }
+}
+
+extension SIMD16<Float>: ChannelVector {
+  @inline(__always)
+  static func compare(_ y: Self, _ index: Float, _ best: inout Self, _ winner: inout Self) {
+    let wins = (y .> best) .| (y .!= y)
+    best.replace(with: y, where: wins)
+    winner.replace(with: Self(repeating: index), where: wins)
+  }
+  @inline(__always)
+  func kept(where winner: Self, is index: Float) -> Self {
+    replacing(with: 0, where: winner .!= Self(repeating: index))
+  }
+}
+
 /// A whole vector from any address.
 @inline(__always)
 func load<V: SIMD>(_ p: UnsafePointer<Float>) -> V where V.Scalar == Float {
