@@ -19,6 +19,7 @@ let package = Package(
     .executable(name: "mlp-heatmap", targets: ["mlp-heatmap"]),
     .executable(name: "nanogpt-shakespeare", targets: ["nanogpt-shakespeare"]),
     .executable(name: "gpt2-fineweb", targets: ["gpt2-fineweb"]),
+    .executable(name: "cifar10-resnet18", targets: ["cifar10-resnet18"]),
     .executable(name: "theory-bounds", targets: ["theory-bounds"]),
     .executable(name: "spectral", targets: ["spectral"]),
   ],
@@ -88,6 +89,11 @@ let package = Package(
       ]),
     .executableTarget(
       name: "gpt2-fineweb",
+      dependencies: [
+        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "cifar10-resnet18",
       dependencies: [
         "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),

@@ -25,6 +25,9 @@ public struct ImageData: Sendable {
     /// CIFAR-10: the canonical files, else the copy through JPEG (five times the images of the subset), else
     /// the lossless subset, else the stand-in.
     case cifar10 = "cifar10"
+    /// CIFAR-10 with its own pixels, if need be few of them: the canonical files, else the lossless subset,
+    /// else the copy through JPEG, else the stand-in.
+    case cifar10Exact = "cifar10-exact"
     /// The canonical files in `cifar-10-batches-bin` and nothing else.
     case cifar10Canonical = "cifar10-canonical"
     /// The first images of each batch, in `cifar10-lossless-subset`.
@@ -40,12 +43,13 @@ public struct ImageData: Sendable {
 
   /// Reads `source` from below `folder`.
   ///
-  /// Only `.cifar10` is replaced by the generated stand-in if no files are there, and says so in `name`. Throws
+  /// Only `.cifar10` and `.cifar10Exact` are replaced by the generated stand-in if no files are there, and say so in `name`. Throws
   /// a `StorageError` for files that are missing or damaged, and for fewer training images than a `batch`.
   public static func load(_ source: Source, folder: String, batch: Int = 1) throws -> ImageData {
     let data =
       switch source {
-      case .cifar10: try anyCIFAR10(folder)
+      case .cifar10: try anyCIFAR10(folder, prefersExact: false)
+      case .cifar10Exact: try anyCIFAR10(folder, prefersExact: true)
       case .cifar10Canonical: try canonicalCIFAR10(folder)
       case .cifar10Subset: try subsetOfCIFAR10(folder)
       case .cifar10JPEG: try jpegCIFAR10(folder)
@@ -60,13 +64,26 @@ public struct ImageData: Sendable {
     return data
   }
 
+  /// The first images of both parts, at most so many; name and digest say so if there are more.
+  public func first(training count: Int, test testCount: Int) -> ImageData {
+    precondition(count > 0 && testCount > 0, "the first \(count) and \(testCount) images")
+    let (train, held) = (min(count, training.count), min(testCount, test.count))
+    guard train < training.count || held < test.count else { return self }
+    let part = "the first \(Self.grouped(train)) + \(Self.grouped(held)) images"
+    return ImageData(
+      name: "\(name), \(part)", isStandIn: isStandIn, classes: classes,
+      training: training.images(0..<train), test: test.images(0..<held),
+      normalization: normalization, digest: "\(digest), \(part)")
+  }
+
   // MARK: - CIFAR-10
 
-  private static func anyCIFAR10(_ folder: String) throws -> ImageData {
+  private static func anyCIFAR10(_ folder: String, prefersExact: Bool) throws -> ImageData {
     func isThere(_ place: String) -> Bool { CIFAR10Files.areIn("\(folder)/\(place)") }
     if isThere("cifar-10-batches-bin") { return try canonicalCIFAR10(folder) }
-    if isThere("cifar10-jpeg") { return try jpegCIFAR10(folder) }
-    if isThere("cifar10-lossless-subset") { return try subsetOfCIFAR10(folder) }
+    let (hasSubset, hasJPEG) = (isThere("cifar10-lossless-subset"), isThere("cifar10-jpeg"))
+    if hasSubset && (prefersExact || !hasJPEG) { return try subsetOfCIFAR10(folder) }
+    if hasJPEG { return try jpegCIFAR10(folder) }
     return try standIn()
   }
 

@@ -6,7 +6,7 @@ public enum Suite {
   /// In the order of the paper.
   public static let experiments: [any Experiment.Type] = [
     BadTokenSpectra.self, TraceRegression.self, ClipCost.self, MLPHeavyTails.self, MLPSearch.self,
-    MLPHeatMap.self,
+    MLPHeatMap.self, CIFAR10ResNet18.self, CIFAR10Truncation.self, CIFAR10Search.self,
     NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self, TheoryBounds.self,
   ]
 

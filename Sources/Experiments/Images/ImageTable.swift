@@ -1,0 +1,121 @@
+import Foundation
+import LinearAlgebra
+import Storage
+
+/// Tables of Figs 2a and 5b.
+enum ImageTable {
+  /// The share of `count` test images told wrong, at least half an image: ratios and logarithms of it exist.
+  static func error(accuracy: Double, of count: Int) -> Double {
+    max(1 - accuracy, 0.5 / Double(count))
+  }
+
+  /// The series of a block, in its order: each has mean, low, high (95 % Student's t over the seeds) and each seed.
+  static let quantities = ["val_accuracy", "train_loss", "val_loss", "clip_error"]
+
+  /// One block a method: epoch, then `quantities`; then one block with a row for each method: its number, final accuracy
+  /// and final accuracy over several views (mean, low, high, seeds each), milliseconds of clip and of the whole in
+  /// a step (undisturbed: the smallest over the seeds), title.
+  static func text(of set: RecordSet) throws -> String {
+    var text = ""
+    var finals = "# final: number, accuracy, accuracy over views, clip ms, step ms, title\n"
+    let seeds = set.seeds.count
+    /// As many columns for every method, also where one has fewer seeds.
+    func columns(_ values: [Double]) -> String {
+      (summary(values) + values + Array(repeating: .nan, count: seeds - values.count))
+        .map { "\t" + number($0) }.joined()
+    }
+    for (index, method) in set.methods.enumerated() {
+      let records = try set.records(of: method)
+      let epochs = try records[0].ints("step").map {
+        Double($0) / Double(try records[0].int(attribute: "steps_per_epoch"))
+      }
+      let series = try quantities.map { name in
+        try records.map { try name == "clip_error" ? meanClipError($0) : $0.doubles(name) }
+      }
+      text += "# \(method)\n"
+      for (row, epoch) in epochs.enumerated() {
+        text += number(epoch)
+        for quantity in series { text += columns(quantity.map { $0[row] }) }
+        text += "\n"
+      }
+      text += "\n\n"
+      let accuracies = try ["final_val_accuracy", "final_augmented_accuracy"].map {
+        try set.values($0, of: method)
+      }
+      let times = try milliseconds(records)
+      finals +=
+        "\(index + 1)" + accuracies.map(columns).joined() + "\t\(number(times.clip))"
+        + "\t\(number(times.step))\t\(try title(method, of: set))\n"
+    }
+    return text + finals
+  }
+
+  /// The method's title, with its own n where it has fewer seeds than others.
+  private static func title(_ method: String, of set: RecordSet) throws -> String {
+    let records = try set.records(of: method)
+    let title = try records[0].string(attribute: "title")
+    return records.count == set.seeds.count ? title : "\(title) (n = \(records.count))"
+  }
+
+  private static func summary(_ values: [Double]) -> [Double] {
+    guard values.allSatisfy(\.isFinite) else { return [.nan, .nan, .nan] }
+    guard values.count >= 2 else { return [values[0], .nan, .nan] }
+    let interval = Statistics.tInterval(values)
+    return [interval.estimate, interval.lower, interval.upper]
+  }
+
+  /// At each point, the mean over the convolutions.
+  private static func meanClipError(_ record: Record) throws -> [Double] {
+    let (values, points) = (try record.doubles("clip_error"), try record.ints("step").count)
+    let layers = values.count / max(1, points)
+    return (0..<points).map { Statistics.mean(values[($0 * layers)..<(($0 + 1) * layers)]) }
+  }
+
+  /// Milliseconds of a step, whole and in the clip alone, in the least disturbed of the runs; NaN if all diverged.
+  static func milliseconds(_ records: [Record]) throws -> (clip: Double, step: Double) {
+    let times = records.compactMap { record -> (clip: Double, step: Double)? in
+      guard case .double(let clip)? = record.telemetry.attributes["seconds_clip"],
+        case .double(let seconds)? = record.telemetry.dataSets
+          .first(where: { $0.name == "model_seconds" })?.values,
+        let last = seconds.last, last.isFinite, let steps = try? record.ints("step").last
+      else { return nil }
+      return (1000 * clip / Double(steps), 1000 * last / Double(steps))
+    }
+    return (times.map(\.clip).min() ?? .nan, times.map(\.step).min() ?? .nan)
+  }
+
+  /// The numbers of a caption.
+  static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    let record = set.records[0]
+    let config = try ImageConfig.decode(
+      yaml: record.string(attribute: "config"), file: set.folder, overrides: [])
+    let lines = try set.methods.map { method in
+      let accuracies = try set.values("final_val_accuracy", of: method)
+      let diverged = accuracies.count { !$0.isFinite }
+      let times = try milliseconds(set.records(of: method))
+      return try title(method, of: set)
+        + (diverged > 0
+          ? ": \(diverged) of \(accuracies.count) runs diverged"
+          : String(
+            format: " %.1f %% (clip %.2g of %.3g ms a step)", 100 * Statistics.mean(accuracies),
+            times.clip, times.step))
+    }
+    let parameters = try ImageNetwork.allCases.compactMap { network -> String? in
+      let own = try set.records.first {
+        try $0.string(attribute: "network") == network.rawValue
+      }
+      return try own.map { "\(network.title) \(try $0.int(attribute: "parameters"))" }
+    }
+    return [
+      ("finals", lines.joined(separator: "; ")),
+      ("parameters", parameters.joined(separator: ", ")),
+      ("data", try record.string(attribute: "data")),
+      ("trainingImages", "\(config.trainingImages)"), ("testImages", "\(config.testImages)"),
+      ("epochs", "\(config.epochs)"), ("batchSize", "\(config.batchSize)"),
+      ("imagesSummed", "\(config.imagesSummed)"), ("narrowing", "\(config.narrowing)"),
+      ("rank", "\(config.rank)"), ("oversampling", "\(config.oversampling)"),
+      ("powerIterations", "\(config.powerIterations)"),
+      ("steps", "\(try record.ints("step").last ?? 0)"),
+    ]
+  }
+}

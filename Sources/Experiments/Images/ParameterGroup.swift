@@ -1,0 +1,54 @@
+import Autodiff
+import Clipping
+import LinearAlgebra
+import Models
+import Optimizers
+import Training
+
+/// Parameters that move at one rate, which falls linearly from `rate` to 0 over `steps` steps; after those they stay as
+/// they are.
+struct ParameterGroup {
+  var update: Update
+  let rate: Double
+  let steps: Int
+
+  /// The rate of step k, nil from the last step of the group on.
+  func rate(at k: Int) -> Double? { k < steps ? rate * (1 - Double(k) / Double(steps)) : nil }
+}
+
+extension ParameterGroup {
+  /// Convolutions, shifts, head and, where there is one, the whitening bias.
+  static func groups(
+    _ classifier: ImageClassifier, _ problem: ImageProblem, _ method: ImageMethod,
+    _ values: ImageMethod.Values, stepsPerEpoch: Int, seed: UInt64, pool: WorkerPool
+  ) throws -> [ParameterGroup] {
+    func parameters(_ names: [String]) -> [Parameter] {
+      classifier.model.parameters.filter { names.contains($0.name) }
+    }
+    let steps = problem.epochs * stepsPerEpoch
+    // The authors divide the decay by the rate, so that it is the same for both.
+    func second(_ names: [String], rate: Double, steps: Int) -> ParameterGroup {
+      let optimizer = SGD(
+        momentum: problem.headMomentum,
+        weightDecay: problem.decay * Double(problem.imagesSummed) / rate, nesterov: true)
+      return ParameterGroup(
+        update: Update(NoClip(), optimizer, of: parameters(names), pool: pool), rate: rate,
+        steps: steps)
+    }
+    let filters = ParameterGroup(
+      update: Update(
+        try method.rule(values, classifier.filterNames, problem, seed: seed),
+        method.optimizer(values, problem), of: parameters(classifier.filterNames), pool: pool),
+      rate: values["learningRate"] ?? .nan, steps: steps)
+    return [
+      filters, second(classifier.biasNames, rate: problem.biasRate, steps: steps),
+      second([classifier.headName], rate: problem.headRate, steps: steps),
+    ]
+      + (classifier.whiteningBiasName.map {
+        [
+          second(
+            [$0], rate: problem.biasRate, steps: problem.whiteningEpochs * stepsPerEpoch)
+        ]
+      } ?? [])
+  }
+}
