@@ -163,7 +163,9 @@ import Testing
       try ImageData.load(.standIn, folder: folder.path, batch: 5001)
     }
     #expect(error?.what.contains("fewer than a batch of 5001") == true)
-    for source in ImageData.Source.allCases where source != .cifar10 && source != .standIn {
+    let replaced: [ImageData.Source] = [.cifar10, .cifar10Exact, .standIn]
+    #expect(try ImageData.load(.cifar10Exact, folder: folder.path).isStandIn)
+    for source in ImageData.Source.allCases where !replaced.contains(source) {
       let error = #expect(throws: StorageError.self) {
         try ImageData.load(source, folder: folder.path)
       }
@@ -184,7 +186,9 @@ import Testing
       load(batch: 6).contains("5 training images of CIFAR-10, lossless subset (5 + 1 images)"))
     try folder.writeCIFAR10("cifar10-jpeg", images: 201)
     #expect(load() == "CIFAR-10 pixels from JPEG (1 005 + 201)")
-    #expect(load(.cifar10Subset) == "CIFAR-10, lossless subset (5 + 1 images)")
+    for source in [ImageData.Source.cifar10Subset, .cifar10Exact] {
+      #expect(load(source) == "CIFAR-10, lossless subset (5 + 1 images)")
+    }
     // An archive that has not been unpacked does not count, a batch does.
     try folder.write("cifar-10-batches-bin/cifar-10-binary.tar.gz", Data([1]))
     #expect(load() == "CIFAR-10 pixels from JPEG (1 005 + 201)")
@@ -192,6 +196,13 @@ import Testing
     #expect(load().contains("1 images instead of the 10000 of a batch"))
     let data = try ImageData.load(.cifar10JPEG, folder: folder.path)
     #expect(!data.isStandIn && data.normalization == .cifar10 && data.classes[9] == "truck")
+    // Fewer images are the first ones, and another set by name and digest.
+    let few = data.first(training: 7, test: 1000)
+    #expect(few.name == "CIFAR-10 pixels from JPEG (1 005 + 201), the first 7 + 201 images")
+    #expect(few.training == data.training.images(0..<7) && few.test == data.test)
+    #expect(few.digest == data.digest + ", the first 7 + 201 images")
+    let all = data.first(training: 50_000, test: 10_000)
+    #expect(all.name == data.name && all.digest == data.digest)
   }
 
   @Test func fashionMNISTIsWholeOrCut() throws {

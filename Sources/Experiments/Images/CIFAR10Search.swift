@@ -21,6 +21,8 @@ public enum CIFAR10Search: Experiment {
     public var epochs = 8
     /// Images a step.
     public var batchSize = 2000
+    /// The loss is the mean over the batch times this.
+    public var imagesSummed = 2000
     /// Trials a method; the authors had 100.
     public var trials = 100
     /// Filled in from the data.
@@ -55,6 +57,7 @@ public enum CIFAR10Search: Experiment {
       (config.images, config.trainingImages) = (images, trainingImages)
       (config.testImages, config.narrowing) = (testImages, narrowing)
       (config.epochs, config.batchSize) = (epochs, batchSize)
+      config.imagesSummed = imagesSummed
       config.methods = methods
       return config
     }

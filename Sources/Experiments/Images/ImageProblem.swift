@@ -20,8 +20,8 @@ struct ImageProblem: Sendable {
   var imagesSummed: Int
   var labelSmoothing: Double
   var augmentation: ImageAugmentation
-  /// Initial rates of biases and head, their momentum, that of the convolutions, and the decay of biases and head for each
-  /// summed image.
+  /// Initial rates of biases and head, their momentum, that of the convolutions, and the decay of biases and head times
+  /// their rate.
   var biasRate: Double
   var headRate: Double
   var headMomentum: Double

@@ -26,11 +26,10 @@ extension ParameterGroup {
       classifier.model.parameters.filter { names.contains($0.name) }
     }
     let steps = problem.epochs * stepsPerEpoch
-    // The authors divide the decay by the rate, so that it is the same for both.
+    // The authors divide the decay by the rate, so that the product is the same for both.
     func second(_ names: [String], rate: Double, steps: Int) -> ParameterGroup {
       let optimizer = SGD(
-        momentum: problem.headMomentum,
-        weightDecay: problem.decay * Double(problem.imagesSummed) / rate, nesterov: true)
+        momentum: problem.headMomentum, weightDecay: problem.decay / rate, nesterov: true)
       return ParameterGroup(
         update: Update(NoClip(), optimizer, of: parameters(names), pool: pool), rate: rate,
         steps: steps)

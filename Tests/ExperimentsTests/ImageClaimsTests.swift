@@ -1,0 +1,138 @@
+import Foundation
+import Storage
+import Testing
+
+@testable import Experiments
+
+/// The claims of Figs 2a and 5b on records made by hand.
+@Suite struct ImageClaimsTests {
+  /// A record whose accuracy after epochs 1, 2, 3 and 4 is given; the share of clipped values is `share`.
+  private func record(
+    _ method: String, _ seed: Int, _ accuracies: [Double], share: Double = 0.5,
+    isStandIn: Bool = false
+  ) -> Record {
+    var record = Record(attributes: [
+      "method": .string(method), "seed": .int(seed), "title": .string(method),
+      "network": .string("cifarnet"), "profile": .string("test"), "data": .string("images"),
+      "config": .string("epochs: 4\n"), "parameters": .int(7),
+      "data_is_stand_in": .int(isStandIn ? 1 : 0), "test_images": .int(1000),
+      "steps_per_epoch": .int(5), "final_val_accuracy": .double(accuracies[3]),
+      "final_augmented_accuracy": .double(accuracies[3]),
+    ])
+    let points = [1, 5, 10, 15, 20]
+    record.add(.init("step", .int64(points.map { Int64($0) }), longName: "step", units: "1"))
+    for name in ["val_accuracy", "train_loss", "val_loss", "clip_error", "clipped_share"] {
+      let values =
+        name == "val_accuracy"
+        ? [0.1] + accuracies : Array(repeating: name == "clipped_share" ? share : 1, count: 5)
+      record.add(.init(name, .double(values), longName: name, units: "1"))
+    }
+    record.telemetry.attributes["seconds_clip"] = .double(2 + Double(seed))
+    record.telemetry.add(
+      .init("model_seconds", .double([1, 2, 3, 4, 40]), longName: "time", units: "s"))
+    return record
+  }
+
+  /// Three seeds a method, a thousandth apart, in an order that depends on the length of its name.
+  private func set(
+    _ methods: [(String, [Double])], share: Double = 0.5, isStandIn: Bool = false
+  ) throws -> RecordSet {
+    try RecordSet(
+      folder: "memory",
+      records: methods.flatMap { name, accuracies in
+        (1...3).map { seed in
+          record(
+            name, seed, accuracies.map { $0 + 0.001 * Double(seed * name.count % 3) }, share: share,
+            isStandIn: isStandIn)
+        }
+      })
+  }
+
+  private func verdict(_ id: String, _ set: RecordSet) throws -> Verdict {
+    let claims = CIFAR10ResNet18.claims + CIFAR10Truncation.claims
+    return try #require(claims.first { $0.id == id }).evaluate(set).verdict
+  }
+
+  private let none = ("cifarnet-none", [0.4, 0.5, 0.6, 0.8])
+  private let norm = ("cifarnet-norm", [0.3, 0.6, 0.7, 0.88])
+
+  @Test func theBestFinalAccuracyDecides() throws {
+    func verdict(_ spectral: [Double], share: Double = 0.5, isStandIn: Bool = false) throws
+      -> Verdict
+    {
+      try self.verdict(
+        "fig2a-best-cifarnet",
+        set(
+          [none, norm, ("cifarnet-spectral", spectral)], share: share, isStandIn: isStandIn))
+    }
+    #expect(try verdict([0.1, 0.1, 0.1, 0.92]) == .reproduced)
+    #expect(try verdict([0.9, 0.9, 0.9, 0.85]) == .notReproduced)  // above none only
+    #expect(try verdict([0.9, 0.9, 0.9, 0.88]) == .inconclusive)
+    #expect(try verdict([0.9, 0.9, 0.9, .nan]) == .notReproduced)  // diverged
+    #expect(try verdict([0.1, 0.1, 0.1, 0.92], isStandIn: true) == .inconclusive)
+    #expect(try verdict([0.1, 0.1, 0.1, 0.92], share: 0) == .inconclusive)
+    #expect(try self.verdict("fig2a-best-cifarnet", set([none, norm])) == .needsPaper)
+    #expect(try self.verdict("fig2a-best-resnet18", set([none, norm])) == .needsPaper)
+  }
+
+  @Test func theStartIsEachOfTheFirstThreeEpochs() throws {
+    func verdict(_ spectral: [Double]) throws -> Verdict {
+      try self.verdict(
+        "fig2a-start-cifarnet", set([none, norm, ("cifarnet-spectral", spectral)]))
+    }
+    #expect(try verdict([0.6, 0.8, 0.85, 0.1]) == .reproduced)
+    #expect(try verdict([0.6, 0.55, 0.85, 0.9]) == .notReproduced)
+    #expect(try verdict([0.6, 0.8, 0.7, 0.9]) == .inconclusive)
+  }
+
+  @Test func muonIsComparedWithTheSpectralArm() throws {
+    func verdict(_ muon: Double) throws -> Verdict {
+      try self.verdict(
+        "fig2a-muon-cifarnet",
+        set([("cifarnet-spectral", [0, 0, 0, 0.9]), ("cifarnet-muon", [0, 0, 0, muon])]))
+    }
+    #expect(try verdict(0.93) == .reproduced)
+    #expect(try verdict(0.85) == .notReproduced)
+  }
+
+  @Test func onAParMeansWithinAFactor() throws {
+    func set(_ rank10: Double, _ rank1: Double) throws -> RecordSet {
+      try self.set(
+        [("exact", 0.8), ("rank1", rank1), ("rank5", 0.8), ("rank10", rank10), ("rank20", 0.81)]
+          .map { ("cifarnet-\($0)", [0, 0, 0, $1]) })
+    }
+    #expect(try verdict("fig5b-rank10-cifarnet", set(0.79, 0.8)) == .reproduced)
+    #expect(try verdict("fig5b-rank10-cifarnet", set(0.7, 0.8)) == .notReproduced)
+    #expect(try verdict("fig5b-rank10-cifarnet", set(0.75, 0.8)) == .inconclusive)
+    #expect(try verdict("fig5b-ranks-cifarnet", set(0.79, 0.8)) == .reproduced)
+    #expect(try verdict("fig5b-ranks-cifarnet", set(0.79, 0.6)) == .notReproduced)
+  }
+
+  @Test func theTableHoldsMeansSeedsAndTimes() throws {
+    let set = try set([none, norm])
+    let blocks = try CIFAR10ResNet18.table(of: set).components(separatedBy: "\n\n\n")
+    #expect(blocks.count == 3)
+    let rows = blocks[0].split(separator: "\n").dropFirst().map {
+      $0.split(separator: "\t").compactMap { Double($0) }
+    }
+    #expect(rows.count == 5 && rows.allSatisfy { $0.count == 1 + 4 * 6 })
+    #expect(rows.map { $0[0] } == [0.2, 1, 2, 3, 4])
+    #expect(abs(rows[1][1] - 0.401) < 1e-12 && rows[1][2] < 0.4 && rows[1][3] > 0.402)
+    #expect(Array(rows[1][4...6]) == [0.401, 0.402, 0.4])
+    let final = blocks[2].split(separator: "\n")[1].split(separator: "\t")
+    // Clip: 3 s in 20 steps of the least disturbed seed; the step: 40 s in 20.
+    #expect(final[0] == "1" && final[13] == "150.0" && final[14] == "2000.0")
+    #expect(final[15] == "cifarnet-none")
+    let caption = try CIFAR10ResNet18.captionValues(of: set)
+    #expect(
+      caption.contains {
+        $0.0 == "finals" && $0.1.hasPrefix("cifarnet-none 80.1 % (clip 1.5e+02 of 2e+03 ms a step)")
+      })
+  }
+
+  /// Half an image keeps a perfect accuracy comparable.
+  @Test func anErrorIsNeverZero() {
+    #expect(ImageTable.error(accuracy: 1, of: 1000) == 0.0005)
+    #expect(abs(ImageTable.error(accuracy: 0.25, of: 4) - 0.75) <= 1e-15)
+  }
+}

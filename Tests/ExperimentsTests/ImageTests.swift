@@ -1,0 +1,289 @@
+import Datasets
+import Foundation
+import LinearAlgebra
+import Models
+import Optimizers
+import Storage
+import Testing
+import Training
+
+@testable import Experiments
+
+/// The CIFAR-10 experiments at toy size, on generated images.
+@Suite struct ImageTests {
+  init() { _ = BLASEnvironment.pinned() }
+
+  /// Three steps of eight images an epoch, two epochs, the whitening bias trained in the first.
+  private func config(_ methods: [String]) throws -> ImageConfig {
+    var config = ImageConfig()
+    (config.images, config.trainingImages, config.testImages) = (.standIn, 24, 10)
+    (config.narrowing, config.imagesSummed, config.batchSize) = (32, 62, 8)
+    (config.epochs, config.whiteningEpochs, config.rank) = (2, 1, 2)
+    (config.methods, config.seeds) = (methods, [1])
+    config.settings = try methods.map { name in
+      let method = try ImageMethod.named(name, place: "test")
+      let values = method.hyperparameters.map {
+        ($0.name, $0.name == "tau" ? 0.5 : $0.value(at: 0.4))
+      }
+      return MethodSetting(method, Dictionary(uniqueKeysWithValues: values)).line
+    }
+    return config
+  }
+
+  private func run<E: Experiment>(
+    _ type: E.Type, _ config: E.Config, _ results: String, jobs: Int = 1, threads: Int = 1,
+    checkpointSeconds: Double = 60, willStep: (@Sendable (RunUnit, Int) throws -> Void)? = nil
+  ) throws -> RecordSet {
+    let runner = ExperimentRunner<E>(
+      config: config, profile: "test", results: results,
+      telemetry: Telemetry(root: nil, threads: threads, jobs: jobs),
+      checkpointSeconds: checkpointSeconds)
+    _ = try runner.run(willStep: willStep)
+    return try RecordSet(folder: runner.folder)
+  }
+
+  private func training(
+    _ name: String, _ config: ImageConfig, _ images: PreparedImages? = nil
+  ) throws -> ImageTraining {
+    try ImageTraining(
+      config.problem, .named(name, place: "test"),
+      MethodSetting<ImageMethod>.values(of: name, in: config.settings),
+      images: images ?? PreparedImages(config.load("nowhere")), seed: 1)
+  }
+
+  private func expectEqual(_ a: RecordSet, _ b: RecordSet, _ comment: String) throws {
+    #expect(a.records.count == b.records.count)
+    for (x, y) in zip(a.records, b.records) {
+      #expect(x.resultsEqual(y), "\(comment): \(x.firstDifference(from: y) ?? "")")
+    }
+  }
+
+  private struct Killed: Error {}
+
+  /// Two steps of four images an epoch.
+  private func short(_ methods: [String]) throws -> ImageConfig {
+    var config = try config(methods)
+    (config.trainingImages, config.batchSize, config.testImages) = (8, 4, 4)
+    config.finalViews = .mirror
+    return config
+  }
+
+  @Test(arguments: ["cifarnet-spectral", "resnet18-norm"])
+  func threadsDoNotChangeABit(_ method: String) throws {
+    let (config, scratch) = (try short([method]), Scratch())
+    let one = try run(CIFAR10ResNet18.self, config, scratch.path + "/1")
+    let three = try run(CIFAR10ResNet18.self, config, scratch.path + "/2", threads: 3)
+    try expectEqual(one, three, "3 threads")
+  }
+
+  @Test func jobsAndKillsDoNotChangeABit() throws {
+    var config = try short(["cifarnet-quantile"])
+    config.seeds = [1, 2]
+    let scratch = Scratch()
+    let one = try run(CIFAR10ResNet18.self, config, scratch.path + "/1")
+    #expect(one.records[0].firstDifference(from: one.records[1]) != nil, "the seed matters")
+    let two = try run(CIFAR10ResNet18.self, config, scratch.path + "/2", jobs: 2)
+    try expectEqual(one, two, "2 side by side")
+    // Before the whitening bias is fixed, as it is, and in the last epoch.
+    for step in [1, 2, 3] {
+      let place = scratch.path + "/killed\(step)"
+      #expect(throws: Killed.self) {
+        try run(CIFAR10ResNet18.self, config, place, checkpointSeconds: 0) { _, k in
+          if k == step { throw Killed() }
+        }
+      }
+      try expectEqual(one, run(CIFAR10ResNet18.self, config, place), "killed before step \(step)")
+    }
+  }
+
+  @Test func theRecordSaysWhatHappened() throws {
+    let scratch = Scratch()
+    let names = ["cifarnet-norm", "cifarnet-exact", "resnet18-muon"]
+    let set = try run(
+      CIFAR10ResNet18.self, config(names).identified("nowhere"), scratch.path, jobs: 2)
+    for (name, layers) in zip(names, [6, 6, 20]) {
+      let record = try set.records(of: name)[0]
+      #expect(try record.ints("step") == [1, 3, 6])
+      #expect(try record.doubles("epoch") == [1 / 3.0, 1, 2])
+      for key in ["train_loss", "val_loss", "grad_norm_pre"] {
+        let values = try record.doubles(key)
+        #expect(values.count == 3 && values.allSatisfy { $0 > 0 && $0.isFinite }, "\(name) \(key)")
+      }
+      for accuracy in try record.doubles("val_accuracy") {
+        #expect(abs(10 * accuracy - (10 * accuracy).rounded()) < 1e-9 && accuracy <= 1)
+      }
+      #expect((0...1).contains(try record.double(attribute: "final_augmented_accuracy")))
+      let sigma = try record.doubles("sigma_max")
+      #expect(sigma.count == 3 * layers && sigma.allSatisfy { $0 > 0 })
+      #expect(try record.string(attribute: "data").contains("first 24 + 10 images"))
+    }
+    // The joint norm of the convolutions is what norm clipping leaves; a full SVD has no error, and leaves no more than τ.
+    let norm = try set.records(of: "cifarnet-norm")[0]
+    let limit = try norm.double(attribute: "maximumNorm")
+    for (before, after) in try zip(norm.doubles("grad_norm_pre"), norm.doubles("grad_norm_post")) {
+      #expect(abs(after - min(before, limit)) <= 1e-5 * limit)
+    }
+    #expect(try norm.doubles("clip_error").allSatisfy(\.isNaN))
+    let exact = try set.records(of: "cifarnet-exact")[0]
+    #expect(try exact.doubles("clip_error").allSatisfy { $0 == 0 })
+    #expect(try exact.doubles("clipped_share").contains { $0 > 0 })
+  }
+
+  /// Worked out by hand for the paper's 8 epochs of 25 steps; the whitening bias stops after 3.
+  @Test func ratesFallLinearlyEachOverItsOwnSteps() throws {
+    var config = try config(["cifarnet-norm"])
+    (config.epochs, config.whiteningEpochs) = (8, 3)
+    config.settings = ["cifarnet-norm learningRate=0.24 maximumNorm=1"]
+    let classifier = ImageClassifier(
+      .cifarNet, narrowing: 32, classes: 10, whitening: Array(repeating: 0, count: 288),
+      RandomStream(seed: 1, name: "test"))
+    let groups = try ParameterGroup.groups(
+      classifier, config.problem, .named("cifarnet-norm", place: "test"),
+      ["learningRate": 0.24, "maximumNorm": 1], stepsPerEpoch: 25, seed: 1, pool: .single)
+    let wanted: [(Int, [Double?])] = [
+      (0, [0.24, 0.053, 0.67, 0.053]), (50, [0.18, 0.03975, 0.5025, 0.053 / 3]),
+      (74, [0.1512, 0.03339, 0.4221, 0.053 / 75]), (75, [0.15, 0.033125, 0.41875, nil]),
+      (199, [0.0012, 0.000265, 0.00335, nil]), (200, [nil, nil, nil, nil]),
+    ]
+    for (step, rates) in wanted {
+      for (got, want) in zip(groups.map { $0.rate(at: step) }, rates) {
+        #expect((got == nil) == (want == nil), "step \(step)")
+        #expect(abs((got ?? 0) - (want ?? 0)) <= 1e-15, "step \(step)")
+      }
+    }
+    let names = groups.map { $0.update.parameters.map(\.name) }
+    #expect(names[0] == classifier.filterNames && names[0].count == 6)
+    #expect(names[1].count == 6 && names[1].allSatisfy { $0.hasSuffix(".bias") })
+    #expect(names[2] == ["head.weight"] && names[3] == ["whiten.bias"])
+    // Nesterov's first step on a head entry 2 with gradient 3: 2 - 0.67·1.85·(3 + 2·0.004/0.67).
+    var head = groups[2].update
+    let parameter = head.parameters[0]
+    parameter.tensor.value.fill(2)
+    for i in 0..<parameter.count { parameter.gradient.entries.base[i] = 3 }
+    head.move(learningRate: 0.67)
+    #expect(abs(Double(parameter.base[0]) + 1.7333) <= 1e-6)
+  }
+
+  @Test func theWhiteningBiasIsTrainedInItsEpochsOnly() throws {
+    let training = try training("cifarnet-norm", config(["cifarnet-norm"]))
+    func values(_ name: String) throws -> [Float] {
+      for case .parameter(let parameter) in training.classifier.model.state
+      where parameter.name == name { return parameter.tensor.array }
+      throw Killed()
+    }
+    let weight = try values("whiten.weight")
+    for step in 0..<6 {
+      let (bias, head) = (try values("whiten.bias"), try values("head.weight"))
+      try training.advance()
+      #expect(try (values("whiten.bias") != bias) == (step < 3), "step \(step)")
+      #expect(try values("head.weight") != head, "step \(step)")
+    }
+    #expect(try values("whiten.weight") == weight)
+    #expect(weight.contains { $0 != 0 } && training.step == training.steps)
+  }
+
+  /// With rates too small to matter, a batch of eight in two parts has the loss and the gradients of two batches of four.
+  @Test func partsAddUpToTheBatch() throws {
+    var whole = try config(["cifarnet-none"])
+    (whole.biasRate, whole.headRate, whole.decay, whole.parts) = (1e-30, 1e-30, 0, 2)
+    whole.settings = ["cifarnet-none learningRate=1e-30 momentum=0.5"]
+    var half = whole
+    (half.batchSize, half.parts) = (4, 1)
+    let images = try PreparedImages(whole.load("nowhere"))
+    func gradients(_ training: ImageTraining) -> [[Float]] {
+      training.filters.parameters.map {
+        Array(UnsafeBufferPointer(start: $0.gradient.entries.base, count: $0.count))
+      }
+    }
+    let both = try training("cifarnet-none", whole, images)
+    let report = try both.advance()
+    let single = try training("cifarnet-none", half, images)
+    var (loss, correct, sums) = (0.0, 0, [[Float]]())
+    for part in 0..<2 {
+      let own = try single.advance()
+      loss += own.loss / 2
+      correct += own.correct
+      sums =
+        part == 0
+        ? gradients(single) : zip(sums, gradients(single)).map { zip($0, $1).map { $0 + $1 } }
+    }
+    #expect(abs(report.loss - loss) <= 1e-6 * loss && report.correct == correct)
+    for (got, want) in zip(gradients(both), sums) {
+      let size = want.reduce(0) { $0 + Double($1 * $1) }.squareRoot()
+      let error = zip(got, want).reduce(0) { $0 + pow(Double($1.0 - $1.1 / 2), 2) }.squareRoot()
+      #expect(size > 0 && error <= 1e-5 * size, "\(error) of \(size)")
+    }
+  }
+
+  @Test func theSearchWritesWhatTheExperimentsRead() throws {
+    var config = CIFAR10Search.Config()
+    (config.images, config.trainingImages, config.testImages) = (.standIn, 16, 10)
+    (config.narrowing, config.imagesSummed, config.batchSize) = (32, 62, 8)
+    (config.epochs, config.trials, config.methods) = (1, 3, ["cifarnet-spectral"])
+    let scratch = Scratch()
+    let set = try run(CIFAR10Search.self, config, scratch.path + "/results", threads: 2)
+    let companion = try #require(try CIFAR10Search.companions(of: set).first)
+    let folder = scratch.path + "/cifar10-resnet18"
+    try FileManager.default.createDirectory(
+      atPath: folder, withIntermediateDirectories: true)
+    try companion.text.write(
+      toFile: folder + "/chosen.yaml", atomically: true, encoding: .utf8)
+    let chosen = HyperparameterSearch<ImageMethod>.values(
+      try .named("cifarnet-spectral", place: ""),
+      at: try set.records[0].int(attribute: "best_trial"), stream: "cifar10-search")
+    // The truncations take the values of the method that they truncate.
+    var curves = try self.config([])
+    curves.methods = ["cifarnet-exact", "cifarnet-spectral", "cifarnet-rank5"]
+    let beside = scratch.path + "/cifar10-truncation"
+    try FileManager.default.createDirectory(atPath: beside, withIntermediateDirectories: true)
+    func places(_ folder: String) -> ExperimentPlaces {
+      ExperimentPlaces(folder: folder, profile: "quick", data: "nowhere", results: "nowhere")
+    }
+    for complete in [
+      try CIFAR10ResNet18.complete(curves, places(folder)),
+      try CIFAR10Truncation.complete(curves, places(beside)),
+    ] {
+      #expect(complete.settings.count == 3 && complete.trainingImages == 24)
+      for method in curves.methods {
+        #expect(
+          try MethodSetting<ImageMethod>.values(of: method, in: complete.settings) == chosen)
+      }
+    }
+    #expect(throws: ConfigError.self) {
+      var other = CIFAR10Search.Config()
+      other.methods = ["cifarnet-rank5"]
+      try other.validate()
+    }
+  }
+
+  @Test func wrongSettingsAreOneClearLine() throws {
+    func message(_ change: (inout ImageConfig) -> Void) -> String {
+      var config = ImageConfig()
+      change(&config)
+      do {
+        try config.validate()
+        return ""
+      } catch { return "\(error)" }
+    }
+    #expect(message { _ in } == "")
+    #expect(message { $0.methods = ["cifarnet-nrom"] }.contains("did you mean 'cifarnet-norm'"))
+    #expect(message { $0.batchSize = 60_000 }.contains("at most the 50000 training images"))
+    #expect(message { $0.parts = 3 }.contains("'parts'"))
+    #expect(message { $0.narrowing = 3 }.contains("'narrowing'"))
+    #expect(message { $0.headRate = 0 }.contains("'headRate'"))
+    #expect(message { $0.filterMomentum = 1 }.contains("'filterMomentum'"))
+    #expect(message { $0.epochs = 0 }.contains("'epochs'"))
+    #expect(message { $0.settings = ["cifarnet-none learningRate=1"] }.contains("'momentum'"))
+    // The stand-in has 5 000 images; a set without files is not replaced unless it may be.
+    var large = ImageConfig()
+    (large.images, large.batchSize) = (.standIn, 6000)
+    #expect(throws: StorageError.self) { try large.load("nowhere") }
+    large.images = .cifar10Canonical
+    #expect(throws: StorageError.self) { try large.load("nowhere") }
+    (large.images, large.batchSize) = (.cifar10Exact, 100)
+    #expect(try large.load("nowhere").isStandIn)
+    var few = try config(["cifarnet-none"])
+    few.batchSize = 30
+    #expect(throws: ConfigError.self) { try training("cifarnet-none", few) }
+  }
+}

@@ -1,0 +1,69 @@
+# Fig 2a: validation accuracy by epoch for CifarNet and ResNet-18, and the final accuracies of all arms.
+load table.".vars"
+width = 9.6; height = 6.8
+load "figures/style.gp"
+set style fill transparent solid 0.13 noborder
+arms = "none norm spectral ema quantile muon delta"
+names = "'no clip' 'norm clip' 'spectral clip' 'spectral clip, EMA' 'spectral clip, quantile' 'Muon' 'δ-GClip'"
+colours = "#6f6f6f #0072b2 #d55e00 #e69f00 #b59f00 #cc79a7 #56b4e9"
+number_of(a) = (at = 0, sum [k=1:words(arms)] (word(arms, k) eq a ? (at = k, 0) : 0), at)
+arm(m) = m[strstrt(m, "-")+1:]
+colour(m) = word(colours, number_of(arm(m)))
+title(m) = word(names, number_of(arm(m)))
+dashes(m) = number_of(arm(m)) <= 3 ? 1 : 2
+index_of(m) = (at = -1, sum [k=1:words(methods)] (word(methods, k) eq m ? (at = k - 1, 0) : 0), at)
+array list[2] = ["", ""]
+do for [m in methods] {
+  k = m[1:8] eq "cifarnet" ? 1 : 2
+  if (number_of(arm(m)) > 0) { list[k] = list[k]." ".m }
+}
+# Columns: epoch, then mean, low, high and seeds of each quantity.
+val = 2
+n = words(methods)
+stats table index 0 using 1 nooutput
+epochs = STATS_max
+last = 2 + 3 + n_seeds
+stats table index n using (100*column(last)) nooutput
+low = STATS_min; high = STATS_max
+set multiplot
+set xrange [0.7 : epochs + 0.3]
+set xtics 1
+if (epochs > 10) { set xtics 2 }
+set format y "%g %%"
+array x0[3] = [0.075, 0.56, 0.36]; array x1[3] = [0.515, 0.985, 0.965]
+do for [panel=1:2] {
+  set lmargin at screen x0[panel]; set rmargin at screen x1[panel]
+  set bmargin at screen 0.49; set tmargin at screen 0.945
+  set xlabel "epoch" offset 0,0.4
+  set ylabel (panel == 1 ? "validation accuracy" : "") offset 1.4
+  set title (panel == 1 ? "CifarNet (the authors' code; their curves dotted)" : "ResNet-18 (the paper's text)") font ",9.5" offset 0,-0.6
+  set key bottom right Left reverse samplen 1.6 spacing 1.05 font ",8"
+  set yrange [0:100]
+  set ytics 20
+  if (panel > 1) { unset label 99 }
+  ours = 'for [m in list[panel]] table index index_of(m) using ($1 < 1 ? NaN : $1):(100*column(val+1)):(100*column(val+2)) with filledcurves fc rgb colour(m) notitle, '. \
+    'for [m in list[panel]] table index index_of(m) using ($1 < 1 ? NaN : $1):(100*column(val)) with linespoints pt 7 ps 0.35 lc rgb colour(m) lw 1.7 dt dashes(m) title title(m)'
+  theirs = 'for [k=1:3] "< tr , \"\\t\" < figures/reference/cifar10_val_acc.csv" skip 2 using ($1+1):(100*column(k+1)) with lines lc rgb word(colours, k) lw 1.3 dt "." notitle'
+  if (strlen(list[panel]) > 0) {
+    eval("plot ".ours.(panel == 1 ? ", ".theirs : ""))
+  } else {
+    set label 1 "no records" at graph 0.5, 0.5 center tc rgb grey
+    plot NaN notitle
+    unset label 1
+  }
+}
+# Final accuracies over six views, in the order of the arms.
+unset key
+set lmargin at screen 0.30; set rmargin at screen 0.965; set bmargin at screen 0.105; set tmargin at screen 0.40
+unset ylabel
+set title "final accuracy over the views of a test image: mean, 95 % interval, every seed" font ",9.5" offset 0,-0.6
+set yrange [n + 0.6 : 0.4]
+set xrange [low - 0.15*(high - low) - 1 : high + 0.15*(high - low) + 1]
+set xlabel "final validation accuracy" offset 0,0.4
+set format x "%g %%"; set format y "%s"
+set xtics autofreq
+set ytics 1 font ",8" scale 0
+set grid xtics lc rgb "#e0e0e0" lw 0.6 dt 1
+plot table index n using (100*column(last)):1:(100*column(last+1)):(100*column(last+2)):ytic(stringcolumn(last+3+n_seeds+2)) with xerrorbars pt 7 ps 0.5 lw 1.2 lc rgb red, \
+     for [s=1:n_seeds] table index n using (100*column(last+2+s)):1 with points pt 6 ps 0.4 lw 0.8 lc rgb "#404040"
+unset multiplot
