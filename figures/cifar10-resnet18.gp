@@ -4,7 +4,7 @@ width = 9.6; height = 6.8
 load "figures/style.gp"
 set style fill transparent solid 0.13 noborder
 arms = "none norm spectral ema quantile muon delta"
-names = "'no clip' 'norm clip' 'spectral clip' 'spectral clip, EMA' 'spectral clip, quantile' 'Muon' 'δ-GClip'"
+names = "'no clip' 'norm clip' 'spectral clip' 'spectral EMA' 'spectral quantile' 'Muon' 'δ-GClip'"
 colours = "#6f6f6f #0072b2 #d55e00 #e69f00 #b59f00 #cc79a7 #56b4e9"
 number_of(a) = (at = 0, sum [k=1:words(arms)] (word(arms, k) eq a ? (at = k, 0) : 0), at)
 arm(m) = m[strstrt(m, "-")+1:]
@@ -25,6 +25,15 @@ epochs = STATS_max
 last = 2 + 3 + n_seeds
 stats table index n using (100*column(last)) nooutput
 low = STATS_min; high = STATS_max
+if (n_seeds > 1) {
+  stats table index n using (100*column(last+1)) nooutput
+  low = STATS_min < low ? STATS_min : low
+  stats table index n using (100*column(last+2)) nooutput
+  high = STATS_max > high ? STATS_max : high
+}
+margin = 0.1 * (high - low) + 0.5
+low = low - margin < 0 ? 0 : low - margin
+high = high + margin > 100 ? 100 : high + margin
 set multiplot
 set xrange [0.7 : epochs + 0.3]
 set xtics 1
@@ -33,11 +42,14 @@ set format y "%g %%"
 array x0[3] = [0.075, 0.56, 0.36]; array x1[3] = [0.515, 0.985, 0.965]
 do for [panel=1:2] {
   set lmargin at screen x0[panel]; set rmargin at screen x1[panel]
-  set bmargin at screen 0.49; set tmargin at screen 0.945
+  set bmargin at screen 0.54; set tmargin at screen 0.945
   set xlabel "epoch" offset 0,0.4
   set ylabel (panel == 1 ? "validation accuracy" : "") offset 1.4
   set title (panel == 1 ? "CifarNet (the authors' code; their curves dotted)" : "ResNet-18 (the paper's text)") font ",9.5" offset 0,-0.6
-  set key bottom right Left reverse samplen 1.6 spacing 1.05 font ",8"
+  # One legend for both panels, by the panel that has more arms.
+  if (words(list[panel]) > words(list[3-panel]) || (panel == 1 && words(list[1]) == words(list[2]))) {
+    set key at screen 0.53, screen 0.458 center center horizontal maxrows 2 Left reverse samplen 1.5 width 0 font ",8"
+  } else { unset key }
   set yrange [0:100]
   set ytics 20
   if (panel > 1) { unset label 99 }
@@ -54,11 +66,11 @@ do for [panel=1:2] {
 }
 # Final accuracies over six views, in the order of the arms.
 unset key
-set lmargin at screen 0.30; set rmargin at screen 0.965; set bmargin at screen 0.105; set tmargin at screen 0.40
+set lmargin at screen 0.30; set rmargin at screen 0.965; set bmargin at screen 0.105; set tmargin at screen 0.385
 unset ylabel
-set title "final accuracy over the views of a test image: mean, 95 % interval, every seed" font ",9.5" offset 0,-0.6
+set title "final accuracy over six views of each test image: mean, 95 % interval, every seed" font ",9.5" offset 0,-0.6
 set yrange [n + 0.6 : 0.4]
-set xrange [low - 0.15*(high - low) - 1 : high + 0.15*(high - low) + 1]
+set xrange [low : high]
 set xlabel "final validation accuracy" offset 0,0.4
 set format x "%g %%"; set format y "%s"
 set xtics autofreq

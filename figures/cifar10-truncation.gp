@@ -22,9 +22,9 @@ stats table index 0 using 1 nooutput
 epochs = STATS_max
 set multiplot
 array x0[4] = [0.075, 0.56, 0.075, 0.66]; array x1[4] = [0.50, 0.985, 0.50, 0.965]
-array y0[4] = [0.585, 0.585, 0.105, 0.105]; array y1[4] = [0.945, 0.945, 0.46, 0.46]
+array y0[4] = [0.61, 0.61, 0.105, 0.105]; array y1[4] = [0.945, 0.945, 0.44, 0.44]
 array column_of[3] = [accuracy, loss, error]
-array titles[3] = ["validation accuracy", "validation loss (nats an image)", "distance from the exact clip"]
+array titles[3] = ["validation accuracy", "validation loss (nats an image)", "relative distance from the exact clip"]
 do for [panel=1:3] {
   q = column_of[panel]
   factor = panel == 1 ? 100 : 1
@@ -35,17 +35,23 @@ do for [panel=1:3] {
   set xlabel "epoch" offset 0,0.4
   unset ylabel
   set title titles[panel] font ",9.5" offset 0,-0.6
-  set yrange [*:*]
-  if (panel == 3) { set yrange [0:*] }
+  # Bands may end where no accuracy and no loss can be.
+  if (panel == 1) { set yrange [0<*:*<100] } else { set yrange [0<*:*] }
+  if (panel == 3) { set yrange [*:*] }
+  # A distance of zero is not drawn.
+  if (panel == 3) { set logscale y }
   set format y (panel == 1 ? "%g %%" : "%g")
-  if (panel == 1) { set key bottom right Left reverse samplen 1.6 spacing 1.05 font ",8" } else { unset key }
+  if (panel == 1) {
+    set key at screen 0.53, screen 0.515 center center horizontal maxrows 1 Left reverse samplen 1.5 font ",8.5"
+  } else { unset key }
   if (panel > 1) { unset label 99 }
   from = panel == 3 ? 0 : 1
-  plot for [m in methods] table index index_of(m) using ($1 < from ? NaN : $1):(factor*column(q+1)):(factor*column(q+2)) with filledcurves fc rgb colour(m) notitle, \
-       for [m in methods] table index index_of(m) using ($1 < from ? NaN : $1):(factor*column(q)) with linespoints pt 7 ps 0.35 lc rgb colour(m) lw 1.6 dt dashes(m) title title(m)
+  plot for [m in methods] table index index_of(m) using ($1 < from ? NaN : $1):(panel == 3 ? NaN : factor*column(q+1)):(factor*column(q+2)) with filledcurves fc rgb colour(m) notitle, \
+       for [m in methods] table index index_of(m) using ($1 < from ? NaN : $1):(panel == 3 && column(q) <= 0 ? NaN : factor*column(q)) with linespoints pt 7 ps 0.35 lc rgb colour(m) lw 1.6 dt dashes(m) title title(m)
 }
 set lmargin at screen x0[4]; set rmargin at screen x1[4]; set bmargin at screen y0[4]; set tmargin at screen y1[4]
 set title "time of the clip in a step" font ",9.5" offset 0,-0.6
+unset logscale y
 set yrange [n + 0.6 : 0.4]
 set xrange [0:*]
 set xlabel "ms, least disturbed seed" offset 0,0.4
