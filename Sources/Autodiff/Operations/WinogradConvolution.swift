@@ -29,13 +29,15 @@ final class WinogradConvolution: Operation {
 
   /// Tiles that a thread takes at a time in the forward pass.
   private static let block = 128
-  /// Floats of transformed tiles in a step of the backward pass, 16 MB.
-  private static let span = 1 << 22
+  /// Whether vectors of 16 are used, or of 8; the result is the same.
+  private let isWide: Bool
 
+  /// `span`: floats of transformed tiles in a step of the backward pass, 16 MB, which does not change the result.
   init(
     _ x: Tensor, _ weight: Parameter, _ bias: Parameter?, padding: Int, isPooled: Bool,
-    on tape: Tape
+    isWide: Bool = hasWideVectors, span: Int = 1 << 22, on tape: Tape
   ) {
+    self.isWide = isWide
     self.x = x
     self.weight = weight
     self.bias = bias
@@ -57,7 +59,7 @@ final class WinogradConvolution: Operation {
       of: inputs)
     winners = isPooled && output.needsGradient ? tape.scratch(output.count) : nil
     let strides = channelStride + filterStride
-    imagesAtOnce = max(1, min(batch, Self.span / (16 * strides * tileRows * tileColumns)))
+    imagesAtOnce = max(1, min(batch, span / (16 * strides * tileRows * tileColumns)))
     let tiles = imagesAtOnce * tileRows * tileColumns
     workspace.reserve(
       max(
@@ -78,7 +80,7 @@ final class WinogradConvolution: Operation {
   // MARK: - Forward
 
   func forward(_ pool: WorkerPool) {
-    if hasWideVectors {
+    if isWide {
       forward(SIMD16<Float>.self, pool)
     } else {
       forward(SIMD8<Float>.self, pool)
@@ -237,7 +239,7 @@ final class WinogradConvolution: Operation {
 
   func backward(_ pool: WorkerPool, beta: [Float]) {
     guard let dy = output.gradient?.base else { return }
-    if hasWideVectors {
+    if isWide {
       backward(SIMD16<Float>.self, dy, pool, beta)
     } else {
       backward(SIMD8<Float>.self, dy, pool, beta)
