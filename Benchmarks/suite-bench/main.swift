@@ -10,8 +10,8 @@ import Training
 
 let filter = CommandLine.arguments.dropFirst().first ?? ""
 let blas = BLASEnvironment.pinned()
-if filter == "gpt-step" {
-  try gptStep(Array(CommandLine.arguments.dropFirst(2)))
+if filter == "training-step" {
+  try trainingStep(Array(CommandLine.arguments.dropFirst(2)))
   exit(0)
 }
 if let warning = blas.warning { FileHandle.standardError.write(Data("warning: \(warning)\n".utf8)) }

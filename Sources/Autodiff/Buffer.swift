@@ -25,6 +25,15 @@ public final class Buffer: @unchecked Sendable {
 
   /// Sets every float to `value`.
   public func fill(_ value: Float) { base.update(repeating: value, count: count) }
+
+  /// A copy as an array.
+  public var array: [Float] { Array(UnsafeBufferPointer(start: base, count: count)) }
+
+  /// Replaces the values; their number must be the buffer's.
+  public func assign(_ values: [Float]) {
+    precondition(values.count == count, "\(values.count) values for a buffer of \(count)")
+    base.update(from: values, count: count)
+  }
 }
 
 /// Hands out buffers while a tape is planned and takes them back for later operations.
@@ -40,4 +49,30 @@ final class BufferPool {
   }
 
   func giveBack(_ buffer: Buffer) { free.append(buffer) }
+}
+
+/// One buffer that a tape's operations share, each for what it needs no longer than its forward or its backward
+/// pass: as large as the largest of them asks for.
+final class Workspace {
+  private var buffer = Buffer(count: 0)
+
+  /// Asks for `count` floats; called while the operation is recorded.
+  func reserve(_ count: Int) {
+    if count > buffer.count { buffer = Buffer(count: count) }
+  }
+
+  /// The first float. Others may have written here.
+  var base: UnsafeMutablePointer<Float> { buffer.base }
+}
+
+/// Bytes at a fixed address, for choices among a few.
+final class ByteBuffer {
+  let base: UnsafeMutablePointer<UInt8>
+
+  init(count: Int) {
+    base = .allocate(capacity: max(1, count))
+    base.initialize(repeating: 0, count: max(1, count))
+  }
+
+  deinit { base.deallocate() }
 }

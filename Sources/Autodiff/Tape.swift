@@ -101,6 +101,9 @@ public final class Tape {
   /// Room for an operation's own intermediate results.
   public func scratch(_ count: Int) -> Buffer { buffers.take(count) }
 
+  /// Room that operations share, for results that nobody needs after their forward or backward pass.
+  let workspace = Workspace()
+
   /// Appends an operation and returns its output.
   public func record(_ operation: any Operation) -> Tensor {
     precondition(plan == nil, "recording on a tape after its first backward pass")

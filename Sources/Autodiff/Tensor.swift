@@ -32,12 +32,12 @@ public final class Tensor: @unchecked Sendable {
   }
 
   /// The values as an array.
-  public var array: [Float] { Array(UnsafeBufferPointer(start: value.base, count: count)) }
+  public var array: [Float] { value.array }
 
   /// Replaces the values; their number must be the tensor's.
   public func assign(_ values: [Float]) {
     precondition(values.count == count, "\(values.count) values for a tensor\(shape)")
-    value.base.update(from: values, count: count)
+    value.assign(values)
   }
 
   /// The value of a tensor with one entry.
@@ -47,7 +47,7 @@ public final class Tensor: @unchecked Sendable {
   }
 }
 
-/// A trainable array with a name (PyTorch's state-dict name), its values and its gradient.
+/// An array with a name (PyTorch's state-dict name), its values and, if it is trained, its gradient.
 public final class Parameter: @unchecked Sendable {
   /// E.g. "network.W_1.weight".
   public let name: String
@@ -56,14 +56,22 @@ public final class Parameter: @unchecked Sendable {
   /// The gradient as a matrix [shape[0], rest]; vectors are n×1.
   public let gradient: FactoredMatrix
 
-  /// A parameter of zeros.
-  public init(_ name: String, shape: [Int]) {
+  /// A parameter of zeros; one that is not trained keeps a gradient of zeros.
+  public convenience init(_ name: String, shape: [Int], isTrained: Bool = true) {
+    self.init(name, shape, Buffer(count: shape.reduce(1, *)), isTrained: isTrained)
+  }
+
+  /// The same values without a gradient, for tapes on which it is not trained.
+  public var frozen: Parameter { Parameter(name, shape, tensor.value, isTrained: false) }
+
+  private init(_ name: String, _ shape: [Int], _ value: Buffer, isTrained: Bool) {
     self.name = name
-    tensor = Tensor(
-      shape: shape, value: Buffer(count: shape.reduce(1, *)), needsGradient: true)
+    tensor = Tensor(shape: shape, value: value, needsGradient: isTrained)
     gradient = FactoredMatrix(
       rows: shape.first ?? 1, columns: max(1, shape.dropFirst().reduce(1, *)))
-    tensor.gradient = Buffer(borrowing: gradient.base, count: gradient.count, owner: gradient)
+    if isTrained {
+      tensor.gradient = Buffer(borrowing: gradient.base, count: gradient.count, owner: gradient)
+    }
   }
 
   /// The extents.

@@ -7,7 +7,31 @@
 let smallGemmLimit = 1 << 20
 
 /// Whether this CPU works on vectors of 64 bytes at once.
-let hasWideVectors = BLASEnvironment.cpuFlags().contains("avx512f")
+public let hasWideVectors = BLASEnvironment.cpuFlags().contains("avx512f")
+
+/// c[m,n] = op(a)[m,k] · b[k,n] (+ c if `accumulate`), where op(a)[i,p] = a[i · rowStride + p · columnStride], for
+/// operands that were just written and so lie in a cache: nothing is packed.
+///
+/// Works in blocks of 128 rows and 128 terms, which is fastest where rows begin `paddedStride` apart.
+public func gemmInCache(
+  _ m: Int, _ n: Int, _ k: Int, _ a: UnsafePointer<Float>, rowStride: Int, columnStride: Int,
+  _ b: UnsafePointer<Float>, ldb: Int, accumulate: Bool = false,
+  into c: UnsafeMutablePointer<Float>, ldc: Int
+) {
+  let block = 128
+  for p in Swift.stride(from: 0, to: max(1, k), by: block) {
+    for i in Swift.stride(from: 0, to: m, by: block) {
+      SmallGemm.multiply(
+        min(block, m &- i), n, min(block, k &- p), a + (i &* rowStride &+ p &* columnStride),
+        rowStride: rowStride, columnStride: columnStride, b + p &* ldb, ldb: ldb,
+        accumulate: accumulate || p > 0, c + i &* ldc, ldc: ldc)
+    }
+  }
+}
+
+/// Where the next of rows of `n` floats should begin: whole vectors of 16 and one more, because rows a power of two
+/// apart fall on the same few lines of the first cache level (a product runs at half the speed).
+public func paddedStride(_ n: Int) -> Int { (n + 15) & ~15 + 16 }
 
 enum SmallGemm {
   /// c[m,n] = op(a)[m,k] · b[k,n] (+ c if `accumulate`), where op(a)[i,p] = a[i · rowStride + p · columnStride].
@@ -352,12 +376,14 @@ private func contiguousDot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>,
   return sum
 }
 
-/// b[n,m] = aᵀ for a row-major a[m,n], four by four; a's rows begin `stride` (n by default) apart.
+/// b[n,m] = aᵀ for a row-major a[m,n], four by four; a's rows begin `stride` (n by default) apart, those of b
+/// `targetStride` (m by default).
 public func transpose(
   _ a: UnsafePointer<Float>, rows m: Int, columns n: Int, stride: Int? = nil,
-  into b: UnsafeMutablePointer<Float>
+  into b: UnsafeMutablePointer<Float>, targetStride: Int? = nil
 ) {
   let step = stride ?? n
+  let wide = targetStride ?? m
   let (m4, n4) = (m & ~3, n & ~3)
   for i in Swift.stride(from: 0, to: m4, by: 4) {
     for j in Swift.stride(from: 0, to: n4, by: 4) {
@@ -365,7 +391,7 @@ public func transpose(
         UnsafeRawPointer(a + ((i &+ k) &* step &+ j)).loadUnaligned(as: SIMD4<Float>.self)
       }
       func put(_ value: SIMD4<Float>, _ k: Int) {
-        UnsafeMutableRawPointer(b + ((j &+ k) &* m &+ i)).storeBytes(
+        UnsafeMutableRawPointer(b + ((j &+ k) &* wide &+ i)).storeBytes(
           of: value, as: SIMD4<Float>.self)
       }
       let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3))
@@ -378,11 +404,11 @@ public func transpose(
       put(c23.1, 3)
     }
     for j in n4..<n {
-      for k in i..<(i &+ 4) { b[j &* m &+ k] = a[k &* step &+ j] }
+      for k in i..<(i &+ 4) { b[j &* wide &+ k] = a[k &* step &+ j] }
     }
   }
   for i in m4..<m {
-    for j in 0..<n { b[j &* m &+ i] = a[i &* step &+ j] }
+    for j in 0..<n { b[j &* wide &+ i] = a[i &* step &+ j] }
   }
 }
 

@@ -100,6 +100,13 @@ public enum VectorMath {
     UnsafeMutableRawPointer(p).storeBytes(of: value, as: Vector.self)
   }
 
+  /// The first min(16, `count`) floats to any address.
+  @inlinable @inline(__always)
+  public static func store(_ value: Vector, _ p: UnsafeMutablePointer<Float>, first count: Int) {
+    if count >= 16 { return store(value, p) }
+    for j in 0..<count { p[j] = value[j] }
+  }
+
   /// `value` where the lane number is below `count`, else `other`.
   @inlinable @inline(__always)
   public static func keep(_ value: Vector, first count: Int, else other: Float) -> Vector {

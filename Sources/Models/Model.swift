@@ -2,10 +2,20 @@ import Autodiff
 import LinearAlgebra
 import Storage
 
+/// A part of a model's state dict.
+public enum StateEntry: Sendable {
+  /// A parameter, trained or not.
+  case parameter(Parameter)
+  /// NAME.running_mean, NAME.running_var and NAME.num_batches_tracked.
+  case statistics(String, RunningStatistics)
+}
+
 /// A model: an ordered list of named parameters. How it computes is up to it.
 public protocol Model: Sendable {
-  /// In the order of PyTorch's state dict, under its names.
+  /// Those that are trained, in the order of PyTorch's state dict, under its names.
   var parameters: [Parameter] { get }
+  /// All that a weights file holds: the parameters, frozen ones and running statistics.
+  var state: [StateEntry] { get }
   /// Names in PyTorch's state dict that are no parameters (masks, counters): optional in weight files.
   var bufferNames: Set<String> { get }
   /// What a tensor of a weights file is called here: prefixes that some writers add are taken off.
@@ -17,26 +27,68 @@ extension Model {
   public func parameterName(of fileName: String) -> String { fileName }
   /// Most models have none.
   public var bufferNames: Set<String> { [] }
+  /// Most models have nothing but trained parameters.
+  public var state: [StateEntry] { parameters.map { .parameter($0) } }
 
   /// Number of trainable values.
   public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 
-  /// All values, parameter after parameter.
+  /// All values of the state, entry after entry (of statistics: means, variances, the number of batches): what a
+  /// checkpoint keeps.
   public var values: [[Float]] {
-    get { parameters.map { Array(UnsafeBufferPointer(start: $0.base, count: $0.count)) } }
+    get {
+      state.flatMap { entry in
+        switch entry {
+        case .parameter(let parameter): [parameter.tensor.array]
+        case .statistics(_, let statistics):
+          [statistics.mean.array, statistics.variance.array, [Float(statistics.batches)]]
+        }
+      }
+    }
     nonmutating set {
-      precondition(newValue.count == parameters.count, "\(newValue.count) of \(parameters.count)")
-      for (parameter, values) in zip(parameters, newValue) { parameter.tensor.assign(values) }
+      var rest = newValue[...]
+      func next() -> [Float] {
+        guard let values = rest.popFirst() else {
+          preconditionFailure("\(newValue.count) arrays are too few for this model")
+        }
+        return values
+      }
+      for entry in state {
+        switch entry {
+        case .parameter(let parameter): parameter.tensor.assign(next())
+        case .statistics(_, let statistics):
+          statistics.mean.assign(next())
+          statistics.variance.assign(next())
+          statistics.batches = Int(next()[0])
+        }
+      }
+      precondition(rest.isEmpty, "\(newValue.count) arrays are too many for this model")
+    }
+  }
+
+  /// Names and shapes in a weights file, in the order of `values`.
+  private var fileEntries: [(name: String, shape: [Int])] {
+    state.flatMap { entry in
+      switch entry {
+      case .parameter(let parameter): [(parameter.name, parameter.fileShape)]
+      case .statistics(let name, let statistics):
+        [
+          (name + ".running_mean", [statistics.mean.count]),
+          (name + ".running_var", [statistics.mean.count]), (name + ".num_batches_tracked", []),
+        ]
+      }
     }
   }
 
   /// Takes the values of a safetensors or HDF5 file.
   ///
   /// Throws a `StorageError` for a tensor that is missing, unknown or of another shape, and names it;
-  /// the model is then unchanged. Tensors in `bufferNames` may be there or not.
+  /// the model is then unchanged. Tensors in `bufferNames` may be there or not, numbers of batches too; running
+  /// statistics may be missing all together, and then stay as they are.
   public func load(from path: String) throws {
     let file = try TensorFile(path)
-    let known = Set(parameters.map(\.name))
+    let wanted = fileEntries
+    let known = Set(wanted.map(\.name))
     var entries: [String: TensorEntry] = [:]
     for entry in file.entries {
       let name = parameterName(of: entry.name)
@@ -44,7 +96,7 @@ extension Model {
         if bufferNames.contains(name) { continue }
         throw StorageError(
           "the tensor \(entry.name) is none of this model's", at: path,
-          hint: "its parameters are \(parameters.map(\.name).joined(separator: ", "))")
+          hint: "its parameters are \(wanted.map(\.name).joined(separator: ", "))")
       }
       guard entries.updateValue(entry, forKey: name) == nil else {
         throw StorageError(
@@ -52,34 +104,103 @@ extension Model {
           hint: "keep one of them")
       }
     }
+    let isStatistic = { (name: String) in
+      name.hasSuffix(".running_mean") || name.hasSuffix(".running_var")
+    }
+    let hasStatistics = entries.keys.contains(where: isStatistic)
     var values: [[Float]] = []
-    for parameter in parameters {
-      guard let entry = entries[parameter.name] else {
+    for (want, old) in zip(wanted, self.values) {
+      guard let entry = entries[want.name] else {
+        if want.name.hasSuffix(".num_batches_tracked") || isStatistic(want.name) && !hasStatistics {
+          values.append(old)
+          continue
+        }
         throw StorageError(
-          "the tensor \(parameter.name)\(parameter.shape) is missing", at: path,
+          "the tensor \(want.name)\(want.shape) is missing", at: path,
           hint: "it holds \(file.entries.map(\.name).joined(separator: ", "))")
       }
-      guard entry.shape == parameter.shape else {
+      guard entry.shape == want.shape else {
         throw StorageError(
           "the tensor \(entry.name) has the shape \(entry.shape)", at: path,
-          hint: "this model needs \(parameter.shape)")
+          hint: "this model needs \(want.shape)")
       }
-      values.append(try file.floats(entry.name))
+      if entry.type.reading == .integer, want.shape.isEmpty {
+        values.append(try file.ints(entry.name).map { Float($0) })
+      } else {
+        values.append(
+          Parameter.values(try file.floats(entry.name), fromFileShape: want.shape))
+      }
     }
     self.values = values
   }
 
-  /// Writes the values, or the gradients, as safetensors in float32; the file is replaced atomically.
+  /// Writes the state, or the gradients of the parameters, as safetensors in float32; the file is replaced atomically.
   ///
   /// The metadata say "format: pt", without which Hugging Face's loader refuses a file.
   public func save(to path: String, gradients: Bool = false) throws {
-    let tensors = parameters.map { parameter in
-      let source = gradients ? parameter.gradient.formed.base : parameter.base
-      return SafetensorsTensor(
-        parameter.name, shape: parameter.shape,
-        floats: Array(UnsafeBufferPointer(start: source, count: parameter.count)))
+    let tensors: [SafetensorsTensor]
+    if gradients {
+      tensors = parameters.map { parameter in
+        let formed = parameter.gradient.formed
+        return SafetensorsTensor(
+          parameter.name, shape: parameter.fileShape,
+          floats: parameter.fileValues(
+            Array(UnsafeBufferPointer(start: formed.base, count: parameter.count))))
+      }
+    } else {
+      tensors = state.flatMap { entry in
+        switch entry {
+        case .parameter(let parameter):
+          [
+            SafetensorsTensor(
+              parameter.name, shape: parameter.fileShape,
+              floats: parameter.fileValues(parameter.tensor.array))
+          ]
+        case .statistics(let name, let statistics):
+          [
+            SafetensorsTensor(
+              name + ".running_mean", shape: [statistics.mean.count], floats: statistics.mean.array),
+            SafetensorsTensor(
+              name + ".running_var", shape: [statistics.mean.count],
+              floats: statistics.variance.array),
+            SafetensorsTensor(name + ".num_batches_tracked", shape: [], ints: [statistics.batches]),
+          ]
+        }
+      }
     }
     try SafetensorsFile.write(tensors, metadata: [.init(name: "format", value: "pt")], to: path)
+  }
+}
+
+// Weights of convolutions, the only ones with four axes, are held as [O, h, w, C] beside channels-last images; files have
+// PyTorch's [O, C, h, w].
+extension Parameter {
+  /// The shape in a weights file.
+  var fileShape: [Int] {
+    shape.count == 4 ? [shape[0], shape[3], shape[1], shape[2]] : shape
+  }
+
+  /// Values or gradient in the order of a weights file.
+  func fileValues(_ values: [Float]) -> [Float] {
+    guard shape.count == 4 else { return values }
+    return Self.swapped(values, shape[0], shape[1] * shape[2], shape[3])
+  }
+
+  /// Values of a file in the order in which they are held.
+  static func values(_ values: [Float], fromFileShape shape: [Int]) -> [Float] {
+    guard shape.count == 4 else { return values }
+    return swapped(values, shape[0], shape[1], shape[2] * shape[3])
+  }
+
+  /// [a, n, m] of [a, m, n].
+  private static func swapped(_ values: [Float], _ a: Int, _ m: Int, _ n: Int) -> [Float] {
+    var result = values
+    for i in 0..<a {
+      for j in 0..<m {
+        for k in 0..<n { result[(i * n + k) * m + j] = values[(i * m + j) * n + k] }
+      }
+    }
+    return result
   }
 }
 

@@ -19,11 +19,18 @@ struct Grad: ParsableCommand {
       nanogpt, gpt2: sizes are read from the weights (the authors' nanoGPT names, or Hugging Face's GPT-2 \
       names with or without "transformer."); batch tensors input and target [B, T] of token ids (I32 or \
       I64); mean cross-entropy over all positions, no dropout.
+
+      cifarnet, resnet18: in training mode (batch norms use the batch's statistics); widths are read from the \
+      weights (the authors' CifarNet names, or torchvision's ResNet-18 names); batch tensors input [B, 3, H, W] \
+      of normalised images and target [B] of labels (I32 or I64). cifarnet: H and W 25 to 48, \
+      cross-entropy with labels smoothed by 0.2, summed; resnet18: mean cross-entropy.
       """)
 
-  enum ModelName: String, ExpressibleByArgument, CaseIterable { case mlp, nanogpt, gpt2 }
+  enum ModelName: String, ExpressibleByArgument, CaseIterable {
+    case mlp, nanogpt, gpt2, cifarnet, resnet18
+  }
 
-  @Option(help: "Which model: mlp, nanogpt or gpt2.")
+  @Option(help: "Which model: mlp, nanogpt, gpt2, cifarnet or resnet18.")
   var model: ModelName
   @Option(help: "Attention heads of nanogpt and gpt2 (default: width / 64).")
   var heads: Int?
@@ -46,6 +53,12 @@ struct Grad: ParsableCommand {
     case .mlp: try runMLP()
     case .nanogpt: try runGPT(.nanoGPT)
     case .gpt2: try runGPT(.gpt2)
+    case .cifarnet:
+      let model = try CifarNet(loading: weights)
+      try runImages(model) { model.loss($0, model.logits($0, $1), $2) }
+    case .resnet18:
+      let model = try ResNet18(loading: weights)
+      try runImages(model) { model.loss($0, model.logits($0, $1), $2) }
     }
   }
 
@@ -98,6 +111,51 @@ struct Grad: ParsableCommand {
       return indices
     }
     try differentiate(gpt, tape, gpt.loss(tape, tensors[0], tensors[1]))
+  }
+
+  private func runImages(
+    _ network: some Model, _ loss: (Tape, Tensor, Indices) -> Tensor
+  ) throws {
+    let file = try TensorFile(batch)
+    let (shape, labels) = (try file.entry("input").shape, try file.entry("target").shape)
+    guard shape.count == 4, shape[1] == 3, !shape.contains(0), labels == [shape[0]] else {
+      throw StorageError(
+        "input has the shape \(shape), target \(labels)", at: batch,
+        hint: "the model takes images [B, 3, H, W] and labels [B]")
+    }
+    if model == .cifarnet, !shape[2...].allSatisfy(CifarNet.imageSides.contains) {
+      let sides = CifarNet.imageSides
+      throw StorageError(
+        "images of \(shape[2])×\(shape[3])", at: batch,
+        hint:
+          "the pools of cifarnet bring sides of \(sides.lowerBound) to \(sides.upperBound) down to one place, "
+          + "others to none or more")
+    }
+    if model == .resnet18, shape[0] == 1, shape[2] <= 8, shape[3] <= 8 {
+      throw StorageError(
+        "one image of \(shape[2])×\(shape[3])", at: batch,
+        hint:
+          "the last batch norms of resnet18 see one place of it: give more images or larger ones")
+    }
+    try checkNames(of: file, "a batch of \(model.rawValue) holds input and target")
+    let classes = network.parameters.last?.shape[0] ?? 0
+    let targets = try file.ints("target")
+    if let place = targets.firstIndex(where: { $0 < 0 || $0 >= classes }) {
+      throw StorageError(
+        "target[\(place)] is the label \(targets[place])", at: batch,
+        hint: "the model's labels are 0 ..< \(classes)")
+    }
+    let tape = Tape(pool: WorkerPool(threads: threads))
+    let images = tape.input([shape[0], shape[2], shape[3], 3])
+    let places = shape[2] * shape[3]
+    for (index, value) in try file.floats("input").enumerated() {
+      // From [B, 3, H, W] to channels last.
+      let (channel, place) = (index / places, index % places)
+      images.value.base[(channel / 3 * places + place) * 3 + channel % 3] = value
+    }
+    let indices = tape.indices(labels)
+    indices.assign(targets.map { Int32($0) })
+    try differentiate(network, tape, loss(tape, images, indices))
   }
 
   private func differentiate(_ model: some Model, _ tape: Tape, _ loss: Tensor) throws {

@@ -123,5 +123,5 @@ extension Twin {
     + [[1], [3, 4]].flatMap { shape in
       ["add", "subtract", "multiply"].map { binary($0, shape) }
     }
-    + [meanSquaredError([1, 1]), meanSquaredError([6, 2])] + transformer
+    + [meanSquaredError([1, 1]), meanSquaredError([6, 2])] + transformer + convolutional
 }

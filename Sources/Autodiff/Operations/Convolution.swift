@@ -1,0 +1,257 @@
+import LinearAlgebra
+
+/// y[B, H', W', O] = x[B, H, W, C] * weight[O, h, w, C] (+ bias[O]) for any kernel, stride and padding: patches are laid
+/// out as rows, a block of them at a time and never all, and multiplied by the weight as a matrix[O, h·w·C].
+final class Convolution: Operation {
+  let inputs: [Tensor]
+  let output: Tensor
+  private let x: Tensor
+  private let weight: Parameter
+  private let bias: Parameter?
+  private let geometry: PatchGeometry
+  private let workspace: Workspace
+  private let filters: Int
+  /// Terms of an output, as whole vectors of 8 (zeros beyond h·w·C), and where the next patch begins.
+  private let terms: Int, patchStride: Int, filterStride: Int
+
+  /// Outputs that a thread takes at a time.
+  private static let block = 128
+  /// Outputs whose patches are there at once when the weight's gradient is made.
+  private static let span = 2048
+
+  init(
+    _ x: Tensor, _ weight: Parameter, _ bias: Parameter?, stride: Int, padding: Int, on tape: Tape
+  ) {
+    self.x = x
+    self.weight = weight
+    self.bias = bias
+    workspace = tape.workspace
+    geometry = PatchGeometry(
+      x.shape, kernel: (weight.shape[1], weight.shape[2]), stride: stride, padding: padding)
+    filters = weight.shape[0]
+    terms = (geometry.terms + 7) & ~7
+    patchStride = paddedStride(terms)
+    filterStride = paddedStride(filters)
+    inputs = [x, weight.tensor] + (bias.map { [$0.tensor] } ?? [])
+    output = tape.output(
+      [x.shape[0], geometry.outHeight, geometry.outWidth, filters], of: inputs)
+    workspace.reserve(
+      max(
+        terms * filterStride + tape.pool.threads * Self.block * patchStride,
+        filters * patchStride + max(Self.span, tape.pool.threads * Self.block) * patchStride))
+  }
+
+  func forward(_ pool: WorkerPool) {
+    // weightᵀ[h·w·C, O], then each thread's patches.
+    let turned = workspace.base
+    let rest = turned + terms * filterStride
+    transpose(
+      weight.base, rows: filters, columns: geometry.terms, into: turned, targetStride: filterStride)
+    for p in geometry.terms..<terms {
+      (turned + p * filterStride).update(repeating: 0, count: filters)
+    }
+    let rows = output.rows
+    pool.forEach(pieces: (rows + Self.block - 1) / Self.block) { piece, worker in
+      let start = piece &* Self.block
+      let count = min(Self.block, rows &- start)
+      let patches = rest + worker &* Self.block &* patchStride
+      geometry.gather(x.value.base, start..<(start &+ count), into: patches, stride: patchStride)
+      let target = output.value.base + start &* filters
+      if let bias {
+        for i in 0..<count { (target + i &* filters).update(from: bias.base, count: filters) }
+      }
+      gemmInCache(
+        count, filters, terms, patches, rowStride: patchStride, columnStride: 1, turned,
+        ldb: filterStride, accumulate: bias != nil, into: target, ldc: filters)
+    }
+  }
+
+  func backward(_ pool: WorkerPool, beta: [Float]) {
+    guard let dy = output.gradient?.base else { return }
+    if let dx = x.gradient?.base { inputGradient(dy, dx, beta[0], pool) }
+    if weight.tensor.needsGradient { weightGradient(dy, beta[1], pool) }
+    if let bias, bias.tensor.needsGradient {
+      bias.gradient.setFormed()
+      addRows(
+        MatrixView(rows: output.rows, columns: filters, base: UnsafePointer(dy)),
+        to: bias.gradient.base, beta: beta[2], pool)
+    }
+  }
+
+  /// Gradients of patches, dy · weight, added up where patches overlap: an image is one thread's.
+  private func inputGradient(
+    _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>, _ beta: Float,
+    _ pool: WorkerPool
+  ) {
+    // The weight[O, h·w·C] in padded rows, then each thread's gradients of patches.
+    let padded = workspace.base
+    let rest = padded + filters * patchStride
+    for o in 0..<filters {
+      let row = padded + o * patchStride
+      row.update(from: weight.base + o * geometry.terms, count: geometry.terms)
+      (row + geometry.terms).update(repeating: 0, count: terms - geometry.terms)
+    }
+    let rows = geometry.outHeight * geometry.outWidth
+    let imageSize = x.count / x.shape[0]
+    pool.forEach(pieces: x.shape[0]) { image, worker in
+      let patches = rest + worker &* Self.block &* patchStride
+      if beta == 0 { (dx + image &* imageSize).update(repeating: 0, count: imageSize) }
+      for start in Swift.stride(from: image &* rows, to: (image &+ 1) &* rows, by: Self.block) {
+        let count = min(Self.block, (image &+ 1) &* rows &- start)
+        gemmInCache(
+          count, terms, filters, dy + start &* filters, rowStride: filters, columnStride: 1,
+          padded, ldb: patchStride, into: patches, ldc: patchStride)
+        geometry.scatter(patches, stride: patchStride, start..<(start &+ count), addingTo: dx)
+      }
+    }
+  }
+
+  /// dyᵀ · patches: the threads share out the filters, each sum runs over all outputs in order.
+  private func weightGradient(_ dy: UnsafePointer<Float>, _ beta: Float, _ pool: WorkerPool) {
+    let sums = workspace.base
+    let patches = sums + filters * patchStride
+    let rows = output.rows
+    for start in Swift.stride(from: 0, to: rows, by: Self.span) {
+      let count = min(Self.span, rows - start)
+      pool.forRanges(of: count, size: 64) { range in
+        geometry.gather(
+          x.value.base, (start &+ range.lowerBound)..<(start &+ range.upperBound),
+          into: patches + range.lowerBound &* patchStride, stride: patchStride)
+      }
+      pool.forRanges(of: filters, size: max(8, (filters / 16 + 3) & ~3)) { range in
+        gemmInCache(
+          range.count, terms, count, dy + (start &* filters &+ range.lowerBound), rowStride: 1,
+          columnStride: filters, patches, ldb: patchStride, accumulate: start > 0,
+          into: sums + range.lowerBound &* patchStride, ldc: patchStride)
+      }
+    }
+    weight.gradient.setFormed()
+    for o in 0..<filters {
+      let target = weight.gradient.base + o * geometry.terms
+      accumulate(
+        sums + o * patchStride, 0..<geometry.terms, into: target, beta: beta)
+    }
+  }
+}
+
+/// Which inputs [B, H, W, C] an output of a convolution or pool sees: its patch of kernel h × w.
+struct PatchGeometry {
+  let height: Int, width: Int, channels: Int
+  let kernel: (height: Int, width: Int)
+  let stride: Int, padding: Int
+  let outHeight: Int, outWidth: Int
+
+  /// Precondition: at least one output.
+  init(_ shape: [Int], kernel: (Int, Int), stride: Int, padding: Int) {
+    precondition(
+      shape.count == 4 && kernel.0 >= 1 && kernel.1 >= 1 && stride >= 1 && padding >= 0,
+      "patches \(kernel), stride \(stride), padding \(padding) of \(shape)")
+    (height, width, channels) = (shape[1], shape[2], shape[3])
+    (self.kernel, self.stride, self.padding) = (kernel, stride, padding)
+    let (h, w) = (height + 2 * padding - kernel.0, width + 2 * padding - kernel.1)
+    precondition(
+      h >= 0 && w >= 0, "patches \(kernel), padding \(padding), do not fit images \(shape)")
+    (outHeight, outWidth) = (h / stride + 1, w / stride + 1)
+  }
+
+  /// Entries of a patch.
+  var terms: Int { kernel.height * kernel.width * channels }
+
+  /// Calls body(offset of the first input, offset in the patch) for each place of the patches of outputs `range`
+  /// (numbered image by image, row by row) that lies inside, and outside(offset in the patch) for the others.
+  @inline(__always)
+  private func forPlaces(
+    _ range: Range<Int>, stride step: Int, _ inside: (Int, Int) -> Void, outside: (Int) -> Void
+  ) {
+    for index in range {
+      let image = index / (outHeight &* outWidth)
+      let rest = index &- image &* outHeight &* outWidth
+      let row = rest / outWidth
+      let top = row &* stride &- padding
+      let left = (rest &- row &* outWidth) &* stride &- padding
+      var place = (index &- range.lowerBound) &* step
+      for y in top..<(top &+ kernel.height) {
+        for x in left..<(left &+ kernel.width) {
+          if y >= 0 && y < height && x >= 0 && x < width {
+            inside(((image &* height &+ y) &* width &+ x) &* channels, place)
+          } else {
+            outside(place)
+          }
+          place &+= channels
+        }
+      }
+    }
+  }
+
+  /// Lays the patches of outputs `range` out as rows `step` floats apart; zeros from `terms` to the next multiple of 8.
+  func gather(
+    _ x: UnsafePointer<Float>, _ range: Range<Int>, into patches: UnsafeMutablePointer<Float>,
+    stride step: Int
+  ) {
+    let c = channels
+    forPlaces(range, stride: step) { source, place in
+      let (from, to) = (x + source, patches + place)
+      for j in 0..<c { to[j] = from[j] }
+    } outside: { place in
+      for j in 0..<c { patches[place &+ j] = 0 }
+    }
+    let rest = terms & 7
+    guard rest > 0 else { return }
+    for i in 0..<range.count {
+      for j in terms..<(terms &+ 8 &- rest) { patches[i &* step &+ j] = 0 }
+    }
+  }
+
+  /// Adds the patches of outputs `range` to the inputs they came from.
+  func scatter(
+    _ patches: UnsafePointer<Float>, stride step: Int, _ range: Range<Int>,
+    addingTo x: UnsafeMutablePointer<Float>
+  ) {
+    let c = channels
+    forPlaces(range, stride: step) { target, place in
+      let (from, to) = (patches + place, x + target)
+      for j in 0..<c { to[j] += from[j] }
+    } outside: { _ in
+    }
+  }
+}
+
+extension Tape {
+  /// What follows a convolution in the same operation.
+  public enum Pooling: Sendable {
+    /// Nothing.
+    case none
+    /// The maximum of 2×2 outputs, stride 2: fused where that saves time and memory.
+    case maximum2
+  }
+
+  /// The convolution (cross-correlation) of images x[B, H, W, C] with weight[O, h, w, C] plus bias[O]:
+  /// torch.nn.functional.conv2d on channels-last memory. A weight that is not trainable gets no gradient.
+  ///
+  /// 3×3 kernels of stride 1 go by F(2×2, 3×3), which rounds a few times coarser than the plain sum; all others by
+  /// blocks of patches.
+  public func convolution(
+    _ x: Tensor, _ weight: Parameter, bias: Parameter? = nil, stride: Int = 1, padding: Int = 0,
+    pooling: Pooling = .none
+  ) -> Tensor {
+    precondition(
+      x.shape.count == 4 && weight.shape.count == 4 && x.shape[3] == weight.shape[3]
+        && bias.map { $0.shape == [weight.shape[0]] } ?? true,
+      "convolution: x\(x.shape), weight\(weight.shape), bias\(bias?.shape ?? [])")
+    let geometry = PatchGeometry(
+      x.shape, kernel: (weight.shape[1], weight.shape[2]), stride: stride, padding: padding)
+    let isWinograd =
+      weight.shape[1...2] == [3, 3] && stride == 1 && min(weight.shape[0], weight.shape[3]) >= 8
+    guard isWinograd else {
+      let y = record(
+        Convolution(x, weight, bias, stride: stride, padding: padding, on: self))
+      return pooling == .none ? y : maxPool(y, 2)
+    }
+    precondition(
+      pooling == .none || min(geometry.outHeight, geometry.outWidth) >= 2,
+      "pooling 2×2 of \(geometry.outHeight)×\(geometry.outWidth)")
+    return record(
+      WinogradConvolution(
+        x, weight, bias, padding: padding, isPooled: pooling == .maximum2, on: self))
+  }
+}

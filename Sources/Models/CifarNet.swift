@@ -1,0 +1,215 @@
+import Autodiff
+import Foundation
+import LinearAlgebra
+import Storage
+
+/// The network of the authors' CIFAR-10 experiment (airbench94 of Keller Jordan): a frozen 2×2 whitening convolution
+/// and GELU, three groups of convolution, 2×2 maximum pool, batch norm, GELU, convolution, batch norm, GELU, a 3×3
+/// maximum pool and a head without bias whose logits are divided by its width.
+///
+/// Batch norms keep their scale at 1, average with torch's momentum 0.4 and have ε = 1e-12.
+public struct CifarNet: Model {
+  /// What becomes of the whitening convolution's bias; its weight is never trained.
+  public enum WhiteningBias: Sendable {
+    /// It is trained, as in the authors' first three epochs.
+    case trained
+    /// It gets no gradient.
+    case frozen
+  }
+
+  /// The trained ones: all but the whitening weight and the norms' scales.
+  public let parameters: [Parameter]
+  /// In the order of PyTorch's state dict.
+  public let state: [StateEntry]
+  private let whiten: (weight: Parameter, bias: Parameter)
+  private let groups: [Group]
+  private let head: Parameter
+
+  private struct Group {
+    let conv1: Parameter
+    let norm1: NormLayer
+    let conv2: Parameter
+    let norm2: NormLayer
+
+    init(_ name: String, _ channels: Int, _ width: Int) {
+      func norm(_ index: Int) -> NormLayer {
+        NormLayer(
+          "\(name).norm\(index)", channels: width, momentum: 0.4, epsilon: 1e-12,
+          trainsScale: false)
+      }
+      conv1 = Parameter("\(name).conv1.weight", shape: [width, 3, 3, channels])
+      conv2 = Parameter("\(name).conv2.weight", shape: [width, 3, 3, width])
+      (norm1, norm2) = (norm(1), norm(2))
+    }
+
+    var state: [StateEntry] {
+      [.parameter(conv1)] + norm1.state + [.parameter(conv2)] + norm2.state
+    }
+  }
+
+  /// Filters of the whitening convolution: the twelve eigenvectors and their negatives.
+  private static let whitened = 24
+
+  /// A network whose weights are zeros. The authors' has the widths 64, 256, 256.
+  public init(widths: [Int] = [64, 256, 256], classes: Int = 10) {
+    precondition(widths.count == 3, "a CifarNet of widths \(widths)")
+    whiten = (
+      Parameter("whiten.weight", shape: [Self.whitened, 2, 2, 3], isTrained: false),
+      Parameter("whiten.bias", shape: [Self.whitened])
+    )
+    groups = (0..<3).map { index in
+      Group("layers.\(index + 1)", index == 0 ? Self.whitened : widths[index - 1], widths[index])
+    }
+    head = Parameter("head.weight", shape: [classes, widths[2]])
+    state =
+      [.parameter(whiten.weight), .parameter(whiten.bias)] + groups.flatMap(\.state)
+      + [.parameter(head)]
+    parameters = state.trained
+  }
+
+  /// Names of the six trained convolutions: what the authors clip.
+  public var filterNames: [String] { groups.flatMap { [$0.conv1.name, $0.conv2.name] } }
+
+  /// Heights and widths of images that the pools bring down to a single place.
+  public static let imageSides = 25...48
+
+  /// The logits [B, classes] of normalised images[B, H, W, 3] with sides in `imageSides`.
+  public func logits(
+    _ tape: Tape, _ images: Tensor, whiteningBias: WhiteningBias = .trained
+  ) -> Tensor {
+    precondition(
+      images.shape.count == 4 && images.shape[3] == 3
+        && images.shape[1...2].allSatisfy(Self.imageSides.contains),
+      "CifarNet takes [B, H, W, 3] with sides in \(Self.imageSides), not \(images.shape)")
+    let bias = whiteningBias == .trained ? whiten.bias : whiten.bias.frozen
+    var x = tape.gelu(tape.convolution(images, whiten.weight, bias: bias), .erf)
+    for group in groups {
+      x = tape.convolution(x, group.conv1, padding: 1, pooling: .maximum2)
+      x = group.norm1(tape, x, then: .gelu)
+      x = group.norm2(tape, tape.convolution(x, group.conv2, padding: 1), then: .gelu)
+    }
+    let features = tape.flatten(tape.maxPool(x, 3))
+    return tape.scale(tape.linear(features, head), by: 1 / Float(features.columns))
+  }
+
+  /// The authors' loss of logits: cross-entropy with labels smoothed by 0.2, summed over the batch.
+  public func loss(_ tape: Tape, _ logits: Tensor, _ targets: Indices) -> Tensor {
+    tape.crossEntropy(logits, targets, labelSmoothing: 0.2, reduction: .sum)
+  }
+}
+
+// MARK: - Initialisation
+
+extension CifarNet {
+  /// PyTorch's defaults, uniform on ±1/√fan-in; then as many filters of every trained convolution as it has channels
+  /// pass a channel through (dirac), and the head is divided by its standard deviation. The whitening weight is
+  /// drawn as well: `whiten` replaces it.
+  public func initialise(_ stream: RandomStream) {
+    for group in groups {
+      for norm in [group.norm1, group.norm2] { norm.reset() }
+      for filter in [group.conv1, group.conv2] {
+        let channels = filter.shape[3]
+        filter.initialiseLinear(fanIn: 9 * channels, stream)
+        for o in 0..<min(filter.shape[0], channels) {
+          let row = filter.base + 9 * o * channels
+          row.update(repeating: 0, count: 9 * channels)
+          row[4 * channels + o] = 1
+        }
+      }
+    }
+    for parameter in [whiten.weight, whiten.bias] {
+      parameter.initialiseLinear(fanIn: 12, stream)
+    }
+    head.initialiseLinear(fanIn: head.shape[1], stream)
+    let values = head.tensor.array.map(Double.init)
+    let mean = values.reduce(0, +) / Double(values.count)
+    let variance =
+      values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count - 1)
+    head.tensor.assign(values.map { Float($0 / variance.squareRoot()) })
+  }
+
+  /// Sets the whitening weight from normalised training images[count, height, width, 3], of which the authors take the
+  /// first 5000.
+  ///
+  /// Throws a `LinearAlgebraError` for images with NaN.
+  public func whiten(from images: [Float], height: Int, width: Int) throws {
+    whiten.weight.tensor.assign(
+      try Self.whiteningWeight(of: images, height: height, width: width))
+  }
+
+  /// The weight [24, 2, 2, 3] that whitens 2×2 patches of images[count, height, width, 3]: eigenvectors of the patches'
+  /// uncentred covariance by ascending eigenvalue λ, divided by √(λ + 5e-4), then their negatives. The largest entry of
+  /// an eigenvector is positive.
+  public static func whiteningWeight(
+    of images: [Float], height: Int, width: Int
+  ) throws -> [Float] {
+    let size = height * width * 3
+    precondition(
+      height >= 2 && width >= 2 && !images.isEmpty && images.count % size == 0,
+      "whitening \(images.count) floats as images \(height)×\(width)×3")
+    var moments = Matrix<Double>(rows: 12, columns: 12)
+    let row = 3 * width
+    var patch = [Double](repeating: 0, count: 12)
+    for image in stride(from: 0, to: images.count, by: size) {
+      for y in 0..<(height - 1) {
+        for x in 0..<(width - 1) {
+          let first = image + y * row + 3 * x
+          for k in 0..<6 {
+            patch[k] = Double(images[first + k])
+            patch[6 + k] = Double(images[first + row + k])
+          }
+          for i in 0..<12 {
+            for j in 0...i { moments.elements[12 * i + j] += patch[i] * patch[j] }
+          }
+        }
+      }
+    }
+    let patches = Double(images.count / size * (height - 1) * (width - 1))
+    for i in 0..<12 {
+      for j in 0...i {
+        moments.elements[12 * i + j] /= patches
+        moments.elements[12 * j + i] = moments.elements[12 * i + j]
+      }
+    }
+    let eigen = try symmetricEigen(moments)
+    let half = (0..<12).flatMap { index in
+      let vector = eigen.vectors.elements[(12 * index)..<(12 * index + 12)]
+      let largest = vector.max { $0.magnitude < $1.magnitude } ?? 1
+      let scale = (eigen.values[index] + 5e-4).squareRoot() * (largest < 0 ? -1 : 1)
+      return vector.map { Float($0 / scale) }
+    }
+    return half + half.map { -$0 }
+  }
+}
+
+// MARK: - Weight files
+
+extension CifarNet {
+  /// The network whose weights the safetensors or HDF5 file at `path` holds; widths and classes are read from the
+  /// shapes.
+  ///
+  /// Throws a `StorageError` for a file that cannot be read or is of another model.
+  public init(loading path: String) throws {
+    let file = try TensorFile(path)
+    let shapes = try
+      (["layers.1", "layers.2", "layers.3"].map { $0 + ".conv1.weight" }
+      + ["head.weight"]).map { try file.shape($0, model: "cifarnet") }
+    self.init(widths: shapes[..<3].map { $0[0] }, classes: shapes[3][0])
+    try load(from: path)
+  }
+}
+
+extension TensorFile {
+  /// The shape of a tensor with at least one axis and no empty one, which a file of that model must hold.
+  func shape(_ name: String, model: String) throws -> [Int] {
+    guard let entry = entries.first(where: { $0.name == name }) else {
+      throw StorageError("no tensor \(name)", at: path, hint: "is it a file of a \(model)?")
+    }
+    guard !entry.shape.isEmpty, !entry.shape.contains(0) else {
+      throw StorageError(
+        "the tensor \(name) has the shape \(entry.shape)", at: path,
+        hint: "is it a file of a \(model)?")
+    }
+    return entry.shape
+  }
+}

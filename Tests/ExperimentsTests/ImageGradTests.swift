@@ -1,0 +1,91 @@
+import Foundation
+import Storage
+import Testing
+
+/// `spectral grad` on the two convolutional networks as a user runs it.
+@Suite struct ImageGradTests {
+  let tool: SpectralTool
+
+  init() throws { tool = try SpectralTool() }
+
+  private func golden(_ name: String) -> String {
+    URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .appendingPathComponent("ModelsTests/Goldens/\(name).safetensors").path
+  }
+
+  private func run(_ model: String, weights: String? = nil, batch: String) throws
+    -> SpectralTool.Run
+  {
+    try tool.run([
+      "grad", "--model", model, "--weights", weights ?? golden("\(model)-weights"), "--batch",
+      batch, "--threads", "2", "--out", tool.file("g.safetensors"),
+    ])
+  }
+
+  @Test(arguments: ["cifarnet", "resnet18"])
+  func givesPyTorchsGradients(_ model: String) throws {
+    let run = try run(model, batch: golden("\(model)-batch"))
+    #expect(run.status == 0, "\(run.errors)")
+    let want = try SafetensorsFile(golden("\(model)-gradients"))
+    let file = try SafetensorsFile(tool.file("g.safetensors"))
+    let line = try #require(run.output.first)
+    let json = try #require(
+      JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Double])
+    let loss = try want.doubles("loss")[0]
+    #expect(abs((json["loss"] ?? .nan) - loss) <= 1e-6 * loss)
+    let gradients = want.entries.filter { $0.name.hasPrefix("gradient.") }
+    #expect(
+      file.entries.map { "gradient." + $0.name }.sorted() == gradients.map(\.name).sorted())
+    for entry in file.entries {
+      let (got, golden) = (try file.floats(entry.name), try want.floats("gradient.\(entry.name)"))
+      #expect(try want.entry("gradient.\(entry.name)").shape == entry.shape)
+      let size = golden.reduce(0) { $0 + Double($1 * $1) }.squareRoot()
+      let error = zip(got, golden).reduce(0) { $0 + pow(Double($1.0 - $1.1), 2) }.squareRoot()
+      #expect(error <= 5e-6 * size, "\(entry.name): \(error) of \(size)")
+    }
+  }
+
+  @Test func wrongBatchesAndWeightsAreRefusedByName() throws {
+    func batch(_ shape: [Int], _ targets: [Int]) throws -> String {
+      let path = tool.file("b.safetensors")
+      try SafetensorsFile.write(
+        [
+          SafetensorsTensor(
+            "input", shape: shape,
+            floats: (0..<shape.reduce(1, *)).map { Float($0 * 7 % 11) / 11 }),
+          SafetensorsTensor("target", shape: [targets.count], ints: targets, as: .i32),
+        ], to: path)
+      return path
+    }
+    func message(_ model: String, _ batch: String, weights: String? = nil) throws -> String {
+      let run = try run(model, weights: weights, batch: batch)
+      #expect(run.status != 0 && run.errors.count == 1)
+      #expect(!tool.names.contains("g.safetensors"))
+      return run.errors.joined(separator: " ")
+    }
+    #expect(
+      try message("cifarnet", batch([1, 3, 32, 32], [10])).contains("target[0] is the label 10"))
+    #expect(try message("resnet18", batch([1, 3, 32, 32], [-1])).contains("label -1"))
+    #expect(try message("cifarnet", batch([2, 3, 16, 32], [1, 1])).contains("images of 16×32"))
+    #expect(try message("cifarnet", batch([2, 32, 32, 3], [1, 1])).contains("[2, 32, 32, 3]"))
+    #expect(try message("resnet18", batch([2, 3, 32, 32], [1])).contains("target [1]"))
+    #expect(try message("resnet18", batch([1, 3, 8, 8], [1])).contains("one image of 8×8"))
+    let other = golden("resnet18-weights")
+    #expect(
+      try message("cifarnet", batch([1, 3, 32, 32], [1]), weights: other)
+        .contains("no tensor layers.1.conv1.weight"))
+    // A filter of another shape.
+    let file = try SafetensorsFile(other)
+    let path = tool.file("w.safetensors")
+    try SafetensorsFile.write(
+      try file.entries.map {
+        $0.name == "layer2.0.conv2.weight"
+          ? SafetensorsTensor(
+            $0.name, shape: [8, 8, 3, 1], floats: Array(repeating: 1, count: 192))
+          : SafetensorsTensor($0, bytes: try file.bytes($0.name))
+      }, to: path)
+    #expect(
+      try message("resnet18", batch([2, 3, 32, 32], [1, 1]), weights: path)
+        .contains("layer2.0.conv2.weight has the shape [8, 8, 3, 1]"))
+  }
+}
