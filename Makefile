@@ -138,7 +138,8 @@ repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a k
 
 bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and NumPy)
 	env -u OPENBLAS_CORETYPE $(BIN)/suite-bench
-	@for c in gpt2-spectra:1 nanogpt-cpu:50 nanogpt-cpu-spectral:50 nanogpt-paper:2 gpt2-4x64:4 gpt2-4x1024:1 gpt2-clip:2; do \
+	@for c in nanogpt-cpu:50 nanogpt-cpu-spectral:50 nanogpt-paper:2 gpt2-4x64:4 gpt2-4x1024:1 gpt2-clip:2 \
+	    gpt2-spectra:1 cifarnet-500:5 cifarnet-2000:2 resnet18-128:4; do \
 	  env -u OPENBLAS_CORETYPE $(BIN)/suite-bench training-step --case $${c%:*} --steps $${c#*:} --threads 2; done
 
 data-quick:

@@ -138,9 +138,10 @@ let package = Package(
     .testTarget(
       name: "ExperimentsTests",
       dependencies: [
-        "Clipping", "Datasets", "Experiments", "LinearAlgebra", "Models", "Storage", "Training",
-        "spectral",
-      ]),
+        "Autodiff", "Clipping", "Datasets", "Experiments", "LinearAlgebra", "Models", "Storage",
+        "Training", "spectral",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], exclude: ["Goldens"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -4,6 +4,7 @@
 Needs numpy and a CPU build of PyTorch; nothing else in the project does. Usage, after `make bench`:
     python3 Benchmarks/compare.py [--rounds 3] [--out compare.jsonl]
     python3 Benchmarks/compare.py --gpt [CASE ...]       # training steps of GPTs; only PyTorch is needed
+    python3 Benchmarks/compare.py --images [CASE ...]    # training steps of convolutional networks, likewise
     python3 Benchmarks/compare.py --check RECORDS_DIR    # of --rng numpy --set steps=2000
 """
 import argparse, glob, json, os, statistics, subprocess, sys, time
@@ -290,6 +291,104 @@ def gpt_peer(case, steps, threads):
     print(json.dumps({"case": case, "ms_per_step": 1000 * median_time(step, steps)}))
 
 
+# Case -> (steps timed after one to warm up, network, batch).
+IMAGE_CASES = {
+    "cifarnet-500": (5, "cifarnet", 500),
+    "cifarnet-2000": (2, "cifarnet", 2000),
+    "resnet18-128": (4, "resnet18", 128),
+}
+
+
+def image_model(network):
+    """The authors' CifarNet by its description, or torchvision's ResNet-18 with CIFAR's stem, channels last."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    def conv(inputs, outputs, kernel=3, stride=1):
+        return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+
+    class Group(nn.Module):
+        def __init__(self, inputs, outputs):
+            super().__init__()
+            self.conv1, self.conv2 = conv(inputs, outputs), conv(outputs, outputs)
+            self.norms = nn.ModuleList(nn.BatchNorm2d(outputs, eps=1e-12, momentum=0.4) for _ in range(2))
+            for norm in self.norms:
+                norm.weight.requires_grad = False
+
+        def forward(self, x):
+            x = F.gelu(self.norms[0](F.max_pool2d(self.conv1(x), 2)))
+            return F.gelu(self.norms[1](self.conv2(x)))
+
+    class CifarNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.whiten = nn.Conv2d(3, 24, 2)
+            self.whiten.weight.requires_grad = False
+            self.groups = nn.Sequential(Group(24, 64), Group(64, 256), Group(256, 256))
+            self.head = nn.Linear(256, 10, bias=False)
+
+        def forward(self, x, target):
+            x = F.max_pool2d(self.groups(F.gelu(self.whiten(x))), 3).flatten(1)
+            return F.cross_entropy(self.head(x) / 256, target, label_smoothing=0.2, reduction="sum")
+
+    class Block(nn.Module):
+        def __init__(self, inputs, outputs, stride):
+            super().__init__()
+            self.conv1, self.conv2 = conv(inputs, outputs, 3, stride), conv(outputs, outputs)
+            self.bn1, self.bn2 = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)
+            same = stride == 1 and inputs == outputs
+            self.downsample = nn.Identity() if same else nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+        def forward(self, x):
+            y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+            return F.relu(self.bn2(self.conv2(y)) + self.downsample(x), inplace=True)
+
+    class ResNet18(nn.Module):
+        def __init__(self):
+            super().__init__()
+            widths = [64, 64, 128, 256, 512]
+            pairs = [(a, b, 1 if a == b else 2) for a, b in zip(widths, widths[1:])]
+            self.stem, self.norm = conv(3, 64), nn.BatchNorm2d(64)
+            self.blocks = nn.Sequential(*[block for a, b, s in pairs for block in (Block(a, b, s), Block(b, b, 1))])
+            self.head = nn.Linear(512, 10)
+
+        def forward(self, x, target):
+            x = self.blocks(F.relu(self.norm(self.stem(x)), inplace=True))
+            return F.cross_entropy(self.head(x.mean((2, 3))), target)
+
+    return (CifarNet() if network == "cifarnet" else ResNet18()).to(memory_format=torch.channels_last)
+
+
+def image_peer(case, steps, threads):
+    """One case in PyTorch, in a process of its own: the median of the steps' times."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(3)
+    _, network, batch = IMAGE_CASES[case]
+    model = image_model(network)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    filters = [p for p in parameters if p.dim() == 4]
+    images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    target = torch.randint(10, (batch,))
+    optimizer = torch.optim.SGD(parameters, lr=0.001, momentum=0.85, nesterov=True, fused=True)
+
+    def step():
+        optimizer.zero_grad()
+        loss = model(images, target)
+        loss.backward()
+        if network == "resnet18":
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        else:
+            for p in filters:
+                p.grad = spectral_clip(p.grad.flatten(1), 1.0, 10, 5, 1).reshape(p.shape).to(memory_format=torch.channels_last)
+        optimizer.step()
+        loss.item()
+
+    print(json.dumps({"case": case, "ms_per_step": 1000 * median_time(step, steps)}))
+
+
 def timed(command, environment):
     """The time that a process prints, and its peak memory in MB."""
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -302,12 +401,12 @@ def timed(command, environment):
     return json.loads(output)["ms_per_step"], usage.ru_maxrss * unit / 1e6
 
 
-def gpt_lines(cases, rounds, environment, threads=2):
+def step_lines(cases, rounds, environment, threads=2):
     """Suite and PyTorch in turn, a process for each and every round."""
     for case in cases:
-        steps = GPT_CASES[case][0]
+        steps = (GPT_CASES | IMAGE_CASES)[case][0]
         ours = [BENCH, "training-step", "--case", case, "--threads", str(threads), "--steps", str(steps)]
-        theirs = [sys.executable, __file__, "--gpt-peer", case, str(steps), str(threads)]
+        theirs = [sys.executable, __file__, "--peer", case, str(steps), str(threads)]
         runs = [(timed(ours, environment), timed(theirs, environment)) for _ in range(rounds)]
         (a, own), (b, other) = ([statistics.median(values) for values in zip(*side)] for side in zip(*runs))
         yield {"case": case, "unit": "ms/step", "suite": a, "peer": b, "peer_threads": threads, "times_faster": b / a, "rounds": rounds,
@@ -334,20 +433,22 @@ def main():
     parser.add_argument("--out")
     parser.add_argument("--mlp", action="store_true", help="only the steps of the MLP")
     parser.add_argument("--gpt", nargs="*", metavar="CASE", help="only training steps of GPTs: " + ", ".join(GPT_CASES))
-    parser.add_argument("--gpt-peer", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--images", nargs="*", metavar="CASE", help="only training steps of convolutional networks: " + ", ".join(IMAGE_CASES))
+    parser.add_argument("--peer", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--check", metavar="RECORDS_DIR")
     options = parser.parse_args()
     if options.check:
         check(options.check)
-    if options.gpt_peer:
-        case, steps, threads = options.gpt_peer
-        return gpt_peer(case, int(steps), int(threads))
+    if options.peer:
+        case, steps, threads = options.peer
+        return (gpt_peer if case in GPT_CASES else image_peer)(case, int(steps), int(threads))
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
-    if options.gpt is not None:
-        unknown = [case for case in options.gpt if case not in GPT_CASES]
-        if unknown:
-            parser.error(f"no such case: {', '.join(unknown)}")
-        return report(gpt_lines(options.gpt or GPT_CASES, options.rounds, environment), options.out)
+    for cases, known in ((options.gpt, GPT_CASES), (options.images, IMAGE_CASES)):
+        if cases is not None:
+            unknown = [case for case in cases if case not in known]
+            if unknown:
+                parser.error(f"no such case: {', '.join(unknown)}")
+            return report(step_lines(cases or known, options.rounds, environment), options.out)
     ours, theirs = {}, {}
     for _ in range(options.rounds):
         for line in subprocess.run([BENCH] + (["mlp step"] if options.mlp else []), env=environment, check=True, capture_output=True, text=True).stdout.splitlines():

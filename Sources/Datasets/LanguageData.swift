@@ -129,6 +129,11 @@ public struct LanguageData: Sendable {
     let text = "\(place)/gold_curriculum_v4.txt"
     let bytes = try FileBytes.read(text)
     let vocabulary = try LongestMatchVocabulary(path: place + "/VOCAB.BIN")
+    guard vocabulary.count <= 1 << 16 else {
+      throw StorageError(
+        "\(vocabulary.count) tokens, but ids of a corpus have 16 bits", at: place + "/VOCAB.BIN",
+        hint: "get the file anew")
+    }
     let tokens = vocabulary.encode(String(decoding: bytes, as: UTF8.self)).map { UInt16($0) }
     return LanguageData(
       name: "GPT2-BASIC's training text", isStandIn: false, vocabulary: vocabulary.count,

@@ -191,7 +191,8 @@ extension CifarNet {
   /// Throws a `StorageError` for a file that cannot be read or is of another model.
   public init(loading path: String) throws {
     let file = try TensorFile(path)
-    let shapes = try (["layers.1", "layers.2", "layers.3"].map { $0 + ".conv1.weight" }
+    let shapes = try
+      (["layers.1", "layers.2", "layers.3"].map { $0 + ".conv1.weight" }
       + ["head.weight"]).map { try file.shape($0, model: "cifarnet") }
     self.init(widths: shapes[..<3].map { $0[0] }, classes: shapes[3][0])
     try load(from: path)

@@ -127,13 +127,15 @@ struct Grad: ParsableCommand {
       let sides = CifarNet.imageSides
       throw StorageError(
         "images of \(shape[2])×\(shape[3])", at: batch,
-        hint: "the pools of cifarnet bring sides of \(sides.lowerBound) to \(sides.upperBound) down to one place, "
+        hint:
+          "the pools of cifarnet bring sides of \(sides.lowerBound) to \(sides.upperBound) down to one place, "
           + "others to none or more")
     }
     if model == .resnet18, shape[0] == 1, shape[2] <= 8, shape[3] <= 8 {
       throw StorageError(
         "one image of \(shape[2])×\(shape[3])", at: batch,
-        hint: "the last batch norms of resnet18 see one place of it: give more images or larger ones")
+        hint:
+          "the last batch norms of resnet18 see one place of it: give more images or larger ones")
     }
     try checkNames(of: file, "a batch of \(model.rawValue) holds input and target")
     let classes = network.parameters.last?.shape[0] ?? 0

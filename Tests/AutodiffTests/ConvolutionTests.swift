@@ -16,9 +16,9 @@ import Testing
     (0..<parameter.count).map { parameter.gradient.formed.base[$0] }
   }
 
-  /// A small network with every kind of operation, on 70 images so that there are several blocks and pieces.
+  /// A small network with every kind of operation, on 20 images so that there are several blocks and pieces.
   private func network(_ tape: Tape, _ p: [Parameter]) -> (x: Tensor, loss: Tensor) {
-    let x = tape.input([70, 12, 11, 3])
+    let x = tape.input([20, 12, 11, 3])
     x.assign(RandomStream(seed: 5, name: "x").normals(x.count))
     let statistics = RunningStatistics(channels: 16)
     var y = tape.gelu(tape.convolution(x, p[0], bias: p[1]), .erf)
@@ -27,8 +27,8 @@ import Testing
     y = tape.batchNorm(
       tape.convolution(y, p[5], padding: 1), p[3], p[4], statistics, adding: y, then: .gelu)
     y = tape.globalAveragePool(tape.convolution(y, p[6], stride: 2, padding: 1))
-    let labels = tape.indices([70])
-    labels.assign((0..<70).map { Int32($0 * 3 % 7) })
+    let labels = tape.indices([20])
+    labels.assign((0..<20).map { Int32($0 * 3 % 7) })
     return (x, tape.crossEntropy(tape.flatten(y), labels, labelSmoothing: 0.2, reduction: .sum))
   }
 
@@ -54,6 +54,27 @@ import Testing
     #expect(one.allSatisfy { $0.allSatisfy(\.isFinite) })
     #expect(one == run(2))
     #expect(one == run(3))
+  }
+
+  @Test(arguments: [false, true])
+  func neitherVectorsNorStepsOfTilesChangeABit(_ isPooled: Bool) {
+    func run(isWide: Bool, span: Int) -> [[Float]] {
+      let (x, weight) = (parameter("x", [5, 6, 9, 11]), parameter("w", [21, 3, 3, 11]))
+      let tape = Tape()
+      let y = tape.record(
+        WinogradConvolution(
+          x.tensor, weight, nil, padding: 1, isPooled: isPooled, isWide: isWide, span: span,
+          on: tape))
+      let loss = tape.sum(tape.multiply(y, y))
+      tape.forward()
+      tape.backward(from: loss)
+      return [y.array, gradient(x), gradient(weight)]
+    }
+    let want = run(isWide: false, span: 1 << 22)
+    #expect(want.allSatisfy { $0.contains { $0 != 0 } })
+    for (isWide, span) in [(true, 1 << 22), (false, 1), (true, 100_000)] {
+      #expect(run(isWide: isWide, span: span) == want, "\(isWide), \(span)")
+    }
   }
 
   @Test func gradientsOfTwoBatchesAddUp() {

@@ -14,14 +14,14 @@ extension Twin {
       convolution(2, 5, 7, 3, 8, kernel: (3, 3), stride: 2, padding: 1),
       convolution(1, 3, 3, 2, 17, kernel: (3, 3), padding: 1, bias: true),
       convolution(1, 3, 2, 2, 3, kernel: (2, 3), stride: 3, padding: 2),
-      convolution(3, 12, 13, 2, 3, kernel: (2, 2)),
+      convolution(1, 12, 13, 2, 3, kernel: (2, 2)),
       // 3×3 by tiles: whole tiles, cut ones, a single output, ragged channels, no padding and more than usual.
       convolution(1, 1, 1, 8, 8, kernel: (3, 3), padding: 1),
       convolution(2, 4, 6, 8, 16, kernel: (3, 3), padding: 1),
       convolution(1, 5, 3, 17, 9, kernel: (3, 3), padding: 1, bias: true),
       convolution(2, 5, 6, 9, 25, kernel: (3, 3)),
       convolution(1, 2, 3, 8, 11, kernel: (3, 3), padding: 2),
-      convolution(3, 13, 14, 8, 8, kernel: (3, 3), padding: 1),
+      convolution(1, 13, 14, 8, 8, kernel: (3, 3), padding: 1),
       // The same and the largest of 2×2.
       convolution(2, 4, 6, 8, 16, kernel: (3, 3), padding: 1, bias: true, pooled: true),
       convolution(2, 5, 7, 9, 11, kernel: (3, 3), padding: 1, pooled: true),
@@ -35,7 +35,7 @@ extension Twin {
     + [
       batchNorm(2, 1), batchNorm(5, 3, .relu), batchNorm(40, 17, .gelu),
       batchNorm(33, 16, .relu, residual: true), batchNorm(7, 20, .gelu, residual: true),
-      batchNorm(2100, 9),
+      batchNorm(300, 9),
     ]
     + [
       smoothedCrossEntropy(1, 2, 0, .mean), smoothedCrossEntropy(5, 10, 0.2, .sum),
@@ -79,7 +79,8 @@ extension Twin {
       b: b, h: h, w: w, c: c, kernel: kernel, stride: stride, padding: padding)
     let (rows, terms) = (b * patches.outHeight * patches.outWidth, kernel.0 * kernel.1)
     let plain = Twin(
-      name: "convolution \(b)x\(h)x\(w)x\(c) by \(o)x\(kernel)/\(stride)+\(padding)\(bias ? " with bias" : "")",
+      name:
+        "convolution \(b)x\(h)x\(w)x\(c) by \(o)x\(kernel)/\(stride)+\(padding)\(bias ? " with bias" : "")",
       shapes: [[b, h, w, c], [o, kernel.0, kernel.1, c]] + (bias ? [[o]] : []),
       forward: { x in
         var y = (0..<(rows * o)).map { bias ? x[2][$0 % o] : 0 }

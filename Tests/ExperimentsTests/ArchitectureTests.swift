@@ -57,8 +57,8 @@ import Testing
       ["Clipping", "Autodiff"], ["Datasets", "Models", "Optimizers"], ["Training", "Theory"],
       ["Experiments"],
       [
-        "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap", "nanogpt-shakespeare",
-        "gpt2-fineweb", "bad-token-spectra", "cifar10-resnet18", "theory-bounds", "spectral",
+        "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
+        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "spectral",
       ],
     ]
     func floor(_ module: String) -> Int? { floors.firstIndex { $0.contains(module) } }

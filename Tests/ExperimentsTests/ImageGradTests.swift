@@ -63,7 +63,8 @@ import Testing
       #expect(!tool.names.contains("g.safetensors"))
       return run.errors.joined(separator: " ")
     }
-    #expect(try message("cifarnet", batch([1, 3, 32, 32], [10])).contains("target[0] is the label 10"))
+    #expect(
+      try message("cifarnet", batch([1, 3, 32, 32], [10])).contains("target[0] is the label 10"))
     #expect(try message("resnet18", batch([1, 3, 32, 32], [-1])).contains("label -1"))
     #expect(try message("cifarnet", batch([2, 3, 16, 32], [1, 1])).contains("images of 16×32"))
     #expect(try message("cifarnet", batch([2, 32, 32, 3], [1, 1])).contains("[2, 32, 32, 3]"))
@@ -79,7 +80,8 @@ import Testing
     try SafetensorsFile.write(
       try file.entries.map {
         $0.name == "layer2.0.conv2.weight"
-          ? SafetensorsTensor($0.name, shape: [8, 8, 3, 1], floats: Array(repeating: 1, count: 192))
+          ? SafetensorsTensor(
+            $0.name, shape: [8, 8, 3, 1], floats: Array(repeating: 1, count: 192))
           : SafetensorsTensor($0, bytes: try file.bytes($0.name))
       }, to: path)
     #expect(

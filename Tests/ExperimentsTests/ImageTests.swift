@@ -30,18 +30,6 @@ import Training
     return config
   }
 
-  private func run<E: Experiment>(
-    _ type: E.Type, _ config: E.Config, _ results: String, jobs: Int = 1, threads: Int = 1,
-    checkpointSeconds: Double = 60, willStep: (@Sendable (RunUnit, Int) throws -> Void)? = nil
-  ) throws -> RecordSet {
-    let runner = ExperimentRunner<E>(
-      config: config, profile: "test", results: results,
-      telemetry: Telemetry(root: nil, threads: threads, jobs: jobs),
-      checkpointSeconds: checkpointSeconds)
-    _ = try runner.run(willStep: willStep)
-    return try RecordSet(folder: runner.folder)
-  }
-
   private func training(
     _ name: String, _ config: ImageConfig, _ images: PreparedImages? = nil
   ) throws -> ImageTraining {
@@ -50,15 +38,6 @@ import Training
       MethodSetting<ImageMethod>.values(of: name, in: config.settings),
       images: images ?? PreparedImages(config.load("nowhere")), seed: 1)
   }
-
-  private func expectEqual(_ a: RecordSet, _ b: RecordSet, _ comment: String) throws {
-    #expect(a.records.count == b.records.count)
-    for (x, y) in zip(a.records, b.records) {
-      #expect(x.resultsEqual(y), "\(comment): \(x.firstDifference(from: y) ?? "")")
-    }
-  }
-
-  private struct Killed: Error {}
 
   /// Two steps of four images an epoch.
   private func short(_ methods: [String]) throws -> ImageConfig {
@@ -70,10 +49,11 @@ import Training
 
   @Test(arguments: ["cifarnet-spectral", "resnet18-norm"])
   func threadsDoNotChangeABit(_ method: String) throws {
-    let (config, scratch) = (try short([method]), Scratch())
+    let config = try short([method])
+    let scratch = Scratch()
     let one = try run(CIFAR10ResNet18.self, config, scratch.path + "/1")
     let three = try run(CIFAR10ResNet18.self, config, scratch.path + "/2", threads: 3)
-    try expectEqual(one, three, "3 threads")
+    expectEqual(one, three, "3 threads")
   }
 
   @Test func jobsAndKillsDoNotChangeABit() throws {
@@ -83,7 +63,7 @@ import Training
     let one = try run(CIFAR10ResNet18.self, config, scratch.path + "/1")
     #expect(one.records[0].firstDifference(from: one.records[1]) != nil, "the seed matters")
     let two = try run(CIFAR10ResNet18.self, config, scratch.path + "/2", jobs: 2)
-    try expectEqual(one, two, "2 side by side")
+    expectEqual(one, two, "2 side by side")
     // Before the whitening bias is fixed, as it is, and in the last epoch.
     for step in [1, 2, 3] {
       let place = scratch.path + "/killed\(step)"
@@ -92,7 +72,8 @@ import Training
           if k == step { throw Killed() }
         }
       }
-      try expectEqual(one, run(CIFAR10ResNet18.self, config, place), "killed before step \(step)")
+      let resumed = try run(CIFAR10ResNet18.self, config, place)
+      expectEqual(one, resumed, "killed before step \(step)")
     }
   }
 

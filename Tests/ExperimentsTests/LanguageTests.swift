@@ -27,27 +27,6 @@ import Training
     return config
   }
 
-  private func run<E: Experiment>(
-    _ type: E.Type, _ config: E.Config, _ results: String, jobs: Int = 1, threads: Int = 1,
-    checkpointSeconds: Double = 60, willStep: (@Sendable (RunUnit, Int) throws -> Void)? = nil
-  ) throws -> RecordSet {
-    let runner = ExperimentRunner<E>(
-      config: config, profile: "test", results: results,
-      telemetry: Telemetry(root: nil, threads: threads, jobs: jobs),
-      checkpointSeconds: checkpointSeconds)
-    _ = try runner.run(willStep: willStep)
-    return try RecordSet(folder: runner.folder)
-  }
-
-  private func expectEqual(_ a: RecordSet, _ b: RecordSet, _ comment: String) throws {
-    #expect(a.records.count == b.records.count)
-    for (x, y) in zip(a.records, b.records) {
-      #expect(x.resultsEqual(y), "\(comment): \(x.firstDifference(from: y) ?? "")")
-    }
-  }
-
-  private struct Killed: Error {}
-
   @Test func threadsJobsAndKillsDoNotChangeABit() throws {
     let config = try config(["sgdm-spectral", "muon-norm", "sgdm-norm-micro"])
     let scratch = Scratch()

@@ -13,8 +13,6 @@ struct Scratch: ~Copyable {
   deinit { try? FileManager.default.removeItem(atPath: path) }
 }
 
-struct Killed: Error {}
-
 private func config(
   steps: Int, seeds: [UInt64] = [11, 12], rng: TraceRegression.Generator = .philox
 )

@@ -50,6 +50,44 @@ import Testing
     }
   }
 
+  @Test(arguments: [(1, 1, 1), (130, 25, 129), (5, 17, 300), (260, 3, 40), (7, 9, 0)])
+  func productsOfPaddedRowsInBlocksAreProducts(_ m: Int, _ n: Int, _ k: Int) {
+    for transposed in [false, true] {
+      let a = transposed ? normal(k, m, "a") : normal(m, k, "a")
+      let (b, start) = (normal(k, n, "b"), normal(m, n, "c"))
+      // Rows of b and c begin further apart than they are long; what lies between must stay.
+      let stride = paddedStride(n)
+      func padded(_ x: Matrix<Float>) -> [Float] {
+        (0..<x.rows).flatMap { i in (0..<stride).map { $0 < n ? x[i, $0] : -7 } }
+      }
+      var c = padded(start)
+      a.withView { a in
+        padded(b).withUnsafeBufferPointer { b in
+          c.withUnsafeMutableBufferPointer { c in
+            guard let base = c.baseAddress else { return }
+            gemmInCache(
+              m, n, k, a.base, rowStride: transposed ? 1 : k, columnStride: transposed ? m : 1,
+              b.baseAddress ?? a.base, ldb: stride, accumulate: true, into: base, ldc: stride)
+          }
+        }
+      }
+      for i in 0..<m {
+        for j in 0..<stride where j >= n { #expect(c[i * stride + j] == -7) }
+        for j in 0..<n {
+          var (sum, size) = (Double(start[i, j]), abs(Double(start[i, j])))
+          for p in 0..<k {
+            let product = Double(transposed ? a[p, i] : a[i, p]) * Double(b[p, j])
+            sum += product
+            size += abs(product)
+          }
+          #expect(
+            abs(Double(c[i * stride + j]) - sum) <= Double(k + 1) * 0x1p-24 * size,
+            "[\(m), \(k)] [\(k), \(n)] at (\(i), \(j)): \(c[i * stride + j]) against \(sum)")
+        }
+      }
+    }
+  }
+
   @Test func transposes() {
     for (m, n) in [(1, 1), (4, 4), (5, 7), (12, 9), (3, 100)] {
       let a = normal(m, n, "t")
@@ -58,6 +96,16 @@ import Testing
         b.withMutableView { transpose(a.base, rows: m, columns: n, into: $0.base) }
       }
       #expect(b == a.transposed)
+      // Into rows further apart than they are long.
+      var apart = Matrix<Float>(rows: n, columns: m + 3)
+      a.withView { a in
+        apart.withMutableView {
+          transpose(a.base, rows: m, columns: n, into: $0.base, targetStride: m + 3)
+        }
+      }
+      for j in 0..<n {
+        for i in 0..<(m + 3) { #expect(apart[j, i] == (i < m ? a[i, j] : 0)) }
+      }
     }
   }
 

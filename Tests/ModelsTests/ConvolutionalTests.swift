@@ -174,7 +174,9 @@ import Testing
     let got = weight.fileValues(weight.tensor.array)
     let want = try file.floats("weight")
     for filter in 0..<12 {
-      let (a, b) = (got[(12 * filter)..<(12 * filter + 12)], want[(12 * filter)..<(12 * filter + 12)])
+      let (a, b) = (
+        got[(12 * filter)..<(12 * filter + 12)], want[(12 * filter)..<(12 * filter + 12)]
+      )
       let sign: Float = zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } < 0 ? -1 : 1
       // float32 rounding of both; eigenvalues are at least 1 % apart and images exact in float32.
       #expect(Self.error(a.map { sign * $0 }, Array(b)) <= 1e-6, "filter \(filter)")

@@ -167,8 +167,11 @@ import Testing
     tensors[tensors.count - 1] = .init(
       "lm_head.weight", shape: [11, 8], .float(model.values[0].map { $0 + 1 }))
     try TensorFile.write(tensors, format: .safetensors, to: file)
-    #expect(throws: StorageError.self) { try GPT(loading: file, form: form, heads: 2) }
+    #expect(try GPT(loading: file, form: form, heads: 2).head == .untied)
     #expect(throws: StorageError.self) { try GPT(loading: file, form: form, heads: 3) }
+    tensors.append(.init("lm_tail.weight", shape: [1], .float([1])))
+    try TensorFile.write(tensors, format: .safetensors, to: file)
+    #expect(throws: StorageError.self) { try GPT(loading: file, form: form, heads: 2) }
   }
 
   @Test func samplesFollowTheDistribution() throws {

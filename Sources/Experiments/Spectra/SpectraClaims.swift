@@ -105,22 +105,24 @@ func kendallTau(_ series: [Double]) -> Double {
 }
 
 extension Finding {
-  /// Whether every interval lies above `floor` and below `bound`. The first definition of tokens decides; the
-  /// others are reported.
+  /// Whether every interval lies above `floor` and below `bound`. The definition of tokens in the paper's words
+  /// decides; the others are reported.
   fileprivate static func everywhere(
     _ name: String, _ set: RecordSet, above floor: Double = -.infinity,
     below bound: Double = .infinity, shown: (Double) -> Double = { $0 },
     _ entries: (Trends) throws -> [Trends.Entry]
   ) throws -> Finding {
-    let findings = try SpectraView.all(of: set).map { view in
+    func margin(_ entry: Trends.Entry) -> Double {
+      min(entry.interval.lower - floor, bound - entry.interval.upper)
+    }
+    let views = try SpectraView.all(of: set)
+    let findings = try views.map { view in
       let found = try entries(Trends(view: view))
       let holds = found.count { $0.interval.lower > floor && $0.interval.upper < bound }
       let fails = found.count { $0.interval.upper <= floor || $0.interval.lower >= bound }
       let estimates = found.map(\.interval.estimate)
-      let worst =
-        floor.isFinite
-        ? found.min { $0.interval.lower < $1.interval.lower }
-        : found.max { $0.interval.upper < $1.interval.upper }
+      // The one whose interval comes nearest to a bound, or reaches furthest beyond it.
+      let worst = found.min { margin($0) < margin($1) }
       func text(_ value: Double) -> String { short(shown(value)) }
       var evidence =
         "\(view.method): holds in \(holds) of \(found.count) (fails in \(fails)); \(name) "
@@ -138,7 +140,8 @@ extension Finding {
     }
     return Finding(
       evidence: findings.map(\.evidence).joined(separator: "; "), count: set.seeds.count,
-      verdict: findings.first?.verdict ?? .inconclusive)
+      verdict: zip(views, findings).first { $0.0.method == "confident-lowest" }?.1.verdict
+        ?? .inconclusive)
   }
 }
 

@@ -98,7 +98,7 @@ def norm_shapes(name, width):
 
 
 class CifarNet(Network):
-    name, widths, size, batch = "cifarnet", (9, 20, 12), 32, 6
+    name, widths, size, batch = "cifarnet", (9, 20, 12), 32, 3
     momentum, epsilon, rate = 0.4, 1e-12, 0.01
     frozen = {"whiten.weight"}
     ones = {f"layers.{i}.norm{j}.weight" for i in (1, 2, 3) for j in (1, 2)}
@@ -125,7 +125,7 @@ class CifarNet(Network):
 
 
 class ResNet18(Network):
-    name, widths, size, batch = "resnet18", (8, 8, 16, 16), 16, 5
+    name, widths, size, batch = "resnet18", (8, 8, 16, 16), 16, 3
     momentum, epsilon, rate = 0.1, 1e-5, 0.005
     frozen, ones = set(), set()
 
@@ -247,6 +247,6 @@ def whitening(seed):
 
 
 if __name__ == "__main__":
-    files(CifarNet(), 41)
-    files(ResNet18(), 60)
+    files(CifarNet(), 46)
+    files(ResNet18(), 51)
     whitening(43)

@@ -1,0 +1,90 @@
+import ArgumentParser
+import Datasets
+import Foundation
+import LinearAlgebra
+import Models
+import Storage
+import Testing
+import Training
+
+@testable import Experiments
+
+/// `--keep-weights`: the model beside its record.
+@Suite struct KeepWeightsTests {
+  init() { _ = BLASEnvironment.pinned() }
+
+  private static let method = "sgdm-spectral"
+  private static let values = ["learningRate": 0.01, "tau": 0.05]
+
+  /// On a few tokens of its own, below `results`.
+  private func runner(
+    _ results: String, keepWeights: Bool = true
+  ) throws -> ExperimentRunner<NanoGPT> {
+    try FileManager.default.createDirectory(
+      atPath: results + "/bin", withIntermediateDirectories: true)
+    for name in ["train", "val"] {
+      let tokens = (0..<200).map { UInt16($0 * $0 % 11) }
+      try TokenFile.write(tokens, to: "\(results)/bin/\(name).bin", as: .plain)
+    }
+    var config = NanoGPT.Config()
+    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 9)
+    (config.batchSize, config.steps, config.recordEvery) = (4, 5, 5)
+    (config.dropout, config.corpus) = (0, .binary)
+    (config.evaluationSequences, config.finalSequences) = (3, 3)
+    (config.methods, config.seeds) = ([Self.method], [1])
+    config.settings = ["\(Self.method) learningRate=0.01 tau=0.05"]
+    return ExperimentRunner(
+      config: config, profile: "test", results: results, dataFolder: results,
+      telemetry: Telemetry(root: nil, threads: 1, jobs: 1), keepWeights: keepWeights)
+  }
+
+  @Test func theWeightsAreThoseOfTheRun() throws {
+    let scratch = Scratch()
+    let runner = try runner(scratch.path)
+    #expect(try runner.run().computed == 1)
+    let path = runner.weightsPath(Self.method, 1)
+    #expect(path == "\(runner.folder)/sgdm-spectral-seed1.safetensors")
+    let kept = try GPT(loading: path, form: .nanoGPT, heads: 2)
+    let data = try runner.config.load(scratch.path)
+    let training = try LanguageTraining(
+      runner.config.problem, .named(Self.method, place: "test"), Self.values, data: data, seed: 1)
+    for _ in 0..<5 {
+      #expect(training.model.values != kept.values)
+      try training.advance()
+    }
+    #expect(training.model.values == kept.values && kept.shape.vocabulary == data.vocabulary)
+    // A table of the folder is not disturbed by them.
+    #expect(try RecordSet(folder: runner.folder).records.count == 1)
+  }
+
+  @Test func aRecordWithoutItsWeightsIsComputedAnew() throws {
+    let scratch = Scratch()
+    let (with, without) = (
+      try runner(scratch.path), try runner(scratch.path, keepWeights: false)
+    )
+    let path = with.weightsPath(Self.method, 1)
+    #expect(try without.run() == .init(computed: 1, reused: 0))
+    #expect(!FileManager.default.fileExists(atPath: path))
+    #expect(try with.run() == .init(computed: 1, reused: 0))
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    #expect(try with.run() == .init(computed: 0, reused: 1))
+    try FileManager.default.removeItem(atPath: path)
+    #expect(try without.run() == .init(computed: 0, reused: 1))
+    #expect(try with.run() == .init(computed: 1, reused: 0))
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == bytes)
+  }
+
+  private struct Keeping: ExperimentCommand {
+    typealias Body = BadTokenSpectra
+    @OptionGroup var options: ExperimentOptions
+  }
+
+  @Test func anExperimentThatTrainsNothingRefuses() throws {
+    #expect(NanoGPT.keepsWeights && GPT2FineWeb.keepsWeights)
+    let scratch = Scratch()
+    let command = try Keeping.parse(["--keep-weights", "--dry-run", "--results", scratch.path])
+    let text = message { try command.run() }
+    #expect(text.contains("--keep-weights") && text.contains("bad-token-spectra"), "\(text)")
+    #expect(!FileManager.default.fileExists(atPath: scratch.path))
+  }
+}
