@@ -10,9 +10,8 @@ RESULTS ?= build/results
 SHARDS ?= 1
 BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
-RUN_FLAGS := --profile $(PROFILE) --results $(RESULTS) \
-	$(if $(SEEDS),--seeds $(SEEDS)) $(DATA)
-DATA := $(if $(DATA_DIR),--data $(DATA_DIR))
+RUN_FLAGS := --profile $(PROFILE) --results $(RESULTS) $(if $(SEEDS),--seeds $(SEEDS))
+# The data are in data/, or where the environment or the command line's DATA_DIR says.
 # bad-token-spectra comes behind gpt2-fineweb, whose model it looks at.
 EXPERIMENTS := trace-regression mlp-heavy-tails mlp-heatmap nanogpt-shakespeare gpt2-fineweb bad-token-spectra \
 	theory-bounds clip-cost
@@ -90,16 +89,16 @@ cifar-hint:
 	  "170 MB): a generated stand-in is used, and named on the figures"
 
 spectra-model: build
-	$(BIN)/gpt2-fineweb --profile spectra --keep-weights --jobs 1 --threads $(JOBS) --results $(RESULTS) $(DATA)
+	$(BIN)/gpt2-fineweb --profile spectra --keep-weights --jobs 1 --threads $(JOBS) --results $(RESULTS)
 
 spectra-basic: build # the same figure for a model that nobody here trained, where its files are
 	@if [ -f $(or $(DATA_DIR),data)/gpt2-basic-463k/GPT2WT.BIN ]; then set -x; \
-	  $(BIN)/bad-token-spectra --profile basic --jobs $(JOBS) --results $(RESULTS) $(DATA); \
+	  $(BIN)/bad-token-spectra --profile basic --jobs $(JOBS) --results $(RESULTS); \
 	  ./figures/draw bad-token-spectra $(RESULTS)/bad-token-spectra/basic build/figures bad-token-spectra-basic; \
 	else echo "GPT2-BASIC is not there (make data): its figure is left out"; fi
 
 gpt2-steps: build ## GPT-2 with 124 M parameters for a few real steps: loss, time, memory
-	$(BIN)/gpt2-fineweb --profile gpt2-steps --jobs 1 --threads $(JOBS) --results $(RESULTS) $(DATA)
+	$(BIN)/gpt2-fineweb --profile gpt2-steps --jobs 1 --threads $(JOBS) --results $(RESULTS)
 	@mkdir -p build/figures
 	@$(BIN)/spectral caption $(RESULTS)/gpt2-fineweb/gpt2-steps figures/gpt2-steps.caption.md --out build/figures/gpt2-steps.md
 	@cat build/figures/gpt2-steps.md

@@ -41,6 +41,10 @@ public protocol Experiment: Sendable {
 }
 
 extension Experiment {
+  /// Most runs are of one method and one seed.
+  public static func units(of config: Config) -> [RunUnit] {
+    config.seeds.flatMap { seed in config.methods.map { RunUnit(methods: [$0], seed: seed) } }
+  }
   /// Most units run on one thread.
   public static var sharesOutUnits: Bool { false }
   /// Most train nothing that is of further use.

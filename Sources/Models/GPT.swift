@@ -152,12 +152,13 @@ public struct GPT: Model {
     }
   }
 
-  /// Names of the parameters that are matrices but neither embeddings nor the head: what spectral clipping and
-  /// Muon act on.
-  public var matrixNames: [String] {
+  /// The parameters that are matrices but neither embeddings nor the head: what spectral clipping and Muon act on.
+  public var matrices: [Parameter] {
     let embedded = embeddingNames + [classifier.weight.name]
-    return parameters.filter { $0.shape.count == 2 && !embedded.contains($0.name) }.map(\.name)
+    return parameters.filter { $0.shape.count == 2 && !embedded.contains($0.name) }
   }
+  /// Their names.
+  public var matrixNames: [String] { matrices.map(\.name) }
 
   /// Names of the token and position embeddings.
   public var embeddingNames: [String] { [embeddings.token.name, embeddings.position.name] }

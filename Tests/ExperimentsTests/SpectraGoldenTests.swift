@@ -157,7 +157,8 @@ import Testing
             (result.removedBad[i], want[2 * i], bad[cell], "bad"),
             (result.removedRest[i], want[2 * i + 1], rest[cell], "rest"),
           ] {
-            let place = "b = \(count), layer \(layer), \(LayerThresholds.rules[rule]), \(what)"
+            let place =
+              "b = \(count), layer \(layer), \(LayerThresholds.Rule.allCases[rule]), \(what)"
             guard want.isFinite else {
               #expect(got.isNaN && count == 4 && what == "rest", "\(place): \(got)")
               continue

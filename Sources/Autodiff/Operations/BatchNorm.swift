@@ -34,7 +34,8 @@ public enum Activation: Sendable {
 ///
 /// Sums and products are not fused: in a loop this long, fused ones are taken apart into single lanes.
 /// Rows are taken in pieces that fit a cache; a piece's mean and sum of squared deviations are exact to rounding
-/// (two passes), pieces are joined in Double, in order.
+/// (two passes), pieces are joined in Double, in order. Where 2, 4, 8 or 16 rows fill a vector of 16, they are taken as one
+/// row of so many more columns (`lanes`), with every table repeated.
 final class BatchNorm: Operation {
   let inputs: [Tensor]
   let output: Tensor
@@ -46,10 +47,11 @@ final class BatchNorm: Operation {
   private let epsilon: Double
   private let activation: Activation
   private let isTraining: Bool
-  private let pieceRows: Int
-  /// Of each channel: mean, 1/√(variance + ε), weight/√(variance + ε), bias; then two sums of the backward pass.
+  /// Columns that a row is taken to have, a multiple of the channels; how many such rows there are, and in a piece.
+  private let lanes: Int, rows: Int, pieceRows: Int
+  /// Of each lane: mean, 1/√(variance + ε), weight/√(variance + ε), bias; then two sums of the backward pass.
   private let table: Buffer
-  /// Two sums of each piece and channel.
+  /// Two sums of each piece and lane.
   private let partial: Buffer
 
   init(
@@ -74,9 +76,11 @@ final class BatchNorm: Operation {
     isTraining = tape.isTraining
     inputs = [x, weight.tensor, bias.tensor] + (residual.map { [$0] } ?? [])
     output = tape.output(x.shape, of: inputs)
-    pieceRows = min(256, max(16, (1 << 14) / c))
-    table = tape.scratch(6 * c)
-    partial = tape.scratch((x.rows + pieceRows - 1) / pieceRows * 2 * c)
+    lanes = 16 % c == 0 && x.rows % (16 / c) == 0 ? 16 : c
+    rows = x.rows * c / lanes
+    pieceRows = min(256, max(16, (1 << 14) / lanes))
+    table = tape.scratch(6 * lanes)
+    partial = tape.scratch((rows + pieceRows - 1) / pieceRows * 2 * lanes)
   }
 
   private typealias Vector = VectorMath.Vector
@@ -84,17 +88,18 @@ final class BatchNorm: Operation {
   func forward(_ pool: WorkerPool) {
     let c = x.columns
     if isTraining { measure(pool) }
-    for j in 0..<c {
-      let mean = isTraining ? table.base[j] : statistics.mean.base[j]
-      let variance = isTraining ? table.base[c + j] : statistics.variance.base[j]
+    for j in 0..<lanes {
+      let channel = j % c
+      let mean = isTraining ? table.base[j] : statistics.mean.base[channel]
+      let variance = isTraining ? table.base[lanes + j] : statistics.variance.base[channel]
       let scale = 1 / (Double(variance) + epsilon).squareRoot()
       table.base[j] = mean
-      table.base[c + j] = Float(scale)
-      table.base[2 * c + j] = Float(scale * Double(weight.base[j]))
-      table.base[3 * c + j] = bias.base[j]
+      table.base[lanes + j] = Float(scale)
+      table.base[2 * lanes + j] = Float(scale * Double(weight.base[channel]))
+      table.base[3 * lanes + j] = bias.base[channel]
     }
     let (source, target, added) = (x.value.base, output.value.base, residual?.value.base)
-    pool.forRanges(of: x.rows, size: pieceRows) { range in
+    pool.forRanges(of: rows, size: pieceRows) { range in
       forVectors(range) { i, j, count in
         VectorMath.store(
           apply(normal(source, added, i, j, count)), target + i, first: count)
@@ -102,14 +107,13 @@ final class BatchNorm: Operation {
     }
   }
 
-  /// Calls body(place of the first element, its channel, elements) for every row of `range`, 16 channels at a time.
+  /// Calls body(place of the first element, its lane, elements) for every row of `range`, 16 lanes at a time.
   @inline(__always)
   private func forVectors(_ range: Range<Int>, _ body: (Int, Int, Int) -> Void) {
-    let c = x.columns
     for row in range {
       var j = 0
-      while j < c {
-        body(row &* c &+ j, j, min(16, c &- j))
+      while j < lanes {
+        body(row &* lanes &+ j, j, min(16, lanes &- j))
         j &+= 16
       }
     }
@@ -121,10 +125,9 @@ final class BatchNorm: Operation {
     _ source: UnsafePointer<Float>, _ added: UnsafePointer<Float>?, _ i: Int, _ j: Int,
     _ count: Int
   ) -> Vector {
-    let c = x.columns
     let mean = VectorMath.loadPadded(table.base + j, count)
-    let scale = VectorMath.loadPadded(table.base + (2 &* c &+ j), count)
-    var shift = VectorMath.loadPadded(table.base + (3 &* c &+ j), count)
+    let scale = VectorMath.loadPadded(table.base + (2 &* lanes &+ j), count)
+    var shift = VectorMath.loadPadded(table.base + (3 &* lanes &+ j), count)
     if let added { shift += VectorMath.loadPadded(added + i, count) }
     return (VectorMath.loadPadded(source + i, count) - mean) * scale + shift
   }
@@ -141,47 +144,58 @@ final class BatchNorm: Operation {
 
   /// Mean and biased variance of each channel into the table, and on into the running averages.
   private func measure(_ pool: WorkerPool) {
-    let c = x.columns
     let source = x.value.base
-    pool.forRanges(of: x.rows, size: pieceRows) { range in
-      let sums = partial.base + range.lowerBound / pieceRows &* 2 &* c
-      let squares = sums + c
-      sums.update(repeating: 0, count: 2 &* c)
+    pool.forRanges(of: rows, size: pieceRows) { range in
+      let sums = partial.base + range.lowerBound / pieceRows &* 2 &* lanes
+      let squares = sums + lanes
+      sums.update(repeating: 0, count: 2 &* lanes)
       for row in range {
-        let values = source + row &* c
-        for j in 0..<c { sums[j] += values[j] }
+        let values = source + row &* lanes
+        for j in 0..<lanes { sums[j] += values[j] }
       }
       let inverse = 1 / Float(range.count)
-      for j in 0..<c { sums[j] *= inverse }
+      for j in 0..<lanes { sums[j] *= inverse }
       for row in range {
-        let values = source + row &* c
-        for j in 0..<c {
+        let values = source + row &* lanes
+        for j in 0..<lanes {
           let d = values[j] - sums[j]
           squares[j].addProduct(d, d)
         }
       }
     }
-    let pieces = (x.rows + pieceRows - 1) / pieceRows
-    func rows(_ piece: Int) -> Double { Double(min(pieceRows, x.rows - piece * pieceRows)) }
     let n = Double(x.rows)
-    for j in 0..<c {
+    for channel in 0..<x.columns {
       var (mean, squares) = (0.0, 0.0)
-      for piece in 0..<pieces { mean += rows(piece) * Double(partial.base[2 * piece * c + j]) }
+      forPartials(channel) { count, own, _ in mean += Double(count) * Double(own) }
       mean /= n
       // Deviations from the pieces' means, and of those from the mean of all.
-      for piece in 0..<pieces {
-        let d = Double(partial.base[2 * piece * c + j]) - mean
-        squares += Double(partial.base[(2 * piece + 1) * c + j]) + rows(piece) * d * d
+      forPartials(channel) { count, own, square in
+        let d = Double(own) - mean
+        squares += Double(square) + Double(count) * d * d
       }
-      table.base[j] = Float(mean)
-      table.base[c + j] = Float(squares / n)
+      for j in stride(from: channel, to: lanes, by: x.columns) {
+        table.base[j] = Float(mean)
+        table.base[lanes + j] = Float(squares / n)
+      }
       let share = statistics.momentum
-      let (oldMean, oldVariance) = (statistics.mean.base[j], statistics.variance.base[j])
-      statistics.mean.base[j] = Float((1 - share) * Double(oldMean) + share * mean)
-      statistics.variance.base[j] = Float(
+      let (oldMean, oldVariance) = (
+        statistics.mean.base[channel], statistics.variance.base[channel]
+      )
+      statistics.mean.base[channel] = Float((1 - share) * Double(oldMean) + share * mean)
+      statistics.variance.base[channel] = Float(
         (1 - share) * Double(oldVariance) + share * squares / (n - 1))
     }
     statistics.batches += 1
+  }
+
+  /// Calls body(rows, first sum, second sum) for the pieces and lanes of a channel, in order.
+  private func forPartials(_ channel: Int, _ body: (Int, Float, Float) -> Void) {
+    for (piece, start) in stride(from: 0, to: rows, by: pieceRows).enumerated() {
+      let sums = partial.base + piece * 2 * lanes
+      for j in stride(from: channel, to: lanes, by: x.columns) {
+        body(min(pieceRows, rows - start), sums[j], sums[lanes + j])
+      }
+    }
   }
 
   func backward(_ pool: WorkerPool, beta: [Float]) {
@@ -189,11 +203,10 @@ final class BatchNorm: Operation {
     let (source, result) = (x.value.base, output.value.base)
     let added = residual?.value.base
     let (dResidual, dx) = (residual?.gradient?.base, x.gradient?.base)
-    let c = x.columns
     // dz replaces dy, which nobody reads afterwards.
-    pool.forRanges(of: x.rows, size: pieceRows) { range in
-      let first = partial.base + range.lowerBound / pieceRows &* 2 &* c
-      first.update(repeating: 0, count: 2 &* c)
+    pool.forRanges(of: rows, size: pieceRows) { range in
+      let first = partial.base + range.lowerBound / pieceRows &* 2 &* lanes
+      first.update(repeating: 0, count: 2 &* lanes)
       forVectors(range) { i, j, count in
         var dz = VectorMath.loadPadded(dy + i, count)
         switch activation {
@@ -213,26 +226,26 @@ final class BatchNorm: Operation {
           VectorMath.store(old + dz, dResidual + i, first: count)
         }
         let mean = VectorMath.loadPadded(table.base + j, count)
-        let scale = VectorMath.loadPadded(table.base + (c &+ j), count)
+        let scale = VectorMath.loadPadded(table.base + (lanes &+ j), count)
         let normalised = (VectorMath.loadPadded(source + i, count) - mean) * scale
         let sum = VectorMath.loadPadded(first + j, count)
-        let product = VectorMath.loadPadded(first + (c &+ j), count)
+        let product = VectorMath.loadPadded(first + (lanes &+ j), count)
         VectorMath.store(sum + dz, first + j, first: count)
-        VectorMath.store(product + dz * normalised, first + (c &+ j), first: count)
+        VectorMath.store(product + dz * normalised, first + (lanes &+ j), first: count)
       }
     }
     joinSums(beta)
     guard let dx else { return }
-    pool.forRanges(of: x.rows, size: pieceRows) { range in
+    pool.forRanges(of: rows, size: pieceRows) { range in
       forVectors(range) { i, j, count in
         let mean = VectorMath.loadPadded(table.base + j, count)
-        let inverse = VectorMath.loadPadded(table.base + (c &+ j), count)
-        let scale = VectorMath.loadPadded(table.base + (2 &* c &+ j), count)
+        let inverse = VectorMath.loadPadded(table.base + (lanes &+ j), count)
+        let scale = VectorMath.loadPadded(table.base + (2 &* lanes &+ j), count)
         var d = VectorMath.loadPadded(dy + i, count)
         if isTraining {
           let normalised = (VectorMath.loadPadded(source + i, count) - mean) * inverse
-          d -= VectorMath.loadPadded(table.base + (4 &* c &+ j), count)
-          d -= normalised * VectorMath.loadPadded(table.base + (5 &* c &+ j), count)
+          d -= VectorMath.loadPadded(table.base + (4 &* lanes &+ j), count)
+          d -= normalised * VectorMath.loadPadded(table.base + (5 &* lanes &+ j), count)
         }
         let old = beta[0] == 0 ? Vector(repeating: 0) : VectorMath.loadPadded(dx + i, count)
         VectorMath.store(old + d * scale, dx + i, first: count)
@@ -242,20 +255,20 @@ final class BatchNorm: Operation {
 
   /// The sums of dz and dz·x̂ over all pieces: gradients of bias and weight, and their means for dx.
   private func joinSums(_ beta: [Float]) {
-    let c = x.columns
-    let pieces = (x.rows + pieceRows - 1) / pieceRows
     for parameter in [weight, bias] { parameter.gradient.setFormed() }
-    for j in 0..<c {
+    for channel in 0..<x.columns {
       var (sum, product) = (0.0, 0.0)
-      for piece in 0..<pieces {
-        sum += Double(partial.base[2 * piece * c + j])
-        product += Double(partial.base[(2 * piece + 1) * c + j])
+      forPartials(channel) { _, own, other in
+        sum += Double(own)
+        product += Double(other)
       }
-      table.base[4 * c + j] = Float(sum / Double(x.rows))
-      table.base[5 * c + j] = Float(product / Double(x.rows))
+      for j in stride(from: channel, to: lanes, by: x.columns) {
+        table.base[4 * lanes + j] = Float(sum / Double(x.rows))
+        table.base[5 * lanes + j] = Float(product / Double(x.rows))
+      }
       for (parameter, value, beta) in [(weight, product, beta[1]), (bias, sum, beta[2])]
       where parameter.tensor.needsGradient {
-        let target = parameter.gradient.base + j
+        let target = parameter.gradient.base + channel
         target.pointee = (beta == 0 ? 0 : target.pointee) + Float(value)
       }
     }

@@ -25,13 +25,6 @@ extension ImageExperiment {
   }
 
   /// See `Experiment`.
-  public static func units(of config: ImageConfig) -> [RunUnit] {
-    config.seeds.flatMap { seed in
-      config.methods.map { RunUnit(methods: [$0], seed: seed) }
-    }
-  }
-
-  /// See `Experiment`.
   public static func work(of unit: RunUnit, _ config: ImageConfig) -> Int {
     config.epochs * config.problem.stepsPerEpoch(config.trainingImages)
   }

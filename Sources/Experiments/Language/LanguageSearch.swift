@@ -135,54 +135,54 @@ public enum GPT2Search: LanguageSearch {
   static let command = "gpt2-fineweb search"
 }
 
-/// The settings of a search.
-protocol LanguageSearchConfig: LanguageConfig {
-  var trials: Int { get }
-}
+/// The settings of either.
+protocol LanguageSearchConfig: LanguageConfig, SearchConfig {}
 
 extension LanguageSearchConfig {
   /// A trial ends with one evaluation.
   var finalSequences: Int { evaluationSequences }
+  var stepsPerTrial: Int { steps }
 }
 
 extension LanguageSearchConfig {
   /// Throws a `ConfigError` for a value outside its range.
   public func validate() throws {
     try validateProblem()
-    guard trials >= 1 else { throw ConfigError.value("trials", trials, "a whole number >= 1") }
+    try validateTrials()
   }
 }
 
 /// What both searches do.
-protocol LanguageSearch: Experiment where Config: LanguageSearchConfig {
-  /// The command that writes chosen.yaml.
-  static var command: String { get }
+protocol LanguageSearch: SearchExperiment where Config: LanguageSearchConfig {}
+
+extension LanguageSearch {
+  static var objective: String { "final_val_loss" }
+
+  static func objectiveMeaning(_ config: Config) -> String {
+    "cross-entropy on \(config.evaluationSequences) validation sequences, nats a token"
+  }
+
+  static func trial(
+    of method: LanguageMethod, seed: UInt64, _ config: Config, _ context: RunContext
+  ) throws -> @Sendable (LanguageMethod.Values) throws -> (loss: Double, divergedAt: Int?) {
+    let data = try config.load(context.dataFolder)
+    return { values in
+      let training = try LanguageTraining(config.problem, method, values, data: data, seed: seed)
+      while training.step < config.steps && training.divergedAt == nil {
+        try training.advance()
+      }
+      let loss =
+        training.divergedAt == nil
+        ? training.validationLoss(sequences: config.evaluationSequences) : .nan
+      return (loss, training.divergedAt)
+    }
+  }
 }
 
 extension LanguageSearch {
-  private typealias Search = HyperparameterSearch<LanguageMethod>
-  private static var objective: String { "final_val_loss" }
-
-  /// See `Experiment`.
-  public static var version: Int { 1 }
-  /// See `Experiment`: trials run side by side.
-  public static var sharesOutUnits: Bool { true }
-  /// See `Experiment`: the paper's numbers are not in its text, so there is nothing to compare with.
-  public static var claims: [Claim] { [] }
-
   /// See `Experiment`.
   public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
     try config.identified(places.data)
-  }
-
-  /// See `Experiment`.
-  public static func units(of config: Config) -> [RunUnit] {
-    config.seeds.flatMap { seed in config.methods.map { RunUnit(methods: [$0], seed: seed) } }
-  }
-
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int {
-    config.trials * config.steps
   }
 
   /// See `Experiment`.
@@ -197,51 +197,4 @@ extension LanguageSearch {
 
   /// See `Experiment`.
   public static func dataName(_ config: Config) -> String { config.dataName }
-
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
-  ) throws -> [Record] {
-    let method = try LanguageMethod.named(unit.methods[0], place: "method")
-    let data = try config.load(context.dataFolder)
-    let trials = try context.cells(config.trials, progress: config.steps) { index in
-      let watch = Stopwatch()
-      let training = try LanguageTraining(
-        config.problem, method, Search.values(method, at: index, stream: name), data: data,
-        seed: unit.seed)
-      while training.step < config.steps && training.divergedAt == nil {
-        try training.advance()
-      }
-      let loss =
-        training.divergedAt == nil
-        ? training.validationLoss(sequences: config.evaluationSequences) : .nan
-      return Search.Trial(
-        loss: loss, divergedAt: training.divergedAt ?? -1, seconds: watch.seconds)
-    }
-    return [
-      Search.record(
-        method, trials, stream: name, objective: objective,
-        longName:
-          "cross-entropy on \(config.evaluationSequences) validation sequences, nats a token"
-      )
-    ]
-  }
-
-  /// See `Experiment`: the winners as chosen.yaml.
-  public static func companions(of set: RecordSet) throws -> [(name: String, text: String)] {
-    [("chosen.yaml", try Search.chosen(of: set, objective: objective, command: command))]
-  }
-
-  /// See `Experiment`.
-  public static func table(of set: RecordSet) throws -> String {
-    try Search.table(of: set, objective: objective)
-  }
-
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let config = try set.records[0].string(attribute: "config")
-    return try Search.captionValues(of: set) + [
-      ("steps", "\(try Config.decode(yaml: config, file: set.folder, overrides: []).steps)")
-    ]
-  }
 }

@@ -109,11 +109,6 @@ public enum MLPHeatMap: Experiment {
   public static let sharesOutUnits = true
 
   /// See `Experiment`.
-  public static func units(of config: Config) -> [RunUnit] {
-    config.seeds.flatMap { seed in config.methods.map { RunUnit(methods: [$0], seed: seed) } }
-  }
-
-  /// See `Experiment`.
   public static func work(of unit: RunUnit, _ config: Config) -> Int {
     let columns = (try? config.axis(of: unit.methods[0]).values.count) ?? 0
     return columns * config.rates.count * config.steps

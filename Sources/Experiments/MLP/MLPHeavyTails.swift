@@ -86,13 +86,6 @@ public enum MLPHeavyTails: Experiment {
   }
 
   /// See `Experiment`.
-  public static func units(of config: Config) -> [RunUnit] {
-    config.seeds.flatMap { seed in
-      config.methods.map { RunUnit(methods: [$0], seed: seed) }
-    }
-  }
-
-  /// See `Experiment`.
   public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
 
   /// See `Experiment`.

@@ -6,9 +6,9 @@ import Training
 
 /// Table 1: hyper-parameters of every method of the MLP experiment by quasi-random search over the
 /// authors' ranges, with equal budgets and the same points of the unit cube for every method.
-public enum MLPSearch: Experiment {
+public enum MLPSearch: SearchExperiment {
   /// Settings; the defaults are quick's.
-  public struct Config: MLPConfig {
+  public struct Config: MLPConfig, SearchConfig {
     /// d, the dimension of x.
     public var inputs = 100
     /// Widths of the hidden layers.
@@ -39,12 +39,12 @@ public enum MLPSearch: Experiment {
     /// The defaults.
     public init() {}
 
+    var stepsPerTrial: Int { steps }
+
     /// Throws a `ConfigError` for a value outside its range.
     public func validate() throws {
       try validateProblem()
-      guard trials >= 1 else {
-        throw ConfigError.value("trials", trials, "a whole number >= 1")
-      }
+      try validateTrials()
       for method in methods { _ = try MLPMethod.named(method, place: "setting 'methods'") }
     }
   }
@@ -54,19 +54,12 @@ public enum MLPSearch: Experiment {
   /// See `Experiment`.
   public static let abstract =
     "Hyper-parameters of the MLP's methods by scrambled Halton search with equal budgets (Table 1)."
-  /// See `Experiment`.
-  public static let version = 1
-  /// See `Experiment`: trials run side by side.
-  public static let sharesOutUnits = true
+  static let command = "mlp-heavy-tails search"
+  static let objective = "final_train_loss"
+  static let stream = "mlp/search"
 
-  /// See `Experiment`.
-  public static func units(of config: Config) -> [RunUnit] {
-    config.seeds.flatMap { seed in config.methods.map { RunUnit(methods: [$0], seed: seed) } }
-  }
-
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int {
-    config.trials * config.steps
+  static func objectiveMeaning(_ config: Config) -> String {
+    "mean loss of the last \(MLPTraining.window) mini-batches, NaN after divergence"
   }
 
   /// See `Experiment`.
@@ -77,7 +70,7 @@ public enum MLPSearch: Experiment {
       let data = config.problem.data(seed: 0)
       for name in config.methods {
         let method = try MLPMethod.named(name, place: "method")
-        _ = trial(
+        _ = train(
           try MLPTraining(config.problem, method, values(method, at: 0), seed: 0, data: data),
           steps: 40)
       }
@@ -88,65 +81,20 @@ public enum MLPSearch: Experiment {
   /// See `Experiment`.
   public static func dataName(_ config: Config) -> String { config.dataDescription }
 
-  private typealias Search = HyperparameterSearch<MLPMethod>
-  private static let objective = "final_train_loss"
-  private static let stream = "mlp/search"
-
-  /// Hyper-parameters of trial `index`.
-  static func values(_ method: MLPMethod, at index: Int) -> MLPMethod.Values {
-    Search.values(method, at: index, stream: stream)
-  }
-
-  private static func trial(_ training: MLPTraining, steps: Int) -> Search.Trial {
-    let watch = Stopwatch()
+  private static func train(_ training: MLPTraining, steps: Int) -> (loss: Double, divergedAt: Int?)
+  {
     while training.step < steps && training.divergedAt == nil { training.advance() }
-    return Search.Trial(
-      loss: training.meanLoss(last: MLPTraining.window), divergedAt: training.divergedAt ?? -1,
-      seconds: watch.seconds)
+    return (training.meanLoss(last: MLPTraining.window), training.divergedAt)
   }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
-  ) throws -> [Record] {
-    let method = try MLPMethod.named(unit.methods[0], place: "method")
-    let data = config.problem.data(seed: unit.seed)
-    let trials = try context.cells(config.trials, progress: config.steps) { index in
-      trial(
-        try MLPTraining(
-          config.problem, method, values(method, at: index), seed: unit.seed, data: data),
+  static func trial(
+    of method: MLPMethod, seed: UInt64, _ config: Config, _ context: RunContext
+  ) throws -> @Sendable (MLPMethod.Values) throws -> (loss: Double, divergedAt: Int?) {
+    let data = config.problem.data(seed: seed)
+    return { values in
+      train(
+        try MLPTraining(config.problem, method, values, seed: seed, data: data),
         steps: config.steps)
     }
-    return [
-      Search.record(
-        method, trials, stream: stream, objective: objective,
-        longName: "mean loss of the last \(MLPTraining.window) mini-batches, NaN after divergence")
-    ]
   }
-
-  /// See `Experiment`: the winners as chosen.yaml.
-  public static func companions(of set: RecordSet) throws -> [(name: String, text: String)] {
-    [("chosen.yaml", try chosen(of: set))]
-  }
-
-  /// The winners as the text of a chosen.yaml.
-  static func chosen(of set: RecordSet) throws -> String {
-    try Search.chosen(of: set, objective: objective, command: "mlp-heavy-tails search")
-  }
-
-  /// See `Experiment`: one row a method, then one block a method with its trials.
-  public static func table(of set: RecordSet) throws -> String {
-    try Search.table(of: set, objective: objective)
-  }
-
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let config = try set.records[0].string(attribute: "config")
-    return try Search.captionValues(of: set) + [
-      ("steps", "\(try Config.decode(yaml: config, file: set.folder, overrides: []).steps)")
-    ]
-  }
-
-  /// See `Experiment`: the paper's numbers are not in its text, so there is nothing to compare with.
-  public static let claims: [Claim] = []
 }

@@ -117,13 +117,6 @@ public enum BadTokenSpectra: Experiment {
     return config
   }
 
-  /// See `Experiment`.
-  public static func units(of config: Config) -> [RunUnit] {
-    config.seeds.flatMap { seed in
-      config.methods.map { RunUnit(methods: [$0], seed: seed) }
-    }
-  }
-
   /// See `Experiment`: a step is a mini-batch with all its replacements.
   public static func work(of unit: RunUnit, _ config: Config) -> Int { config.pieces }
 

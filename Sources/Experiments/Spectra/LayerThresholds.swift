@@ -2,13 +2,9 @@ import LinearAlgebra
 
 /// Thresholds of one layer's clipping rules, set from mini-batches of good tokens.
 struct LayerThresholds: Equatable, Sendable {
-  /// The rules, in the order of the records.
-  static let rules = ["norm", "spectral", "quantile"]
-  /// What figures call them.
-  static let titles = [
-    "norm clip at the good batches' quantile", "spectral clip at the good batches' largest σ_1",
-    "spectral clip at the good batches' quantile (9)",
-  ]
+  /// The rules, in the order and by the names of the records: norm clipping at the quantile of the good gradients' norms, spectral
+  /// clipping at their largest σ_1, and at the quantile of their σ_1, eq. (9).
+  enum Rule: String, CaseIterable { case norm, spectral, quantile }
 
   /// The quantile of the good gradients' norms.
   var norm: Double
@@ -74,16 +70,16 @@ struct LayerThresholds: Equatable, Sendable {
     func share(_ removed: Double, _ part: Double) -> Double {
       part > 1e-12 * (badNorm + restNorm) ? removed / part : .nan
     }
-    let size = scale * spectrum.sigma.reduce(0) { $0 + $1 * $1 }.squareRoot()
-    return Self.rules.map { rule in
+    let size = scale * euclideanNorm(spectrum.sigma)
+    return Rule.allCases.map { rule in
       switch rule {
-      case "norm":
+      case .norm:
         let kept = min(1, norm / size)
         return (
           share((1 - kept * kept) * badNorm, badNorm), share((1 - kept * kept) * restNorm, restNorm)
         )
-      case "spectral": return shares { min(1, spectral / $0) }
-      default: return shares { min(1, quantile / $0) }
+      case .spectral: return shares { min(1, spectral / $0) }
+      case .quantile: return shares { min(1, quantile / $0) }
       }
     }
   }

@@ -11,8 +11,7 @@ import Models
 /// whole sweep b = 0, …, B takes 3B passes over single samples and B + 1 spectra a layer.
 final class ReplacementSweep {
   /// The matrices whose gradients are looked at.
-  let names: [String]
-  private let model: GPT
+  var names: [String] { matrices.map(\.name) }
   private let matrices: [Parameter]
   private let top: Int
   private let pool: WorkerPool
@@ -22,10 +21,8 @@ final class ReplacementSweep {
   private let total: [Buffer], bad: [Buffer]
 
   init(_ model: GPT, context: Int, top: Int, pool: WorkerPool) {
-    (self.model, self.top, self.pool) = (model, top, pool)
-    names = model.matrixNames
-    let wanted = Set(names)
-    matrices = model.parameters.filter { wanted.contains($0.name) }
+    (self.top, self.pool) = (top, pool)
+    matrices = model.matrices
     total = matrices.map { Buffer(count: $0.count) }
     bad = matrices.map { Buffer(count: $0.count) }
     tape = Tape(pool: pool)
@@ -166,7 +163,7 @@ final class ReplacementSweep {
       of: view(total, layer), vectorsAbove: thresholds.map { $0.leastTau / scale } ?? .infinity)
     var row = Row(sigma: spectrum.sigma.map { scale * $0 })
     if count > 0 && thresholds != nil {
-      row.removed = LayerThresholds.rules.map { _ in (.nan, .nan) }
+      row.removed = LayerThresholds.Rule.allCases.map { _ in (.nan, .nan) }
     }
     guard count > 0, let first = spectrum.sigma.first, first > 0 else { return row }
     let badGradient = view(bad, layer)
@@ -191,8 +188,7 @@ final class ReplacementSweep {
 
 /// The spectra of the gradients of all of a GPT's matrices.
 func matrixSpectra(_ model: GPT, _ pool: WorkerPool) throws -> [GramSpectrum] {
-  let names = Set(model.matrixNames)
-  let matrices = model.parameters.filter { names.contains($0.name) }
+  let matrices = model.matrices
   return try sideBySide(matrices.count, pool) {
     try GramSpectrum(of: matrices[$0].gradient.formed.readOnly)
   }
@@ -225,6 +221,7 @@ private final class LayerBoard<T>: @unchecked Sendable {
   }
 }
 
-private func euclideanNorm(_ values: [Double]) -> Double {
+/// The square root of the sum of squares.
+func euclideanNorm(_ values: [Double]) -> Double {
   values.reduce(0) { $0 + $1 * $1 }.squareRoot()
 }

@@ -277,7 +277,7 @@ extension BadTokenSpectra {
       text += "\n\n"
     }
     for layer in first.layers.indices {
-      let row = try LayerThresholds.rules.indices.flatMap { rule -> [Double] in
+      let row = try LayerThresholds.Rule.allCases.indices.flatMap { rule -> [Double] in
         let removed = try first.removed(rule: rule, count: 1, layer: layer)
         return [Statistics.median(removed.map(\.bad)), Statistics.median(removed.map(\.rest))]
       }

@@ -102,8 +102,10 @@ struct SpectraRecord {
         "spectrum", .float(mean), shape: [counts.count, names.count, width],
         longName: "singular values, geometric mean over the mini-batches (0 if one is)", units: "1",
         dimensions: ["spectrum_count", "layer", "index"]))
-    record.add(.init("rule", .string(LayerThresholds.rules), longName: "clipping rule"))
-    let row = names.count * LayerThresholds.rules.count
+    record.add(
+      .init(
+        "rule", .string(LayerThresholds.Rule.allCases.map(\.rawValue)), longName: "clipping rule"))
+    let row = names.count * LayerThresholds.Rule.allCases.count
     for (name, values, what) in [
       ("removed_bad", results.map(\.removedBad), "of the bad samples' gradient"),
       ("removed_rest", results.map(\.removedRest), "of the other samples' gradient"),
@@ -115,7 +117,8 @@ struct SpectraRecord {
         .init(
           name, .float(all),
           shape: [
-            config.detailBatchSize, config.batches, names.count, LayerThresholds.rules.count,
+            config.detailBatchSize, config.batches, names.count,
+            LayerThresholds.Rule.allCases.count,
           ], longName: "share of the squared norm \(what) that the rule removes", units: "1",
           dimensions: ["bad_count_from_1", "batch", "layer", "rule"]))
     }

@@ -63,11 +63,6 @@ public enum TheoryBounds: Experiment {
   public static let version = 1
 
   /// See `Experiment`.
-  public static func units(of config: Config) -> [RunUnit] {
-    config.seeds.flatMap { seed in config.methods.map { RunUnit(methods: [$0], seed: seed) } }
-  }
-
-  /// See `Experiment`.
   public static func work(of unit: RunUnit, _ config: Config) -> Int { 1 }
 
   /// See `Experiment`: a small inequality check stands for a unit.
