@@ -39,12 +39,14 @@ set xrange [0.7 : epochs + 0.3]
 set xtics 1
 if (epochs > 10) { set xtics 2 }
 set format y "%g %%"
-array x0[3] = [0.075, 0.56, 0.36]; array x1[3] = [0.515, 0.985, 0.965]
-do for [panel=1:2] {
+# A network without records has no panel, the other one the whole width.
+alone = strlen(list[1]) == 0 ? 2 : strlen(list[2]) == 0 ? 1 : 0
+array x0[2] = [0.075, alone ? 0.075 : 0.56]; array x1[2] = [alone ? 0.985 : 0.515, 0.985]
+do for [panel=(alone ? alone : 1):(alone ? alone : 2)] {
   set lmargin at screen x0[panel]; set rmargin at screen x1[panel]
   set bmargin at screen 0.54; set tmargin at screen 0.945
   set xlabel "epoch" offset 0,0.4
-  set ylabel (panel == 1 ? "validation accuracy" : "") offset 1.4
+  set ylabel (panel == 1 || alone ? "validation accuracy" : "") offset 1.4
   set title (panel == 1 ? "CifarNet (the authors' code; their curves dotted)" : "ResNet-18 (the paper's text)") font ",9.5" offset 0,-0.6
   # One legend for both panels, by the panel that has more arms.
   if (words(list[panel]) > words(list[3-panel]) || (panel == 1 && words(list[1]) == words(list[2]))) {
@@ -52,17 +54,11 @@ do for [panel=1:2] {
   } else { unset key }
   set yrange [0:100]
   set ytics 20
-  if (panel > 1) { unset label 99 }
+  if (panel > 1 && !alone) { unset label 99 }
   ours = 'for [m in list[panel]] table index index_of(m) using ($1 < 1 ? NaN : $1):(100*column(val+1)):(100*column(val+2)) with filledcurves fc rgb colour(m) notitle, '. \
     'for [m in list[panel]] table index index_of(m) using ($1 < 1 ? NaN : $1):(100*column(val)) with linespoints pt 7 ps 0.35 lc rgb colour(m) lw 1.7 dt dashes(m) title title(m)'
   theirs = 'for [k=1:3] "< tr , \"\\t\" < figures/reference/cifar10_val_acc.csv" skip 2 using ($1+1):(100*column(k+1)) with lines lc rgb word(colours, k) lw 1.3 dt "." notitle'
-  if (strlen(list[panel]) > 0) {
-    eval("plot ".ours.(panel == 1 ? ", ".theirs : ""))
-  } else {
-    set label 1 "no records" at graph 0.5, 0.5 center tc rgb grey
-    plot NaN notitle
-    unset label 1
-  }
+  eval("plot ".ours.(panel == 1 ? ", ".theirs : ""))
 }
 # Final accuracies over six views, in the order of the arms.
 unset key

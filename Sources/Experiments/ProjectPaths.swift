@@ -51,6 +51,9 @@ public struct ProjectPaths: Sendable {
     return given.isEmpty ? (root ?? ".") + "/data" : given
   }
 
+  /// A file of the authors' curves.
+  public func reference(_ name: String) -> String { (root ?? ".") + "/figures/reference/\(name)" }
+
   /// The checked-in records.
   public var results: String { (root ?? ".") + "/results" }
 }

@@ -35,7 +35,8 @@ extension Twin {
     + [
       batchNorm(2, 1), batchNorm(5, 3, .relu), batchNorm(40, 17, .gelu),
       batchNorm(33, 16, .relu, residual: true), batchNorm(7, 20, .gelu, residual: true),
-      batchNorm(300, 9),
+      batchNorm(300, 9), batchNorm(34, 8, .relu, residual: true), batchNorm(20, 4, .gelu),
+      batchNorm(1200, 8),
     ]
     + [
       smoothedCrossEntropy(1, 2, 0, .mean), smoothedCrossEntropy(5, 10, 0.2, .sum),

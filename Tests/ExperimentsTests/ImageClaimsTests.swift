@@ -108,6 +108,33 @@ import Testing
     #expect(try verdict("fig5b-ranks-cifarnet", set(0.79, 0.6)) == .notReproduced)
   }
 
+  /// The authors' curves end at 81.0, 90.9 and 91.7 %.
+  @Test func theAuthorsAccuraciesAreWithinFivePoints() throws {
+    func verdict(_ finals: [Double]) throws -> Verdict {
+      try self.verdict(
+        "fig2a-authors",
+        set(
+          zip(["none", "norm", "spectral"], finals).map {
+            ("cifarnet-\($0)", [0, 0, 0, $1])
+          }))
+    }
+    #expect(try verdict([0.77, 0.87, 0.88]) == .reproduced)
+    #expect(try verdict([0.85, 0.95, 0.96]) == .reproduced)
+    for finals in [[0.75, 0.9, 0.91], [0.8, 0.85, 0.91], [0.8, 0.9, 0.97], [.nan, 0.9, 0.91]] {
+      #expect(try verdict(finals) == .notReproduced, "\(finals)")
+    }
+    #expect(try self.verdict("fig2a-authors", set([none, norm])) == .needsPaper)
+  }
+
+  @Test func referenceCurvesAreReadByColumn() throws {
+    let curve = try ReferenceCurve("cifar10_val_acc.csv")
+    #expect(try curve.column("epoch") == (0..<8).map(Double.init))
+    #expect(try curve.column("spectral_const").last == 0.917)
+    #expect(throws: StorageError.self) { try curve.column("spectral") }
+    #expect(throws: StorageError.self) { try ReferenceCurve("no_such_plot.csv") }
+    #expect(throws: StorageError.self) { try ReferenceCurve("README.md") }
+  }
+
   @Test func theTableHoldsMeansSeedsAndTimes() throws {
     let set = try set([none, norm])
     let blocks = try CIFAR10ResNet18.table(of: set).components(separatedBy: "\n\n\n")

@@ -29,43 +29,24 @@ struct ImageRun {
   let values: ImageMethod.Values
   let seed: UInt64
 
-  private struct State: Codable {
-    var training: ImageTraining.State
-    var series: ImageSeries
-  }
-
   func record(_ context: RunContext) throws -> Record {
     let images = try PreparedImages(config.load(context.dataFolder))
     let training = try ImageTraining(
       config.problem, method, values, images: images, seed: seed,
       pool: WorkerPool(threads: context.threads))
-    var series = ImageSeries()
-    var checkpoint = context.checkpoint(State.self)
-    if let saved = try checkpoint?.load() {
-      try training.restore(saved.training)
-      series = saved.series
-      context.advance(training.step)
-    }
-    while training.step < training.steps {
-      let k = training.step
-      try context.willStep?(k)
-      if checkpoint?.isDue ?? false {
-        try checkpoint?.save(State(training: try training.state(), series: series))
-      }
-      let isPoint = StepRecord.isRecorded(k, every: training.stepsPerEpoch, of: training.steps)
+    return try context.record(
+      training, steps: training.steps, every: training.stepsPerEpoch, from: ImageSeries()
+    ) { isPoint, series in
       let report = try training.advance(measuring: isPoint)
-      if training.divergedAt != nil { break }
+      guard training.divergedAt == nil else { return }
       series.pending[0] += report.loss
       series.pending[1] += Double(report.correct)
       series.pending[2] += 1
       if isPoint { append(report, training, images.data.test.count, to: &series) }
-      context.advance(1)
+    } record: { series in
+      if let path = context.weightsPath { try training.classifier.model.save(to: path) }
+      return make(training, series, images)
     }
-    context.advance(training.steps - training.step)
-    if let path = context.weightsPath { try training.classifier.model.save(to: path) }
-    let record = make(training, series, images)
-    try checkpoint?.remove()
-    return record
   }
 
   private func append(

@@ -10,7 +10,7 @@ import Training
 
 /// One training run on images, step by step, with the authors' optimizers: one for the convolutions, which alone are
 /// clipped, and another for biases and head.
-final class ImageTraining {
+final class ImageTraining: StepTraining {
   let classifier: ImageClassifier
   /// The step to be done next.
   private(set) var step = 0

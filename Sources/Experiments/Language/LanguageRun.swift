@@ -125,44 +125,26 @@ struct LanguageRun {
   /// Steps between two recorded points.
   let recordEvery: Int
 
-  private struct State: Codable {
-    var training: LanguageTraining.State
-    var series: LanguageSeries
-  }
-
   func record(_ data: LanguageData, _ context: RunContext) throws -> Record {
     let training = try LanguageTraining(
       problem, method, values, data: data, seed: seed, pool: WorkerPool(threads: context.threads))
-    var series = LanguageSeries()
-    var checkpoint = context.checkpoint(State.self)
-    if let saved = try checkpoint?.load() {
-      try training.restore(saved.training)
-      series = saved.series
-      context.advance(training.step)
-    }
     // The names of the layers whose spectra are recorded, and their places.
     let matrices = training.model.matrixNames
     let places = training.model.parameters.indices.filter {
       matrices.contains(training.model.parameters[$0].name)
     }
-    while training.step < problem.steps {
-      let k = training.step
-      try context.willStep?(k)
-      if checkpoint?.isDue ?? false {
-        try checkpoint?.save(State(training: try training.state(), series: series))
-      }
-      let isPoint = StepRecord.isRecorded(k, every: recordEvery, of: problem.steps)
+    return try context.record(
+      training, steps: problem.steps, every: recordEvery, from: LanguageSeries()
+    ) { isPoint, series in
       let report = try training.advance(measuring: isPoint)
-      if training.divergedAt != nil { break }
+      guard training.divergedAt == nil else { return }
       series.pending[0] += report.loss
       series.pending[1] += 1
       if isPoint { append(report, training, places, to: &series) }
-      context.advance(1)
+    } record: { series in
+      if let path = context.weightsPath { try training.model.save(to: path) }
+      return make(training, series, matrices, data)
     }
-    context.advance(problem.steps - training.step)
-    if let path = context.weightsPath { try training.model.save(to: path) }
-    try checkpoint?.remove()
-    return make(training, series, matrices, data)
   }
 
   private func append(

@@ -30,7 +30,7 @@ struct LanguageProblem: Sendable {
 }
 
 /// One training run of a language model, step by step.
-final class LanguageTraining {
+final class LanguageTraining: StepTraining {
   let model: GPT
   private(set) var update: Update
   /// The step to be done next.

@@ -121,11 +121,6 @@ public enum MLPHeavyTails: Experiment {
     var clippedShare: [Double] = []
   }
 
-  private struct State: Codable {
-    var training: MLPTraining.State
-    var series: Series
-  }
-
   /// See `Experiment`.
   public static func run(
     _ unit: RunUnit, _ config: Config, _ context: RunContext
@@ -134,34 +129,16 @@ public enum MLPHeavyTails: Experiment {
     let values = try config.values(of: method.name)
     let pool = WorkerPool(threads: context.threads)
     let training = try MLPTraining(config.problem, method, values, seed: unit.seed, pool: pool)
-    var series = Series()
-    var checkpoint = context.checkpoint(State.self)
-    if let saved = try checkpoint?.load() {
-      try training.restore(saved.training)
-      series = saved.series
-      context.advance(training.step)
-    }
-    var progress = 0
-    while training.step < config.steps {
-      let k = training.step
-      try context.willStep?(k)
-      if k % 100 == 0, checkpoint?.isDue ?? false {
-        try checkpoint?.save(State(training: try training.state(), series: series))
+    return [
+      try context.record(
+        training, steps: config.steps, every: config.recordEvery, from: Series()
+      ) { isPoint, series in
+        let report = training.advance(measuring: isPoint, measuringUpdate: isPoint)
+        if isPoint && training.divergedAt == nil { append(report, training, config, to: &series) }
+      } record: { series in
+        record(method, values, training, series, config)
       }
-      let isPoint = StepRecord.isRecorded(k, every: config.recordEvery, of: config.steps)
-      let report = training.advance(measuring: isPoint, measuringUpdate: isPoint)
-      if training.divergedAt != nil { break }
-      if isPoint { append(report, training, config, to: &series) }
-      progress += 1
-      if progress == 256 || training.step == config.steps {
-        context.advance(progress)
-        progress = 0
-      }
-    }
-    let reached = training.step
-    context.advance(config.steps - reached + progress)
-    try checkpoint?.remove()
-    return [record(method, values, training, series, config)]
+    ]
   }
 
   private static func append(

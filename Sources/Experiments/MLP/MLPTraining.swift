@@ -48,7 +48,7 @@ struct MLPProblem: Equatable, Sendable {
 }
 
 /// One training run of the MLP, step by step.
-final class MLPTraining {
+final class MLPTraining: StepTraining {
   let model: MLP
   let method: MLPMethod
   private(set) var update: Update
