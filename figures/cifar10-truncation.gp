@@ -38,16 +38,21 @@ do for [panel=1:3] {
   # Bands may end where no accuracy and no loss can be.
   if (panel == 1) { set yrange [0<*:*<100] } else { set yrange [0<*:*] }
   if (panel == 3) { set yrange [*:*] }
-  # A distance of zero is not drawn.
   if (panel == 3) { set logscale y }
   set format y (panel == 1 ? "%g %%" : "%g")
   if (panel == 1) {
     set key at screen 0.53, screen 0.515 center center horizontal maxrows 1 Left reverse samplen 1.5 font ",8.5"
   } else { unset key }
   if (panel > 1) { unset label 99 }
-  from = panel == 3 ? 0 : 1
-  plot for [m in methods] table index index_of(m) using ($1 < from ? NaN : $1):(panel == 3 ? NaN : factor*column(q+1)):(factor*column(q+2)) with filledcurves fc rgb colour(m) notitle, \
-       for [m in methods] table index index_of(m) using ($1 < from ? NaN : $1):(panel == 3 && column(q) <= 0 ? NaN : factor*column(q)) with linespoints pt 7 ps 0.35 lc rgb colour(m) lw 1.6 dt dashes(m) title title(m)
+  bands = 'for [m in methods] table index index_of(m) using ($1 < 1 ? NaN : $1):(factor*column(q+1)):(factor*column(q+2)) with filledcurves fc rgb colour(m) notitle, '
+  # A distance of zero is not drawn, nor is the arm that has no other.
+  means = 'for [m in drawn] table index index_of(m) using ($1 < (panel == 3 ? 0 : 1) || (panel == 3 && column(q) <= 0) ? NaN : $1):(factor*column(q)) with linespoints pt 7 ps 0.35 lc rgb colour(m) lw 1.6 dt dashes(m) title title(m)'
+  drawn = methods
+  if (panel == 3) {
+    drawn = ""
+    do for [m in methods] { if (arm(m) ne "exact") { drawn = drawn." ".m } }
+  }
+  eval("plot ".(panel == 3 ? "" : bands).means)
 }
 set lmargin at screen x0[4]; set rmargin at screen x1[4]; set bmargin at screen y0[4]; set tmargin at screen y1[4]
 set title "time of the clip in a step" font ",9.5" offset 0,-0.6

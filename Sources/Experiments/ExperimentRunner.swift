@@ -103,7 +103,11 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
     var context = RunContext()
     context.dataFolder = dataFolder
     context.threads = telemetry.threads
-    let perStep = try E.secondsPerStep(config, context)
+    var rehearsed = config
+    rehearsed.methods = config.methods.filter { method in
+      units.contains { $0.methods.contains(method) }
+    }
+    let perStep = try E.secondsPerStep(rehearsed, context)
     let total = units.reduce(0) { $0 + E.work(of: $1, config) }
     let workers = max(1, min(telemetry.jobs, units.count))
     return perStep * Double(total) / Double(workers * (E.sharesOutUnits ? telemetry.threads : 1))

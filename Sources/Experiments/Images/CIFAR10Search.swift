@@ -87,18 +87,11 @@ public enum CIFAR10Search: SearchExperiment {
 
   /// See `Experiment`.
   public static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
-    let images = try PreparedImages(config.curves.load(context.dataFolder))
-    let total = try config.methods.reduce(0.0) { sum, name in
-      let method = try ImageMethod.named(name, place: "method")
-      let training = try ImageTraining(
-        config.curves.problem, method,
-        HyperparameterSearch.values(method, at: 0, stream: "rehearsal"),
-        images: images, seed: 0)
-      return try sum
-        + training.secondsPerStep(
-          evaluations: 1 / Double(config.stepsPerTrial), testImages: images.data.test.count)
-    }
-    return total / Double(max(1, config.methods.count))
+    var single = context
+    single.threads = 1
+    return try secondsPerImageStep(
+      config.curves, evaluations: 1 / Double(config.stepsPerTrial), single
+    ) { HyperparameterSearch.values($0, at: 0, stream: "rehearsal") }
   }
 
   /// See `Experiment`.

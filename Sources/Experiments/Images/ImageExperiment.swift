@@ -33,19 +33,9 @@ extension ImageExperiment {
   public static func secondsPerStep(
     _ config: ImageConfig, _ context: RunContext
   ) throws -> Double {
-    let images = try PreparedImages(config.load(context.dataFolder))
-    let pool = WorkerPool(threads: context.threads)
-    let perEpoch = config.problem.stepsPerEpoch(images.data.training.count)
-    var total = 0.0
-    for name in config.methods {
-      let training = try ImageTraining(
-        config.problem, ImageMethod.named(name, place: "method"),
-        MethodSetting<ImageMethod>.values(of: name, in: config.settings), images: images, seed: 0,
-        pool: pool)
-      total += try training.secondsPerStep(
-        evaluations: 1 / Double(perEpoch), testImages: images.data.test.count)
-    }
-    return total / Double(max(1, config.methods.count))
+    try secondsPerImageStep(
+      config, evaluations: 1 / Double(config.problem.stepsPerEpoch(config.trainingImages)), context
+    ) { try MethodSetting<ImageMethod>.values(of: $0.name, in: config.settings) }
   }
 
   /// See `Experiment`.
@@ -70,4 +60,25 @@ extension ImageExperiment {
   public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     try ImageTable.captionValues(of: set)
   }
+}
+
+/// Seconds a step, the mean over the methods, from a small batch and one update each; `evaluations` is how many evaluations
+/// there are to a step.
+func secondsPerImageStep(
+  _ config: ImageConfig, evaluations: Double, _ context: RunContext,
+  values: (ImageMethod) throws -> ImageMethod.Values
+) throws -> Double {
+  let images = try PreparedImages(config.load(context.dataFolder))
+  let pool = WorkerPool(threads: context.threads)
+  var problem = config.problem
+  (problem.batchSize, problem.parts) = (min(200, problem.batchSize / problem.parts), 1)
+  let total = try config.methods.reduce(0.0) { sum, name in
+    let method = try ImageMethod.named(name, place: "method")
+    let training = try ImageTraining(
+      problem, method, values(method), images: images, seed: 0, pool: pool)
+    return try sum
+      + training.secondsPerStep(
+        of: config.batchSize, evaluations: evaluations, testImages: images.data.test.count)
+  }
+  return total / Double(max(1, config.methods.count))
 }

@@ -159,8 +159,8 @@ final class ImageTraining: StepTraining {
     return new
   }
 
-  /// The time of a step, from one part, one update and one evaluation; the run is spent then.
-  func secondsPerStep(evaluations: Double, testImages: Int) throws -> Double {
+  /// The time of a step of `images` images, from one part, one update and one evaluation; the run is spent then.
+  func secondsPerStep(of images: Int, evaluations: Double, testImages: Int) throws -> Double {
     var report = Report()
     _ = currentPass()
     let watch = Stopwatch()
@@ -175,7 +175,7 @@ final class ImageTraining: StepTraining {
     _ = evaluation.measure(.none, count: 1)
     let start = watch.seconds
     _ = evaluation.measure(.none, count: count)
-    return part * Double(problem.parts) + update
+    return part * Double(images * problem.parts) / Double(problem.batchSize) + update
       + (watch.seconds - start) * Double(testImages) / Double(count) * evaluations
   }
 
