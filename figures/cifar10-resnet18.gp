@@ -55,8 +55,8 @@ do for [panel=(alone ? alone : 1):(alone ? alone : 2)] {
   set yrange [0:100]
   set ytics 20
   if (panel > 1 && !alone) { unset label 99 }
-  ours = 'for [m in list[panel]] table index index_of(m) using ($1 < 1 ? NaN : $1):(100*column(val+1)):(100*column(val+2)) with filledcurves fc rgb colour(m) notitle, '. \
-    'for [m in list[panel]] table index index_of(m) using ($1 < 1 ? NaN : $1):(100*column(val)) with linespoints pt 7 ps 0.35 lc rgb colour(m) lw 1.7 dt dashes(m) title title(m)'
+  bands = n_seeds < 2 ? "" : 'for [m in list[panel]] table index index_of(m) using ($1 < 1 ? NaN : $1):(100*column(val+1)):(100*column(val+2)) with filledcurves fc rgb colour(m) notitle, '
+  ours = bands.'for [m in list[panel]] table index index_of(m) using ($1 < 1 ? NaN : $1):(100*column(val)) with linespoints pt 7 ps 0.35 lc rgb colour(m) lw 1.7 dt dashes(m) title title(m)'
   theirs = 'for [k=1:3] "< tr , \"\\t\" < figures/reference/cifar10_val_acc.csv" skip 2 using ($1+1):(100*column(k+1)) with lines lc rgb word(colours, k) lw 1.3 dt "." notitle'
   eval("plot ".ours.(panel == 1 ? ", ".theirs : ""))
 }
@@ -64,7 +64,7 @@ do for [panel=(alone ? alone : 1):(alone ? alone : 2)] {
 unset key
 set lmargin at screen 0.30; set rmargin at screen 0.965; set bmargin at screen 0.105; set tmargin at screen 0.385
 unset ylabel
-set title "final accuracy over six views of each test image: mean, 95 % interval, every seed" font ",9.5" offset 0,-0.6
+set title "final accuracy over six views of each test image: ".(n_seeds > 1 ? "mean, 95 % interval, every seed" : "one seed") font ",9.5" offset 0,-0.6
 set yrange [n + 0.6 : 0.4]
 set xrange [low : high]
 set xlabel "final validation accuracy" offset 0,0.4
@@ -72,6 +72,8 @@ set format x "%g %%"; set format y "%s"
 set xtics autofreq
 set ytics 1 font ",8" scale 0
 set grid xtics lc rgb "#e0e0e0" lw 0.6 dt 1
-plot table index n using (100*column(last)):1:(100*column(last+1)):(100*column(last+2)):ytic(stringcolumn(last+3+n_seeds+2)) with xerrorbars pt 7 ps 0.5 lw 1.2 lc rgb red, \
-     for [s=1:n_seeds] table index n using (100*column(last+2+s)):1 with points pt 6 ps 0.4 lw 0.8 lc rgb "#404040"
+means = 'table index n using (100*column(last)):1:'.(n_seeds > 1 ? '(100*column(last+1)):(100*column(last+2)):' : '').'ytic(stringcolumn(last+3+n_seeds+2)) with '. \
+  (n_seeds > 1 ? 'xerrorbars pt 7 ps 0.5' : 'points pt 7 ps 0.8').' lw 1.2 lc rgb red'
+seeds = n_seeds < 2 ? "" : ', for [s=1:n_seeds] table index n using (100*column(last+2+s)):1 with points pt 6 ps 0.4 lw 0.8 lc rgb "#404040"'
+eval("plot ".means.seeds)
 unset multiplot

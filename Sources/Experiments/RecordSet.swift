@@ -71,21 +71,23 @@ public struct RecordSet: Sendable {
   /// The profile, the same for all.
   public var profile: String { text("profile") }
 
-  /// The commit that computed them, or "several commits".
-  public var commit: String {
+  /// The commits that computed them, in words: "commit a", "commits a, b", "4 commits".
+  public var commits: String {
     let commits = Set(
       records.map { record -> String in
         if case .string(let commit)? = record.telemetry.attributes["commit"] { return commit }
         return "unknown"
       })
-    return commits.count == 1 ? commits.first ?? "unknown" : "several commits"
+    return commits.count > 3
+      ? "\(commits.count) commits"
+      : "commit\(commits.count == 1 ? "" : "s") \(commits.sorted().joined(separator: ", "))"
   }
 
   /// Profile, n, data and commit: what every figure says in its corner.
   public var stamp: String {
     let seeds = seeds
     return "profile \(profile) · n = \(seeds.count) seed\(seeds.count == 1 ? "" : "s") "
-      + "(\(seeds.map(String.init).joined(separator: ", "))) · \(text("data")) · commit \(commit)"
+      + "(\(seeds.map(String.init).joined(separator: ", "))) · \(text("data")) · \(commits)"
   }
 
   private func text(_ attribute: String) -> String {

@@ -108,6 +108,11 @@ enum ImageTable {
     }
     return [
       ("finals", lines.joined(separator: "; ")),
+      (
+        "spread",
+        set.seeds.count > 1
+          ? "mean over n = \(set.seeds.count) seeds with 95 % Student's t bands" : "one seed"
+      ),
       ("parameters", parameters.joined(separator: ", ")),
       ("data", try record.string(attribute: "data")),
       ("trainingImages", "\(config.trainingImages)"), ("testImages", "\(config.testImages)"),
