@@ -98,6 +98,21 @@ public struct RecordSet: Sendable {
 // MARK: - Tables for gnuplot
 
 extension RecordSet {
+  /// The method's title, with its own n where it has fewer seeds than others.
+  func title(of method: String) throws -> String {
+    let records = try records(of: method)
+    let title = try records[0].string(attribute: "title")
+    return records.count == seeds.count ? title : "\(title) (n = \(records.count))"
+  }
+
+  /// Mean, low and high (95 % Student's t) of one value a seed; NaN for what cannot be told.
+  static func interval(_ values: [Double]) -> [Double] {
+    guard values.allSatisfy(\.isFinite) else { return [.nan, .nan, .nan] }
+    guard values.count >= 2 else { return [values[0], .nan, .nan] }
+    let interval = Statistics.tInterval(values)
+    return [interval.estimate, interval.lower, interval.upper]
+  }
+
   /// The column names of one measured quantity in `seriesTable`, before one column a seed.
   static let summaryColumns = ["mean", "std", "min", "max"]
 

@@ -21,7 +21,7 @@ enum ImageTable {
     let seeds = set.seeds.count
     /// As many columns for every method, also where one has fewer seeds.
     func columns(_ values: [Double]) -> String {
-      (summary(values) + values + Array(repeating: .nan, count: seeds - values.count))
+      (RecordSet.interval(values) + values + Array(repeating: .nan, count: seeds - values.count))
         .map { "\t" + number($0) }.joined()
     }
     for (index, method) in set.methods.enumerated() {
@@ -45,23 +45,9 @@ enum ImageTable {
       let times = try milliseconds(records)
       finals +=
         "\(index + 1)" + accuracies.map(columns).joined() + "\t\(number(times.clip))"
-        + "\t\(number(times.step))\t\(try title(method, of: set))\n"
+        + "\t\(number(times.step))\t\(try set.title(of: method))\n"
     }
     return text + finals
-  }
-
-  /// The method's title, with its own n where it has fewer seeds than others.
-  private static func title(_ method: String, of set: RecordSet) throws -> String {
-    let records = try set.records(of: method)
-    let title = try records[0].string(attribute: "title")
-    return records.count == set.seeds.count ? title : "\(title) (n = \(records.count))"
-  }
-
-  private static func summary(_ values: [Double]) -> [Double] {
-    guard values.allSatisfy(\.isFinite) else { return [.nan, .nan, .nan] }
-    guard values.count >= 2 else { return [values[0], .nan, .nan] }
-    let interval = Statistics.tInterval(values)
-    return [interval.estimate, interval.lower, interval.upper]
   }
 
   /// At each point, the mean over the convolutions.
@@ -93,7 +79,7 @@ enum ImageTable {
       let accuracies = try set.values("final_val_accuracy", of: method)
       let diverged = accuracies.count { !$0.isFinite }
       let times = try milliseconds(set.records(of: method))
-      return try title(method, of: set)
+      return try set.title(of: method)
         + (diverged > 0
           ? ": \(diverged) of \(accuracies.count) runs diverged"
           : String(

@@ -34,34 +34,20 @@ enum LanguageTable {
         text += "\(step)"
         for quantity in series {
           let values = quantity.map { $0[row] }
-          text += (summary(values) + padded(values)).map { "\t" + number($0) }.joined()
+          text += (RecordSet.interval(values) + padded(values)).map { "\t" + number($0) }.joined()
         }
         text += "\t" + number(seconds[row]) + "\n"
       }
       text += "\n\n"
       let losses = try set.values("final_val_loss", of: method).map(comparable)
-      let row = (summary(losses) + padded(losses)).map { "\t" + number($0) }.joined()
-      finals.append((try title(method, of: set), row, Statistics.mean(losses)))
+      let row = (RecordSet.interval(losses) + padded(losses)).map { "\t" + number($0) }.joined()
+      finals.append((try set.title(of: method), row, Statistics.mean(losses)))
     }
     text += "# final validation loss, best first: position, mean, low, high, seeds, method\n"
     for (position, entry) in finals.sorted(by: { $0.rank < $1.rank }).enumerated() {
       text += "\(position + 1)\(entry.row)\t\(entry.title)\n"
     }
     return text
-  }
-
-  /// The method's title, with its own n where it has fewer seeds than others.
-  private static func title(_ method: String, of set: RecordSet) throws -> String {
-    let records = try set.records(of: method)
-    let title = try records[0].string(attribute: "title")
-    return records.count == set.seeds.count ? title : "\(title) (n = \(records.count))"
-  }
-
-  private static func summary(_ values: [Double]) -> [Double] {
-    guard values.allSatisfy(\.isFinite) else { return [.nan, .nan, .nan] }
-    guard values.count >= 2 else { return [values[0], .nan, .nan] }
-    let interval = Statistics.tInterval(values)
-    return [interval.estimate, interval.lower, interval.upper]
   }
 
   /// Seconds since the start at every recorded point.
@@ -109,7 +95,7 @@ enum LanguageTable {
     for method in set.methods {
       let finals = try set.values("final_val_loss", of: method)
       let records = try set.records(of: method)
-      let title = try title(method, of: set)
+      let title = try set.title(of: method)
       let mean = Statistics.mean(finals.map(comparable))
       let diverged = finals.count { !$0.isFinite }
       let perStep = try 1000 * secondsPerStep(records)
