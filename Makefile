@@ -111,6 +111,7 @@ figures: build ## redraw every figure from the checked-in records (no training)
 	    ./figures/draw $$f results/$$f/$$p figures/out; break; fi; done; done
 	@./figures/draw bad-token-spectra results/bad-token-spectra/basic figures/out bad-token-spectra-basic
 	@./figures/draw cifar10-resnet18 results/cifar10-resnet18/jpeg figures/out cifar10-jpeg
+	@$(BIN)/spectral caption results/gpt2-fineweb/gpt2-steps figures/gpt2-steps.caption.md --out figures/out/gpt2-steps.md
 
 claims: build ## hold the checked-in records against the claims, write CLAIMS.md
 	@$(BIN)/spectral claims --results results --out CLAIMS.md
