@@ -68,7 +68,7 @@ fig5b: cifar10-truncation ## Figure 5b: CIFAR-10, full against truncated SVD
 theory: theory-bounds ## Theorems 3.3 and 3.4, Lemma C.1, Section 2.3, the neighbours' theorems, checked
 cost: clip-cost ## §5.2: what exact and randomized clipping cost
 table1: mlp-search ## Table 1: hyper-parameter search of the MLP (about 15 minutes at quick)
-table2: cifar10-search ## Table 2: hyper-parameter search on CIFAR-10 (about 20 minutes at quick)
+table2: cifar10-search ## Table 2: hyper-parameter search on CIFAR-10 (about 15 minutes at quick)
 table3: nanogpt-search ## Table 3: hyper-parameter search of nanoGPT (about 20 minutes at quick)
 table4: gpt2-search ## Table 4: hyper-parameter search of GPT-2 (about 15 minutes at quick)
 
