@@ -251,6 +251,20 @@ def gpt_model(layers, heads, width, positions, vocabulary, dropout, gpt2):
     return Model()
 
 
+def training_step(model, batch, optimizer, clip_gradients):
+    """One step as a function without arguments; it ends when the loss is known."""
+
+    def step():
+        optimizer.zero_grad()
+        loss = model(*batch)
+        loss.backward()
+        clip_gradients()
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
 def gpt_peer(case, steps, threads):
     """One case in PyTorch, in a process of its own for the sake of the peak memory: the median of the steps' times."""
     import torch
@@ -276,17 +290,14 @@ def gpt_peer(case, steps, threads):
         else:
             optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9, fused=True)
 
-        def step():
-            optimizer.zero_grad()
-            loss = model(tokens, target)
-            loss.backward()
+        def clip_gradients():
             if clip == "norm":
                 torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             elif clip == "spectral":
                 for p in matrices:
                     p.grad = spectral_clip(p.grad, 0.01, 3, 5, 2)
-            optimizer.step()
-            loss.item()
+
+        step = training_step(model, (tokens, target), optimizer, clip_gradients)
 
     print(json.dumps({"case": case, "ms_per_step": 1000 * median_time(step, steps)}))
 
@@ -374,18 +385,14 @@ def image_peer(case, steps, threads):
     target = torch.randint(10, (batch,))
     optimizer = torch.optim.SGD(parameters, lr=0.001, momentum=0.85, nesterov=True, fused=True)
 
-    def step():
-        optimizer.zero_grad()
-        loss = model(images, target)
-        loss.backward()
+    def clip_gradients():
         if network == "resnet18":
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         else:
             for p in filters:
                 p.grad = spectral_clip(p.grad.flatten(1), 1.0, 10, 5, 1).reshape(p.shape).to(memory_format=torch.channels_last)
-        optimizer.step()
-        loss.item()
 
+    step = training_step(model, (images, target), optimizer, clip_gradients)
     print(json.dumps({"case": case, "ms_per_step": 1000 * median_time(step, steps)}))
 
 

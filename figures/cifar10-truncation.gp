@@ -37,8 +37,7 @@ do for [panel=1:3] {
   set title titles[panel] font ",9.5" offset 0,-0.6
   # Bands may end where no accuracy and no loss can be.
   if (panel == 1) { set yrange [0<*:*<100] } else { set yrange [0<*:*] }
-  if (panel == 3) { set yrange [*:*] }
-  if (panel == 3) { set logscale y }
+  if (panel == 3) { set yrange [*:*]; set logscale y }
   set format y (panel == 1 ? "%g %%" : "%g")
   if (panel == 1) {
     set key at screen 0.53, screen 0.515 center center horizontal maxrows 1 Left reverse samplen 1.5 font ",8.5"

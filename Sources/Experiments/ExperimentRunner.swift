@@ -102,7 +102,7 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   public func estimatedSeconds() throws -> Double {
     var context = RunContext()
     context.dataFolder = dataFolder
-    context.threads = telemetry.threads
+    context.threads = E.sharesOutUnits ? 1 : telemetry.threads
     var rehearsed = config
     rehearsed.methods = config.methods.filter { method in
       units.contains { $0.methods.contains(method) }

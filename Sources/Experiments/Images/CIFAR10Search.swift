@@ -87,10 +87,8 @@ public enum CIFAR10Search: SearchExperiment {
 
   /// See `Experiment`.
   public static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
-    var single = context
-    single.threads = 1
-    return try secondsPerImageStep(
-      config.curves, evaluations: 1 / Double(config.stepsPerTrial), single
+    try secondsPerImageStep(
+      config.curves, evaluations: 1 / Double(config.stepsPerTrial), context
     ) { HyperparameterSearch.values($0, at: 0, stream: "rehearsal") }
   }
 

@@ -90,7 +90,7 @@ final class ImageTraining: StepTraining {
     precondition(divergedAt == nil, "a step after divergence")
     var report = Report()
     do {
-      guard try accumulate(&report, parts: problem.parts) else { return report }
+      guard try accumulate(&report) else { return report }
       let before = measuring ? method.copies(of: filters) : []
       report.measures = try clip(measuring: measuring)
       report.clipErrors = try zip(before, filters.parameters.indices).map { copy, index in
@@ -106,12 +106,12 @@ final class ImageTraining: StepTraining {
   }
 
   /// Leaves the gradient of the next batch in the parameters; false if the loss has left the range of numbers.
-  private func accumulate(_ report: inout Report, parts: Int) throws -> Bool {
+  private func accumulate(_ report: inout Report) throws -> Bool {
     let pass = currentPass()
     let chosen = batches.batch(step: step)
     let epoch = step / stepsPerEpoch
     let size = chosen.count / problem.parts
-    for part in 0..<parts {
+    for part in 0..<problem.parts {
       let own = chosen[(chosen.startIndex + part * size)..<(chosen.startIndex + (part + 1) * size)]
       pass.fill(own, data, pool) { batches.transform(image: $0, epoch: epoch) }
       let watch = Stopwatch()
@@ -159,23 +159,23 @@ final class ImageTraining: StepTraining {
     return new
   }
 
-  /// The time of a step of `images` images, from one part, one update and one evaluation; the run is spent then.
+  /// The time of a step of `images` images, from one batch, one update and one evaluation; the run is spent then.
   func secondsPerStep(of images: Int, evaluations: Double, testImages: Int) throws -> Double {
     var report = Report()
     _ = currentPass()
     let watch = Stopwatch()
-    _ = try accumulate(&report, parts: 1)
-    let part = watch.seconds
+    _ = try accumulate(&report)
+    let batch = watch.seconds
     if divergedAt == nil {
       _ = try clip(measuring: false)
       move()
     }
-    let update = watch.seconds - part
+    let update = watch.seconds - batch
     let count = min(200, testImages)
     _ = evaluation.measure(.none, count: 1)
     let start = watch.seconds
     _ = evaluation.measure(.none, count: count)
-    return part * Double(images * problem.parts) / Double(problem.batchSize) + update
+    return batch * Double(images) / Double(problem.batchSize) + update
       + (watch.seconds - start) * Double(testImages) / Double(count) * evaluations
   }
 

@@ -189,10 +189,8 @@ extension LanguageSearch {
   public static func secondsPerStep(
     _ config: Config, _ context: RunContext
   ) throws -> Double {
-    var single = context
-    single.threads = 1
-    return try secondsPerLanguageStep(
-      config, settings: [], evaluations: 1 / Double(config.steps), single)
+    try secondsPerLanguageStep(
+      config, settings: [], evaluations: 1 / Double(config.steps), context)
   }
 
   /// See `Experiment`.
