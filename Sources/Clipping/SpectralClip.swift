@@ -54,6 +54,8 @@ public struct SpectralClip: Codable, Equatable, Sendable {
   /// Clips `gradient`[m,n] in place at a threshold that may depend on σ_1(G); `sketch` feeds the
   /// randomized method only. Errors as above.
   @discardableResult
+  @_specialize(where Scalar == Float)
+  @_specialize(where Scalar == Double)
   public func clip<Scalar>(
     _ gradient: MutableMatrixView<Scalar>, at level: Level, sketch: RandomStream = .defaultSketch
   ) throws -> ClipReport {

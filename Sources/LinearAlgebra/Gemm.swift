@@ -64,6 +64,8 @@ public func matmul<Scalar>(_ a: Matrix<Scalar>, _ b: Matrix<Scalar>) -> Matrix<S
 }
 
 /// The product op(a)[m,k] · op(b)[k,n] as a new matrix[m,n].
+@_specialize(where Scalar == Float)
+@_specialize(where Scalar == Double)
 public func matmul<Scalar>(
   _ a: Matrix<Scalar>, _ transposeA: Transpose, _ b: Matrix<Scalar>, _ transposeB: Transpose
 ) -> Matrix<Scalar> {

@@ -1,3 +1,5 @@
+import CLAPACKE
+
 /// A thin QR factorisation a[m,n] = q[m,k] · r[k,n], k = min(m, n) = n here; q has orthonormal columns.
 public struct QR<Scalar: RealScalar>: Sendable {
   /// Orthonormal columns, [m,n].
@@ -48,28 +50,18 @@ func orthonormalizeRows<Scalar>(
 /// L⁻¹[q,q] of g[q,q] = L·Lᵀ, or nil when a pivot falls below 1e-6 of its diagonal entry,
 /// that is when the condition number of the factored panel may exceed about 1e3.
 private func inverseCholeskyFactor(_ g: Matrix<Double>) -> Matrix<Double>? {
-  let q = g.rows
+  let (q, order) = (g.rows, Int32(g.rows))
+  let upper = letter("U")  // the lower triangle, as rows are stored
   var l = g.elements
+  guard LAPACKE_dpotrf(LAPACK_COL_MAJOR, upper, order, &l, order) == 0 else { return nil }
   for j in 0..<q {
-    var pivot = l[j * q + j]
-    for k in 0..<j { pivot -= l[j * q + k] * l[j * q + k] }
+    let pivot = l[j * q + j] * l[j * q + j]
     guard pivot > 1e-6 * g.elements[j * q + j], pivot.isFinite else { return nil }
-    let diagonal = pivot.squareRoot()
-    l[j * q + j] = diagonal
-    for i in (j + 1)..<max(q, j + 1) {
-      var sum = l[i * q + j]
-      for k in 0..<j { sum -= l[i * q + k] * l[j * q + k] }
-      l[i * q + j] = sum / diagonal
-    }
   }
-  var inverse = Matrix<Double>(rows: q, columns: q)
-  for j in 0..<q {
-    inverse.elements[j * q + j] = 1 / l[j * q + j]
-    for i in (j + 1)..<max(q, j + 1) {
-      var sum = 0.0
-      for k in j..<i { sum += l[i * q + k] * inverse.elements[k * q + j] }
-      inverse.elements[i * q + j] = -sum / l[i * q + i]
-    }
+  let plain = letter("N")
+  guard LAPACKE_dtrtri(LAPACK_COL_MAJOR, upper, plain, order, &l, order) == 0 else { return nil }
+  for i in 0..<q {
+    for j in (i + 1)..<max(q, i + 1) { l[i * q + j] = 0 }
   }
-  return inverse
+  return Matrix(rows: q, columns: q, elements: l)
 }

@@ -49,6 +49,8 @@ public struct RangeSketch<Scalar: RealScalar>: Sendable {
   }
 
   /// The same from a borrowed matrix.
+  @_specialize(where Scalar == Float)
+  @_specialize(where Scalar == Double)
   public init(
     of g: MatrixView<Scalar>, vectors: Int, powerIterations: Int, stream: RandomStream
   ) throws(LinearAlgebraError) {

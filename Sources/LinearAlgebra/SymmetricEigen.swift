@@ -94,7 +94,7 @@ public func semidefiniteRoot(_ a: Matrix<Double>) throws(LinearAlgebraError) -> 
   return root
 }
 
-private func letter(_ character: Unicode.Scalar) -> Int8 { Int8(character.value) }
+func letter(_ character: Unicode.Scalar) -> Int8 { Int8(character.value) }
 
 private func check(
   _ routine: String, _ n: Int, _ info: Int32

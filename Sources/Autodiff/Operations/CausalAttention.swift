@@ -47,13 +47,25 @@ final class CausalAttention: Operation {
     logSums = tape.scratch(batch * heads * length)
     block = min(length, length <= 256 ? 32 : 64)
     row = (length + 15) & ~15
-    // Transposed keys and values, gradients of keys and values, two blocks of scores.
-    scratchSize = (4 * length * headSize + 2 * block * row + 63) & ~15
+    // What backward packs, gradients of keys and values, two blocks of scores and one of queries.
+    let floats =
+      2 * PackedMatrix.size(headSize, length) + PackedMatrix.size(length, headSize)
+      + 2 * length * headSize + PackedMatrix.size(block, headSize) + 2 * block * row
+    scratchSize = (floats + 15) & ~15
     scratch = tape.scratch(scratchSize * tape.pool.threads)
     mask =
       tape.isTraining && dropout > 0
       ? DropoutMask(probability: dropout, stream: tape.nextDropoutStream()) : nil
     self.tape = tape
+  }
+
+  /// source[k, n], or the transpose of source[n, k], packed in the room that is left.
+  private func pack(
+    _ k: Int, _ n: Int, _ source: UnsafePointer<Float>, stride: Int, transposed: Bool,
+    _ room: inout UnsafeMutablePointer<Float>
+  ) -> PackedMatrix {
+    defer { room += PackedMatrix.size(k, n) }
+    return PackedMatrix(k, n, packing: source, stride: stride, transposed: transposed, into: room)
   }
 
   private var scale: Float { 1 / Float(headSize).squareRoot() }
@@ -97,22 +109,24 @@ final class CausalAttention: Operation {
       let (sample, head) = (piece / heads, piece % heads)
       let (q, k, v) = (base(0, sample, head), base(1, sample, head), base(2, sample, head))
       let y = output.value.base + (sample * t * output.columns + head * d)
-      let keys = scratch.base + worker * scratchSize  // [d, t]
-      let p = keys + 4 * t * d  // [block, row]
-      transpose(k, rows: t, columns: d, stride: stride, into: keys)
+      var room = scratch.base + worker * scratchSize
+      let keys = pack(d, t, k, stride: stride, transposed: true, &room)
+      let values = pack(t, d, v, stride: stride, transposed: false, &room)
+      let p = room  // [block, row]
       for start in Swift.stride(from: 0, to: t, by: block) {
         let end = min(t, start + block)
         let n = end - start
-        gemmBlock(
-          n, end, d, q + start * stride, lda: stride, keys, ldb: t, beta: 0, into: p, ldc: row)
+        keys.multiply(
+          n, q + start * stride, rowStride: stride, columnStride: 1, depth: d, count: end,
+          accumulate: false, into: p, ldc: row)
         for i in 0..<n {
           logSums.base[piece * t + start + i] = VectorMath.softmax(
             p + i * row, valid: start + i + 1, count: end, scale: scale)
         }
         drop(p, piece: piece, queries: start..<end, stride: row)
-        gemmBlock(
-          n, d, end, p, lda: row, v, ldb: stride, beta: 0, into: y + start * output.columns,
-          ldc: output.columns)
+        values.multiply(
+          n, p, rowStride: row, columnStride: 1, depth: end, count: d, accumulate: false,
+          into: y + start * output.columns, ldc: output.columns)
       }
     }
   }
@@ -125,22 +139,26 @@ final class CausalAttention: Operation {
       let (q, k, v) = (base(0, sample, head), base(1, sample, head), base(2, sample, head))
       let y = output.value.base + (sample * t * width + head * d)
       let dy = dOutput.base + (sample * t * width + head * d)
-      let keys = scratch.base + worker * scratchSize  // [d, t]
-      let values = keys + t * d  // [d, t]
-      let dk = values + t * d  // [t, d]
+      var room = scratch.base + worker * scratchSize
+      let keys = pack(d, t, k, stride: stride, transposed: true, &room)
+      let values = pack(d, t, v, stride: stride, transposed: true, &room)
+      let keyRows = pack(t, d, k, stride: stride, transposed: false, &room)
+      let dk = room  // [t, d]
       let dv = dk + t * d  // [t, d]
       let p = dv + t * d  // [block, row]
       let dp = p + block * row  // [block, row]
-      transpose(k, rows: t, columns: d, stride: stride, into: keys)
-      transpose(v, rows: t, columns: d, stride: stride, into: values)
+      let rest = dp + block * row
       dk.update(repeating: 0, count: 2 * t * d)
       for start in Swift.stride(from: 0, to: t, by: block) {
         let end = min(t, start + block)
         let n = end - start
         let rows = dy + start * width
-        gemmBlock(
-          n, end, d, q + start * stride, lda: stride, keys, ldb: t, beta: 0, into: p, ldc: row)
-        gemmBlock(n, end, d, rows, lda: width, values, ldb: t, beta: 0, into: dp, ldc: row)
+        keys.multiply(
+          n, q + start * stride, rowStride: stride, columnStride: 1, depth: d, count: end,
+          accumulate: false, into: p, ldc: row)
+        values.multiply(
+          n, rows, rowStride: width, columnStride: 1, depth: d, count: end, accumulate: false,
+          into: dp, ldc: row)
         drop(dp, piece: piece, queries: start..<end, stride: row)
         for i in 0..<n {
           // dscore = p ∘ (dp - Σ p∘dp), where Σ p∘dp = dy·y.
@@ -152,16 +170,21 @@ final class CausalAttention: Operation {
             logSum: logSums.base[piece * t + start + i], inner: inner)
         }
         if let dq = gradientBase(0, sample, head) {
-          gemmBlock(
-            n, d, end, dp, lda: row, k, ldb: stride, beta: beta[slices[0].tensor],
-            into: dq + start * stride, ldc: stride)
+          keyRows.multiply(
+            n, dp, rowStride: row, columnStride: 1, depth: end, count: d,
+            accumulate: beta[slices[0].tensor] == 1, into: dq + start * stride, ldc: stride)
         }
-        gemmBlock(
-          end, d, n, dp, lda: row, q + start * stride, ldb: stride, transposeA: .yes, beta: 1,
-          into: dk, ldc: d)
+        let queries = PackedMatrix(
+          n, d, packing: q + start * stride, stride: stride, transposed: false, into: rest)
+        queries.multiply(
+          end, dp, rowStride: 1, columnStride: row, depth: n, count: d, accumulate: true, into: dk,
+          ldc: d)
         drop(p, piece: piece, queries: start..<end, stride: row)
-        gemmBlock(
-          end, d, n, p, lda: row, rows, ldb: width, transposeA: .yes, beta: 1, into: dv, ldc: d)
+        let given = PackedMatrix(
+          n, d, packing: rows, stride: width, transposed: false, into: rest)
+        given.multiply(
+          end, p, rowStride: 1, columnStride: row, depth: n, count: d, accumulate: true, into: dv,
+          ldc: d)
       }
       for (index, source) in [(1, dk), (2, dv)] {
         guard let target = gradientBase(index, sample, head) else { continue }

@@ -19,8 +19,8 @@ final class Linear: Operation {
   private let width: Int, out: Int
   /// The weight transposed, where products are so small that reading it in place pays.
   private let transposed: Buffer?
-  /// The weight packed, where it is larger; very large ones are left to the BLAS, which packs them piecewise.
-  private let packed: PackedMatrix?
+  /// Where the weight is packed, if it is larger; a very large one is left to the BLAS, which packs it piecewise.
+  private let packing: Workspace?
   /// Whether the weight's gradient stays factored: few enough samples that its rank is far below full.
   private let keepsFactors: Bool
   /// Rows that one thread takes at a time.
@@ -42,9 +42,8 @@ final class Linear: Operation {
     output = tape.output(x.shape.dropLast() + [out], of: inputs)
     let isSmall = out * width <= 12_800
     transposed = isSmall ? tape.scratch(out * width) : nil
-    packed =
-      !isSmall && out * width <= 1 << 20
-      ? PackedMatrix(count: out * width, side: max(out, width)) : nil
+    packing = !isSmall && out * width <= 1 << 20 ? tape.workspace : nil
+    packing?.reserve(max(PackedMatrix.size(out, width), PackedMatrix.size(width, out)))
     keepsFactors =
       switch tape.weightGradients {
       case .formed: false
@@ -61,8 +60,8 @@ final class Linear: Operation {
   /// a · weight or a · weightᵀ, whichever leads forward or backward, for some rows; sums begin with the
   /// bias if beta is 0.
   private func multiply(
-    _ a: MatrixView<Float>, isForward: Bool, bias: UnsafePointer<Float>? = nil, beta: Float,
-    into c: MutableMatrixView<Float>
+    _ a: MatrixView<Float>, _ packed: PackedMatrix?, isForward: Bool,
+    bias: UnsafePointer<Float>? = nil, beta: Float, into c: MutableMatrixView<Float>
   ) {
     if let packed { return packed.multiply(a, bias: bias, beta: beta, into: c) }
     var beta = beta
@@ -86,11 +85,14 @@ final class Linear: Operation {
       transpose(
         weight.base, rows: weight.shape[0], columns: weight.shape[1], into: transposed.base)
     }
-    packed?.pack(weight.matrix.readOnly, transposed: layout == .outIn, pool)
+    let packed = packing.map {
+      PackedMatrix(
+        packing: weight.matrix.readOnly, transposed: layout == .outIn, into: $0.base, pool)
+    }
     pool.forRanges(of: x.rows, size: pieceRows) { range in
       multiply(
-        x.matrix.rows(range).readOnly, isForward: true, bias: bias.map { UnsafePointer($0.base) },
-        beta: 0, into: output.matrix.rows(range))
+        x.matrix.rows(range).readOnly, packed, isForward: true,
+        bias: bias.map { UnsafePointer($0.base) }, beta: 0, into: output.matrix.rows(range))
     }
   }
 
@@ -98,10 +100,13 @@ final class Linear: Operation {
     guard let dy = output.gradient else { return }
     let dOutput = MatrixView(rows: x.rows, columns: out, base: UnsafePointer(dy.base))
     if let dx = x.gradient {
-      packed?.pack(weight.matrix.readOnly, transposed: layout == .inOut, pool)
+      let packed = packing.map {
+        PackedMatrix(
+          packing: weight.matrix.readOnly, transposed: layout == .inOut, into: $0.base, pool)
+      }
       pool.forRanges(of: x.rows, size: pieceRows) { range in
         multiply(
-          dOutput.rows(range), isForward: false, beta: beta[0],
+          dOutput.rows(range), packed, isForward: false, beta: beta[0],
           into: MutableMatrixView(rows: x.rows, columns: width, base: dx.base).rows(range))
       }
     }
