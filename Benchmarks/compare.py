@@ -7,7 +7,7 @@ Needs numpy and a CPU build of PyTorch; nothing else in the project does. Usage,
     python3 Benchmarks/compare.py --images [CASE ...]    # training steps of convolutional networks, likewise
     python3 Benchmarks/compare.py --check RECORDS_DIR    # of --rng numpy --set steps=2000
 """
-import argparse, glob, json, os, statistics, subprocess, sys, time
+import argparse, glob, importlib.metadata, json, os, platform, statistics, subprocess, sys, time
 
 import numpy as np
 
@@ -420,11 +420,27 @@ def step_lines(cases, rounds, environment, threads=2):
                "suite_peak_mb": own, "peer_peak_mb": other}
 
 
+def provenance():
+    """Where and of what the numbers are: CPU, its widest vectors, versions."""
+    cpu = {}
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            cpu = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in file)}
+    commit = subprocess.run(["git", "-C", os.path.dirname(BENCH), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    flags = cpu.get("flags", "").split()
+    return {
+        "cpu": f"{cpu.get('model name', platform.processor())}, family {cpu.get('cpu family')}, model {cpu.get('model')}",
+        "vectors": next((name for name in ("avx512f", "avx2") if name in flags), platform.machine()),
+        "torch": importlib.metadata.version("torch"),
+        "commit": commit.stdout.strip(),
+    }
+
+
 def report(lines, path):
     """Each line as it comes, and all of them as JSON into a file where one is asked for."""
-    kept = []
+    kept, origin = [], provenance()
     for line in lines:
-        kept.append(line)
+        kept.append(line | origin)
         threads = line["peer_threads"]
         memory = f"   peak {line['suite_peak_mb']:.0f} and {line['peer_peak_mb']:.0f} MB" if "peer_peak_mb" in line else ""
         print(f"{line['case']:48s} suite {line['suite']:10.4g} {line['unit']:12s} peer ({threads} thread{'s' if threads > 1 else ''}) "

@@ -136,16 +136,15 @@ public struct ClaimsReport: Sendable {
   /// In the suite's order.
   public let rows: [Row]
 
-  /// Reads the records below `results`: for each experiment those of profile paper and of profile full,
-  /// or, where neither is there, of quick or smoke; a claim that names a profile is held against that.
+  /// Reads the records below `results`: for each experiment those of the profiles paper, full and quick that are
+  /// there, or else of smoke; a claim that names a profile is held against that.
   public init(results: String) throws {
     var rows: [Row] = []
     for experiment in Suite.experiments {
       let there = ["paper", "full", "quick", "smoke"].filter {
         FileManager.default.fileExists(atPath: "\(results)/\(experiment.name)/\($0)")
       }
-      let strong = there.filter { $0 == "paper" || $0 == "full" }
-      let sets = try (strong.isEmpty ? Array(there.prefix(1)) : strong).map {
+      let sets = try there.filter { $0 != "smoke" || there.count == 1 }.map {
         try RecordSet(folder: "\(results)/\(experiment.name)/\($0)")
       }
       for claim in experiment.claims {
@@ -154,11 +153,12 @@ public struct ClaimsReport: Sendable {
           FileManager.default.fileExists(atPath: $0) ? [try RecordSet(folder: $0)] : []
         }
         let sets = own ?? sets
-        for set in sets {
+        for (index, set) in sets.enumerated() {
+          let finding = try claim.evaluate(set)
+          // A weaker profile adds nothing where it cannot tell.
+          guard index == 0 || finding.verdict != .needsPaper else { continue }
           rows.append(
-            Row(
-              experiment: experiment.name, claim: claim, profile: set.profile,
-              finding: try claim.evaluate(set)))
+            Row(experiment: experiment.name, claim: claim, profile: set.profile, finding: finding))
         }
         if sets.isEmpty {
           rows.append(

@@ -79,6 +79,24 @@ import Training
     for claim in all { #expect(report.markdown.contains("## \(claim.id)\n")) }
   }
 
+  @Test func everyProfileIsHeldAgainstTheClaimsButToysOnlyWhereNothingElseIs() throws {
+    let scratch = Scratch()
+    let folder = "\(scratch.path)/trace-regression"
+    _ = try traceRegression(scratch.path)  // of profile smoke
+    func rows(copiedTo profile: String? = nil) throws -> Int {
+      if let profile {
+        try FileManager.default.copyItem(atPath: "\(folder)/smoke", toPath: "\(folder)/\(profile)")
+      }
+      return try ClaimsReport(results: scratch.path).rows.count {
+        $0.experiment == "trace-regression" && $0.finding.verdict != .needsPaper
+      }
+    }
+    let one = try rows()
+    #expect(one > 0)
+    #expect(try rows(copiedTo: "quick") == one)
+    #expect(try rows(copiedTo: "full") == 2 * one)
+  }
+
   @Test func aLogTestReadsItsIntervalOneSided() {
     #expect(Finding.logTest("x", [0.01, 0.011, 0.009], below: 0.1).verdict == .reproduced)
     #expect(Finding.logTest("x", [0.01, 0.011, 0.009], above: 0.1).verdict == .notReproduced)
