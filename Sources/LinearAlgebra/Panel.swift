@@ -116,30 +116,25 @@ private struct PanelKernel<V: SIMD> where V.Scalar == Float {
     let sixes = (m &- 4 &* fours) / 6
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 7 &* Self.width) { spare in
       guard let edge = spare.baseAddress else { return }
+      let zeros = edge + 6 &* Self.width
+      zeros.update(repeating: 0, count: Self.width)
       var i = 0
       while i < m {
         let rows = i < 6 &* sixes ? 6 : i < 6 &* sixes &+ 4 &* fours ? 4 : 1
         let (source, target) = (a + i &* rowStride, c + i &* ldc)
-        if count == Self.width {
+        let (first, step): (UnsafePointer<Float>, Int) =
           switch start {
-          case .zero:
-            edge.update(repeating: 0, count: count)
-            tile(rows, source, edge, 0, target, ldc)
-          case .row(let row): tile(rows, source, row, 0, target, ldc)
-          case .old: tile(rows, source, target, ldc, target, ldc)
+          case .zero: (UnsafePointer(zeros), 0)
+          case .row(let row): (row, 0)
+          case .old: (UnsafePointer(target), ldc)
           }
+        if count == Self.width {
+          tile(rows, source, first, step, target, ldc)
         } else {
           // A panel narrower than a tile goes through a buffer of its own.
           for r in 0..<rows {
             for j in 0..<Self.width {
-              let value: Float =
-                switch start {
-                case _ where j >= count: 0
-                case .zero: 0
-                case .row(let row): row[j]
-                case .old: target[r &* ldc &+ j]
-                }
-              edge[r &* Self.width &+ j] = value
+              edge[r &* Self.width &+ j] = j < count ? first[r &* step &+ j] : 0
             }
           }
           tile(rows, source, edge, Self.width, edge, Self.width)

@@ -57,6 +57,15 @@ final class Linear: Operation {
 
   var lendsOutputGradient: Bool { keepsFactors }
 
+  /// The weight or its transpose, whichever leads forward or backward, if it is one that is packed.
+  private func packed(isForward: Bool, _ pool: WorkerPool) -> PackedMatrix? {
+    packing.map {
+      PackedMatrix(
+        packing: weight.matrix.readOnly, transposed: isForward == (layout == .outIn),
+        into: $0.base, pool)
+    }
+  }
+
   /// a · weight or a · weightᵀ, whichever leads forward or backward, for some rows; sums begin with the
   /// bias if beta is 0.
   private func multiply(
@@ -85,10 +94,7 @@ final class Linear: Operation {
       transpose(
         weight.base, rows: weight.shape[0], columns: weight.shape[1], into: transposed.base)
     }
-    let packed = packing.map {
-      PackedMatrix(
-        packing: weight.matrix.readOnly, transposed: layout == .outIn, into: $0.base, pool)
-    }
+    let packed = packed(isForward: true, pool)
     pool.forRanges(of: x.rows, size: pieceRows) { range in
       multiply(
         x.matrix.rows(range).readOnly, packed, isForward: true,
@@ -100,10 +106,7 @@ final class Linear: Operation {
     guard let dy = output.gradient else { return }
     let dOutput = MatrixView(rows: x.rows, columns: out, base: UnsafePointer(dy.base))
     if let dx = x.gradient {
-      let packed = packing.map {
-        PackedMatrix(
-          packing: weight.matrix.readOnly, transposed: layout == .inOut, into: $0.base, pool)
-      }
+      let packed = packed(isForward: false, pool)
       pool.forRanges(of: x.rows, size: pieceRows) { range in
         multiply(
           dOutput.rows(range), packed, isForward: false, beta: beta[0],
