@@ -1,28 +1,25 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// Three floors; imports only go down (DESIGN in README.md and CONTRIBUTING.md).
-// No unsafeFlags here, so the package stays usable as a dependency: release flags
-// (-march=native) come from the Makefile.
+// Four floors; imports only go down (CONTRIBUTING.md draws them). No unsafeFlags here, so the package stays usable as
+// a dependency: release flags (-march=native) come from the Makefile.
+
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+/// One executable a figure, table or family of theorems.
+let experiments = [
+  "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
+  "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds",
+]
+/// What a program outside may import.
+let libraries = ["Clipping", "Autodiff", "LinearAlgebra", "Storage"]
+
 let package = Package(
   name: "spectral-clipping",
   platforms: [.macOS(.v15)],
-  products: [
-    .library(name: "Clipping", targets: ["Clipping"]),
-    .library(name: "Autodiff", targets: ["Autodiff"]),
-    .library(name: "LinearAlgebra", targets: ["LinearAlgebra"]),
-    .library(name: "Storage", targets: ["Storage"]),
-    .executable(name: "bad-token-spectra", targets: ["bad-token-spectra"]),
-    .executable(name: "trace-regression", targets: ["trace-regression"]),
-    .executable(name: "clip-cost", targets: ["clip-cost"]),
-    .executable(name: "mlp-heavy-tails", targets: ["mlp-heavy-tails"]),
-    .executable(name: "mlp-heatmap", targets: ["mlp-heatmap"]),
-    .executable(name: "nanogpt-shakespeare", targets: ["nanogpt-shakespeare"]),
-    .executable(name: "gpt2-fineweb", targets: ["gpt2-fineweb"]),
-    .executable(name: "cifar10-resnet18", targets: ["cifar10-resnet18"]),
-    .executable(name: "theory-bounds", targets: ["theory-bounds"]),
-    .executable(name: "spectral", targets: ["spectral"]),
-  ],
+  products: libraries.map { .library(name: $0, targets: [$0]) }
+    + (experiments + ["spectral"]).map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
@@ -48,73 +45,32 @@ let package = Package(
       name: "Training",
       dependencies: ["Autodiff", "Clipping", "LinearAlgebra", "Optimizers", "Storage"]),
 
-    // MARK: - Floor 3: this paper
+    // MARK: - Floor 3: the lab, which knows no paper
+    .target(
+      name: "Lab", dependencies: ["LinearAlgebra", "Storage", "Training", arguments, yams]),
+
+    // MARK: - Floor 4: the papers
     .target(name: "Theory", dependencies: ["Clipping", "LinearAlgebra"]),
     .target(
       name: "Experiments",
       dependencies: [
-        "Autodiff", "Clipping", "Datasets", "LinearAlgebra", "Models", "Optimizers", "Storage",
-        "Theory", "Training", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Yams", package: "Yams"),
-      ]),
-    .executableTarget(
-      name: "bad-token-spectra",
-      dependencies: [
-        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-    .executableTarget(
-      name: "trace-regression",
-      dependencies: [
-        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-    .executableTarget(
-      name: "clip-cost",
-      dependencies: [
-        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-    .executableTarget(
-      name: "mlp-heavy-tails",
-      dependencies: [
-        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-    .executableTarget(
-      name: "mlp-heatmap",
-      dependencies: [
-        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-    .executableTarget(
-      name: "nanogpt-shakespeare",
-      dependencies: [
-        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-    .executableTarget(
-      name: "gpt2-fineweb",
-      dependencies: [
-        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-    .executableTarget(
-      name: "cifar10-resnet18",
-      dependencies: [
-        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
-    .executableTarget(
-      name: "theory-bounds",
-      dependencies: [
-        "Experiments", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Autodiff", "Clipping", "Datasets", "Lab", "LinearAlgebra", "Models", "Optimizers",
+        "Storage", "Theory", "Training", yams,
       ]),
     .executableTarget(
       name: "spectral",
       dependencies: [
-        "Autodiff", "Clipping", "Datasets", "Experiments", "LinearAlgebra", "Models", "Storage",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Autodiff", "Clipping", "Datasets", "Experiments", "Lab", "LinearAlgebra", "Models",
+        "Storage", arguments,
       ]),
-
     .executableTarget(
       name: "suite-bench",
-      dependencies: ["Clipping", "Experiments", "LinearAlgebra", "Storage", "Theory", "Training"],
+      dependencies: [
+        "Clipping", "Experiments", "Lab", "LinearAlgebra", "Storage", "Theory", "Training",
+      ],
       path: "Benchmarks/suite-bench"),
 
-    // MARK: - Tests, one target per module
+    // MARK: - Tests, one target a module
     .testTarget(
       name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"], exclude: ["Goldens"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage"]),
@@ -138,10 +94,12 @@ let package = Package(
     .testTarget(
       name: "ExperimentsTests",
       dependencies: [
-        "Autodiff", "Clipping", "Datasets", "Experiments", "LinearAlgebra", "Models", "Storage",
-        "Training", "spectral",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Autodiff", "Clipping", "Datasets", "Experiments", "Lab", "LinearAlgebra", "Models",
+        "Storage", "Training", "spectral", arguments,
       ], exclude: ["Goldens"]),
-  ],
+  ]
+    + experiments.map {
+      .executableTarget(name: $0, dependencies: ["Experiments", "Lab", arguments])
+    },
   swiftLanguageModes: [.v6]
 )

@@ -1,5 +1,6 @@
 import Clipping
 import Experiments
+import Lab
 import Foundation
 import LinearAlgebra
 import Theory
@@ -45,7 +46,7 @@ do {
   config.denseSteps = 1
   for rng in TraceRegression.Generator.allCases {
     config.rng = rng
-    let unit = RunUnit(methods: config.methods, seed: 11)
+    let unit = Job(methods: config.methods, seed: 11)
     let iterations = Double(config.methods.count * config.steps)
     try measure(
       "trace-regression, \(rng.rawValue)", unit: "iterations/s", work: iterations, repeats: 5
@@ -53,7 +54,7 @@ do {
       if rng == .numpy {
         _ = try TraceRegression.run(unit, config, RunContext())
       } else {
-        for unit in TraceRegression.units(of: config) {
+        for unit in TraceRegression.jobs(of: config) {
           _ = try TraceRegression.run(unit, config, RunContext())
         }
       }

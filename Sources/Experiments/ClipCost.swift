@@ -1,3 +1,4 @@
+import Lab
 import Clipping
 import Foundation
 import LinearAlgebra
@@ -9,33 +10,33 @@ import Training
 /// The matrices are normal noise plus a few rank-one spikes beyond the noise's largest singular value,
 /// and τ lies between the two, as when a few bad directions are to be clipped. Times go to
 /// the telemetry; what the clip did (count, error against the exact clip) is reproducible.
-public enum ClipCost: Experiment {
+package enum ClipCost: Experiment {
   /// Settings.
-  public struct Config: ExperimentConfig {
+  package struct Config: ExperimentConfig {
     /// Matrix sizes, rows x columns.
-    public var sizes = [
+    package var sizes = [
       "128x128", "256x256", "512x512", "768x768", "1024x1024", "256x2304", "768x3072", "3072x768",
     ]
     /// Ranks r of Algorithm 2.
-    public var ranks = [1, 2, 5, 10, 20, 50]
+    package var ranks = [1, 2, 5, 10, 20, 50]
     /// Further sketch vectors p.
-    public var oversampling = 5
+    package var oversampling = 5
     /// Power iterations q.
-    public var powerIterations = 1
+    package var powerIterations = 1
     /// Spikes above τ.
-    public var spikes = 5
+    package var spikes = 5
     /// Timed repetitions; the median counts.
-    public var repeats = 7
+    package var repeats = 7
     /// svd: full SVD and reassembly; exact: SpectralClip(.exactSVD); randomized: Algorithm 2.
-    public var methods = ["svd", "exact", "randomized"]
+    package var methods = ["svd", "exact", "randomized"]
     /// Seeds of the matrices.
-    public var seeds: [UInt64] = [1]
+    package var seeds: [UInt64] = [1]
 
     /// Everything up to GPT-2's largest gradient.
-    public init() {}
+    package init() {}
 
     /// Throws a `ConfigError` for a value outside its range.
-    public func validate() throws {
+    package func validate() throws {
       for size in sizes { _ = try shape(size) }
       for (key, value) in [
         ("oversampling", oversampling), ("powerIterations", powerIterations), ("spikes", spikes),
@@ -58,19 +59,14 @@ public enum ClipCost: Experiment {
     }
   }
 
-  /// See `Experiment`.
-  public static let name = "clip-cost"
-  /// See `Experiment`.
-  public static let abstract =
+  package static let name = "clip-cost"
+  package static let abstract =
     "Time of exact and randomized spectral clipping over size and rank (§5.2); use --jobs 1."
-  /// See `Experiment`.
-  public static let version = 1
+  package static let version = 1
 
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int { config.sizes.count }
+  package static func work(of unit: Job, _ config: Config) -> Int { config.sizes.count }
 
-  /// See `Experiment`.
-  public static func secondsPerStep(
+  package static func secondsPerStep(
     _ config: Config, _ context: RunContext
   ) throws -> Double {
     try timePerStep {
@@ -78,17 +74,15 @@ public enum ClipCost: Experiment {
       short.repeats = 1
       short.sizes = [config.sizes[config.sizes.count / 2]]
       _ = try run(
-        RunUnit(methods: [config.methods[0]], seed: config.seeds.first ?? 1), short, RunContext())
+        Job(methods: [config.methods[0]], seed: config.seeds.first ?? 1), short, RunContext())
       return 1
     }
   }
 
-  /// See `Experiment`.
-  public static func dataName(_ config: Config) -> String { "synthetic data" }
+  package static func dataName(_ config: Config) -> String { "synthetic data" }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  package static func run(
+    _ unit: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     let method = unit.methods[0]
     var (rows, columns, ranks, clipped): ([Int], [Int], [Int], [Int]) = ([], [], [], [])
@@ -213,7 +207,7 @@ extension ClipCost {
 
   /// Blocks: svd and exact (m·n·min(m,n), seconds), then one block a size for the randomized clip
   /// (m·n·r, seconds, relative error); the first line of a block is its title.
-  public static func table(of set: RecordSet) throws -> String {
+  package static func table(of set: RecordSet) throws -> String {
     var text = ""
     func block(_ title: String, _ rows: [Row]) {
       text += "\"\(title)\"\n"
@@ -258,8 +252,7 @@ extension ClipCost {
       logLog: points.map { Double($0.rows * $0.columns * $0.rank) }, points.map(\.seconds))
   }
 
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     var values: [(String, String)] = []
     if let (size, ratio) = try largestRatio(set) {
       values += [("largest", size), ("ratio", short(ratio))]
@@ -270,8 +263,7 @@ extension ClipCost {
     return values
   }
 
-  /// See `Experiment`.
-  public static let claims: [Claim] = [
+  package static let claims: [Claim] = [
     Claim(
       id: "cost-truncated", item: "§5.2",
       statement: "The truncated SVD is substantially cheaper than a full one when r is small.",

@@ -1,48 +1,10 @@
-import Foundation
-import Storage
+import Lab
 
-/// Every experiment there is.
-public enum Suite {
-  /// In the order of the paper.
-  public static let experiments: [any Experiment.Type] = [
+extension Suite {
+  /// Every experiment there is, in the order of the paper.
+  package static let clipping = Suite([
     BadTokenSpectra.self, TraceRegression.self, ClipCost.self, MLPHeavyTails.self, MLPSearch.self,
     MLPHeatMap.self, CIFAR10ResNet18.self, CIFAR10Truncation.self, CIFAR10Search.self,
     NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self, TheoryBounds.self,
-  ]
-
-  /// The experiment of that name.
-  public static func experiment(named name: String) throws -> any Experiment.Type {
-    guard let found = experiments.first(where: { $0.name == name }) else {
-      throw ConfigError(
-        "experiment '\(name)'", "unknown",
-        hint: "known are \(experiments.map { $0.name }.joined(separator: ", "))")
-    }
-    return found
-  }
-
-  /// The experiment that the records of `set` came from.
-  public static func experiment(of set: RecordSet) throws -> any Experiment.Type {
-    guard let record = set.records.first else {
-      throw StorageError("holds no records", at: set.folder, hint: "run the experiment first")
-    }
-    return try experiment(named: record.string(attribute: "experiment"))
-  }
-
-  /// A caption from its template: {{name}} is replaced by the value the records give it.
-  ///
-  /// Throws for a placeholder that has no value.
-  public static func caption(template: String, file: String, set: RecordSet) throws -> String {
-    var text = template
-    let values =
-      [("stamp", set.stamp), ("profile", set.profile), ("n", "\(set.seeds.count)")]
-      + (try experiment(of: set).captionValues(of: set))
-    for (name, value) in values { text = text.replacingOccurrences(of: "{{\(name)}}", with: value) }
-    if let open = text.range(of: "{{") {
-      let rest = text[open.upperBound...].prefix { $0 != "}" }
-      throw ConfigError(
-        file, "unknown placeholder {{\(rest)}}",
-        hint: "known are \(values.map(\.0).joined(separator: ", "))")
-    }
-    return text
-  }
+  ])
 }

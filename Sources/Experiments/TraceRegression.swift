@@ -1,3 +1,4 @@
+import Lab
 import Clipping
 import Datasets
 import Foundation
@@ -11,9 +12,9 @@ import Training
 /// every iterate the squared bias Δ² = ‖∇f(x) - E C_τ(∇f_i(x))‖_F² is measured twice: by the mean of a
 /// few sampled gradients, as the authors do (`bias_sq_monte_carlo`), and with all N terms, free of
 /// sampling noise (`bias_sq_exact`).
-public enum TraceRegression: Experiment {
+package enum TraceRegression: Experiment {
   /// The generator behind the problem and the samples.
-  public enum Generator: String, Codable, Sendable, CaseIterable {
+  package enum Generator: String, Codable, Sendable, CaseIterable {
     /// Counter-based streams; every method of a seed sees the same samples.
     case philox
     /// NumPy's default_rng, one per seed, running on from method to method as in the authors' script.
@@ -21,49 +22,49 @@ public enum TraceRegression: Experiment {
   }
 
   /// Settings; the defaults are the paper's.
-  public struct Config: ExperimentConfig {
+  package struct Config: ExperimentConfig {
     /// n: X is n×n.
-    public var dimension = 3
+    package var dimension = 3
     /// N, the number of terms.
-    public var terms = 10
+    package var terms = 10
     /// Standard deviation of the noise in b.
-    public var noise = 0.01
+    package var noise = 0.01
     /// K, the number of iterations.
-    public var steps = 100_000
+    package var steps = 100_000
     /// η L, the step size in units of 1/L.
-    public var learningRateScale = 0.5
+    package var learningRateScale = 0.5
     /// θ of eq. (8).
-    public var emaCoefficient = 0.9
+    package var emaCoefficient = 0.9
     /// Which order of eq. (8) the method "ema" follows.
-    public var emaVariant = ThresholdRule.EMAVariant.traceScript
+    package var emaVariant = ThresholdRule.EMAVariant.traceScript
     /// q of eq. (9).
-    public var quantileLevel = 0.85
+    package var quantileLevel = 0.85
     /// w of eq. (10).
-    public var quantileWindow = 100
+    package var quantileWindow = 100
     /// Which quantile the method "quantile" reads.
-    public var quantileVariant = QuantileRule.interpolated
+    package var quantileVariant = QuantileRule.interpolated
     /// Gradients in the Monte-Carlo estimate of the bias.
-    public var monteCarloSamples = 10
+    package var monteCarloSamples = 10
     /// Every one of the first iterations is recorded …
-    public var denseSteps = 2000
+    package var denseSteps = 2000
     /// … and this many for each tenfold after that.
-    public var pointsPerDecade = 100
+    package var pointsPerDecade = 100
     /// Where randomness comes from.
-    public var rng = Generator.philox
+    package var rng = Generator.philox
     /// ema, ema-paper, ema-repository, ema-traceScript, quantile, quantile-interpolated,
     /// quantile-lowerOrderStatistic, constant-<tau>; run in this order.
-    public var methods = [
+    package var methods = [
       "ema", "quantile", "constant-0.05", "constant-0.1", "constant-0.5", "constant-1",
       "constant-5",
     ]
     /// One run a method and seed.
-    public var seeds: [UInt64] = [11, 12, 13]
+    package var seeds: [UInt64] = [11, 12, 13]
 
     /// The paper's settings.
-    public init() {}
+    package init() {}
 
     /// Throws a `ConfigError` for a value outside its range.
-    public func validate() throws {
+    package func validate() throws {
       func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
         guard holds else { throw ConfigError.value(key, value, expected) }
       }
@@ -105,52 +106,44 @@ public enum TraceRegression: Experiment {
     }
   }
 
-  /// See `Experiment`.
-  public static let name = "trace-regression"
-  /// See `Experiment`.
-  public static let abstract =
+  package static let name = "trace-regression"
+  package static let abstract =
     "Bias of spectrally clipped stochastic gradients in trace regression (Fig 5a)."
-  /// See `Experiment`.
-  public static let version = 1
+  package static let version = 1
 
-  /// See `Experiment`.
-  public static func units(of config: Config) -> [RunUnit] {
+  package static func jobs(of config: Config) -> [Job] {
     switch config.rng {
     case .philox:
       return config.seeds.flatMap { seed in
-        config.methods.map { RunUnit(methods: [$0], seed: seed) }
+        config.methods.map { Job(methods: [$0], seed: seed) }
       }
-    case .numpy: return config.seeds.map { RunUnit(methods: config.methods, seed: $0) }
+    case .numpy: return config.seeds.map { Job(methods: config.methods, seed: $0) }
     }
   }
 
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int {
+  package static func work(of unit: Job, _ config: Config) -> Int {
     unit.methods.count * config.steps
   }
 
-  /// See `Experiment`.
-  public static func secondsPerStep(
+  package static func secondsPerStep(
     _ config: Config, _ context: RunContext
   ) throws -> Double {
     try timePerStep {
       var short = config
       short.steps = min(config.steps, 2000)
-      let unit = RunUnit(methods: config.methods, seed: config.seeds.first ?? 0)
+      let unit = Job(methods: config.methods, seed: config.seeds.first ?? 0)
       short.denseSteps = 1
       _ = try run(unit, short, RunContext())
       return work(of: unit, short)
     }
   }
 
-  /// See `Experiment`.
-  public static func dataName(_ config: Config) -> String {
+  package static func dataName(_ config: Config) -> String {
     "synthetic data (\(config.rng.rawValue))"
   }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  package static func run(
+    _ unit: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     switch config.rng {
     case .philox:
@@ -198,7 +191,7 @@ extension TraceRegression {
   }
 
   private static func run<Source: DrawSource>(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext, problem source: Source,
+    _ unit: Job, _ config: Config, _ context: RunContext, problem source: Source,
     samples: (Source) -> Source
   ) throws -> [Record] {
     var source = source

@@ -1,15 +1,15 @@
+import Lab
+
 // What Fig 5a is read for: its table, the numbers of its caption, and its claims with their criteria.
 
 extension TraceRegression {
-  /// See `Experiment`.
-  public static func table(of set: RecordSet) throws -> String {
+  package static func table(of set: RecordSet) throws -> String {
     try set.seriesTable(
       axis: "step",
       quantities: ["bias_sq_monte_carlo_mean", "bias_sq_exact_mean", "bias_sq_exact"])
   }
 
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
     var values = [("steps", "\((try record.ints("step").last ?? 0) + 1)")]
     for method in Config().methods + set.methods
@@ -34,8 +34,7 @@ extension TraceRegression {
     ).map { $0 / $1 }
   }
 
-  /// See `Experiment`.
-  public static let claims: [Claim] = [
+  package static let claims: [Claim] = [
     Claim(
       id: "fig5a-large-tau", item: "§4, Fig 5a",
       statement: "With a large enough constant threshold the gradient bias approaches 0.",

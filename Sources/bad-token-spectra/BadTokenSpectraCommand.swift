@@ -1,5 +1,6 @@
 import ArgumentParser
 import Experiments
+import Lab
 
 /// `bad-token-spectra`: Figs 1 and 7.
 @main

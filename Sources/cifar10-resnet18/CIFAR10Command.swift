@@ -1,5 +1,6 @@
 import ArgumentParser
 import Experiments
+import Lab
 
 /// `cifar10-resnet18`: the curves of Fig 2a; `cifar10-resnet18 truncation`: Fig 5b; `cifar10-resnet18 search`: the
 /// hyper-parameters of Table 2.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Experiments
+import Lab
 
 /// `gpt2-fineweb`: the curves of Figs 3 and 6c; `gpt2-fineweb search`: the hyper-parameters of Table 4.
 @main

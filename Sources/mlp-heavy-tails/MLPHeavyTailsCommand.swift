@@ -1,5 +1,6 @@
 import ArgumentParser
 import Experiments
+import Lab
 
 /// `mlp-heavy-tails`: the curves of Fig 2b; `mlp-heavy-tails search`: the hyper-parameters of Table 1.
 @main

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Experiments
+import Lab
 
 /// `nanogpt-shakespeare`: the curves of Figs 2c, 6a and 6b; `nanogpt-shakespeare search`: the hyper-parameters of Table 3.
 @main

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Experiments
+import Lab
 import Foundation
 import LinearAlgebra
 import Storage
@@ -19,7 +20,7 @@ struct Tabulate: ParsableCommand {
 
   func run() throws {
     let set = try RecordSet(folder: folder)
-    try AtomicFile.write(try Suite.experiment(of: set).table(of: set), to: out)
+    try AtomicFile.write(try Suite.clipping.experiment(of: set).table(of: set), to: out)
     try AtomicFile.write(set.gnuplotVariables, to: out + ".vars")
   }
 }
@@ -41,7 +42,7 @@ struct Caption: ParsableCommand {
     }
     let set = try RecordSet(folder: folder)
     try AtomicFile.write(
-      try Suite.caption(template: text, file: template, set: set), to: out)
+      try Suite.clipping.caption(template: text, file: template, set: set), to: out)
   }
 }
 
@@ -55,7 +56,7 @@ struct Claims: ParsableCommand {
   var out = "CLAIMS.md"
 
   func run() throws {
-    let report = try ClaimsReport(results: results)
+    let report = try ClaimsReport(.clipping, results: results)
     try AtomicFile.write(report.markdown, to: out)
     print(report.summary)
     print("written: \(out)")
@@ -76,7 +77,7 @@ struct Costs: ParsableCommand {
 
   func run() throws {
     print("\nmeasured (from the records in \(results)/):")
-    for experiment in Suite.experiments {
+    for experiment in Suite.clipping.experiments {
       for profile in ["smoke", "quick", "full", "paper"] {
         let folder = "\(results)/\(experiment.name)/\(profile)"
         guard FileManager.default.fileExists(atPath: folder) else { continue }
@@ -86,7 +87,8 @@ struct Costs: ParsableCommand {
           records.reduce(0) { sum, record in
             guard case .double(let value)? = record.telemetry.attributes[name] else { return sum }
             var threads = 1
-            if experiment.sharesOutUnits, case .int(let n)? = record.telemetry.attributes["threads"]
+            if experiment.parallelWithinJob,
+              case .int(let n)? = record.telemetry.attributes["threads"]
             {
               threads = n
             }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Experiments
+import Lab
 
 @main
 struct TheoryBoundsCommand: ExperimentCommand {

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 @Suite struct ConfigFileTests {
   private typealias Config = TraceRegression.Config

@@ -4,6 +4,7 @@ import Testing
 import Training
 
 @testable import Experiments
+@testable import Lab
 
 /// Thrown where a test kills a run.
 struct Killed: Error {}
@@ -12,9 +13,9 @@ struct Killed: Error {}
 func run<E: Experiment>(
   _ type: E.Type, _ config: E.Config, _ results: String, jobs: Int = 1, threads: Int = 1,
   data: String = "data", checkpointSeconds: Double = 60,
-  willStep: (@Sendable (RunUnit, Int) throws -> Void)? = nil
+  willStep: (@Sendable (Job, Int) throws -> Void)? = nil
 ) throws -> RecordSet {
-  let runner = ExperimentRunner<E>(
+  let runner = Runner<E>(
     config: config, profile: "test", results: results, dataFolder: data,
     telemetry: Telemetry(root: nil, threads: threads, jobs: jobs),
     checkpointSeconds: checkpointSeconds)

@@ -5,6 +5,7 @@ import Testing
 import Training
 
 @testable import Experiments
+@testable import Lab
 
 /// From settings to records, table, caption and claims, at toy size.
 @Suite struct FigurePipelineTests {
@@ -13,7 +14,7 @@ import Training
   private func run<E: Experiment>(_ type: E.Type, _ config: E.Config, _ results: String) throws
     -> RecordSet
   {
-    let runner = ExperimentRunner<E>(
+    let runner = Runner<E>(
       config: config, profile: "smoke", results: results,
       telemetry: Telemetry(root: nil, threads: 1, jobs: 2))
     _ = try runner.run()
@@ -57,20 +58,20 @@ import Training
   @Test func captionsTakeTheirNumbersFromTheRecords() throws {
     let scratch = Scratch()
     let set = try traceRegression(scratch.path)
-    let text = try Suite.caption(
+    let text = try Suite.clipping.caption(
       template: "{{n}} seeds, {{steps}} steps: {{tail.ema}}", file: "x", set: set)
     let tails = try set.values("tail_bias_sq_exact", of: "ema")
     #expect(text == "2 seeds, 60 steps: \(short(tails.min() ?? 0)) to \(short(tails.max() ?? 0))")
     #expect(throws: ConfigError.self) {
-      try Suite.caption(template: "{{nonsense}}", file: "x", set: set)
+      try Suite.clipping.caption(template: "{{nonsense}}", file: "x", set: set)
     }
   }
 
   @Test func claimsAreEvaluatedForEveryExperimentAndMissingRecordsAreSaid() throws {
     let scratch = Scratch()
     _ = try traceRegression(scratch.path)
-    let report = try ClaimsReport(results: scratch.path)
-    let all = Suite.experiments.flatMap { $0.claims }
+    let report = try ClaimsReport(.clipping, results: scratch.path)
+    let all = Suite.clipping.experiments.flatMap { $0.claims }
     #expect(report.rows.map(\.claim.id) == all.map(\.id))
     #expect(Set(all.map(\.id)).count == all.count)
     for row in report.rows where row.experiment == "clip-cost" {
@@ -87,7 +88,7 @@ import Training
       if let profile {
         try FileManager.default.copyItem(atPath: "\(folder)/smoke", toPath: "\(folder)/\(profile)")
       }
-      return try ClaimsReport(results: scratch.path).rows.count {
+      return try ClaimsReport(.clipping, results: scratch.path).rows.count {
         $0.experiment == "trace-regression" && $0.finding.verdict != .needsPaper
       }
     }

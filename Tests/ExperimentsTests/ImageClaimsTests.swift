@@ -3,6 +3,7 @@ import Storage
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 /// The claims of Figs 2a and 5b on records made by hand.
 @Suite struct ImageClaimsTests {

@@ -8,6 +8,7 @@ import Testing
 import Training
 
 @testable import Experiments
+@testable import Lab
 
 /// The CIFAR-10 experiments at toy size, on generated images.
 @Suite struct ImageTests {
@@ -204,7 +205,7 @@ import Training
     (config.epochs, config.trials, config.methods) = (1, 3, ["cifarnet-spectral"])
     let scratch = Scratch()
     let set = try run(CIFAR10Search.self, config, scratch.path + "/results", threads: 2)
-    let companion = try #require(try CIFAR10Search.companions(of: set).first)
+    let companion = try #require(try CIFAR10Search.sideFiles(of: set).first)
     let folder = scratch.path + "/cifar10-resnet18"
     try FileManager.default.createDirectory(
       atPath: folder, withIntermediateDirectories: true)
@@ -218,12 +219,12 @@ import Training
     curves.methods = ["cifarnet-exact", "cifarnet-spectral", "cifarnet-rank5"]
     let beside = scratch.path + "/cifar10-truncation"
     try FileManager.default.createDirectory(atPath: beside, withIntermediateDirectories: true)
-    func places(_ folder: String) -> ExperimentPlaces {
-      ExperimentPlaces(folder: folder, profile: "quick", data: "nowhere", results: "nowhere")
+    func places(_ folder: String) -> Places {
+      Places(folder: folder, profile: "quick", data: "nowhere", results: "nowhere")
     }
     for complete in [
-      try CIFAR10ResNet18.complete(curves, places(folder)),
-      try CIFAR10Truncation.complete(curves, places(beside)),
+      try CIFAR10ResNet18.resolve(curves, places(folder)),
+      try CIFAR10Truncation.resolve(curves, places(beside)),
     ] {
       #expect(complete.settings.count == 3 && complete.trainingImages == 24)
       for method in curves.methods {

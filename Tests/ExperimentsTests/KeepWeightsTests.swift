@@ -8,6 +8,7 @@ import Testing
 import Training
 
 @testable import Experiments
+@testable import Lab
 
 /// `--keep-weights`: the model beside its record.
 @Suite struct KeepWeightsTests {
@@ -19,7 +20,7 @@ import Training
   /// On a few tokens of its own, below `results`.
   private func runner(
     _ results: String, keepWeights: Bool = true
-  ) throws -> ExperimentRunner<NanoGPT> {
+  ) throws -> Runner<NanoGPT> {
     try FileManager.default.createDirectory(
       atPath: results + "/bin", withIntermediateDirectories: true)
     for name in ["train", "val"] {
@@ -33,7 +34,7 @@ import Training
     (config.evaluationSequences, config.finalSequences) = (3, 3)
     (config.methods, config.seeds) = ([Self.method], [1])
     config.settings = ["\(Self.method) learningRate=0.01 tau=0.05"]
-    return ExperimentRunner(
+    return Runner(
       config: config, profile: "test", results: results, dataFolder: results,
       telemetry: Telemetry(root: nil, threads: 1, jobs: 1), keepWeights: keepWeights)
   }

@@ -7,6 +7,7 @@ import Testing
 import Training
 
 @testable import Experiments
+@testable import Lab
 
 /// The language-model experiments at toy size, on generated text.
 @Suite struct LanguageTests {
@@ -171,14 +172,14 @@ import Training
     config.methods = ["sgdm-norm", "muon-spectral"]
     let scratch = Scratch()
     let set = try run(NanoGPTSearch.self, config, scratch.path + "/results", threads: 2)
-    let companion = try #require(try NanoGPTSearch.companions(of: set).first)
+    let companion = try #require(try NanoGPTSearch.sideFiles(of: set).first)
     try companion.text.write(
       toFile: scratch.path + "/chosen.yaml", atomically: true, encoding: .utf8)
     var curves = try self.config([])
     curves.methods = ["sgdm-norm", "muon-spectral"]
-    let complete = try NanoGPT.complete(
+    let complete = try NanoGPT.resolve(
       curves,
-      ExperimentPlaces(
+      Places(
         folder: scratch.path, profile: "quick", data: "nowhere", results: "nowhere"))
     #expect(complete.settings.count == 2 && complete.dataDigest.hasSuffix("characters"))
     let values = try MethodSetting<LanguageMethod>.values(

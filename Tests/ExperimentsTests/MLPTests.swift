@@ -6,6 +6,7 @@ import Testing
 import Training
 
 @testable import Experiments
+@testable import Lab
 
 /// The MLP experiments at toy size.
 @Suite struct MLPTests {
@@ -166,9 +167,9 @@ import Training
       var config = MLPHeavyTails.Config()
       config.methods = methods
       do {
-        _ = try MLPHeavyTails.complete(
+        _ = try MLPHeavyTails.resolve(
           config,
-          ExperimentPlaces(
+          Places(
             folder: scratch.path, profile: "quick", data: "data", results: "results"))
         return ""
       } catch { return "\(error)" }
@@ -188,7 +189,7 @@ import Training
     (search.steps, search.trials, search.methods) = (10, 3, ["sgdm-norm", "adam-none"])
     let set = try run(MLPSearch.self, search, scratch.path)
     #expect(
-      message(try MLPSearch.companions(of: set)[0].text, methods: ["sgdm-norm", "adam-none"]) == "")
+      message(try MLPSearch.sideFiles(of: set)[0].text, methods: ["sgdm-norm", "adam-none"]) == "")
   }
 
   @Test(arguments: [

@@ -4,6 +4,7 @@ import Storage
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 /// What figures and claims make of records that were written by hand.
 @Suite struct SpectraClaimsTests {

@@ -5,6 +5,7 @@ import Models
 import Storage
 
 @testable import Experiments
+@testable import Lab
 
 /// A small GPT with sharp opinions on random tokens, beside the settings that name both.
 struct SpectraFixture {
@@ -46,9 +47,9 @@ struct SpectraFixture {
   {
     var config = config
     change(&config)
-    return try BadTokenSpectra.complete(
+    return try BadTokenSpectra.resolve(
       config,
-      ExperimentPlaces(folder: folder, profile: "test", data: folder, results: folder + "/results"))
+      Places(folder: folder, profile: "test", data: folder, results: folder + "/results"))
   }
 
   /// The samples of a definition.

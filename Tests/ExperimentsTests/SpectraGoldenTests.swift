@@ -5,6 +5,7 @@ import Storage
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 /// `ReplacementSweep` against PyTorch in float64 (Goldens/make_spectra_goldens.py).
 @Suite struct SpectraGoldenTests {

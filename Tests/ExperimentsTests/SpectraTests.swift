@@ -7,6 +7,7 @@ import Storage
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 /// bad-token-spectra at toy size, on a small model of random weights and random tokens.
 @Suite struct SpectraTests {

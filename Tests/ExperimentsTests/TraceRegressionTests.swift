@@ -6,6 +6,7 @@ import Testing
 import Training
 
 @testable import Experiments
+@testable import Lab
 
 /// A folder of its own for each test, gone at the end.
 struct Scratch: ~Copyable {
@@ -28,15 +29,15 @@ private func config(
 private func runner(
   _ config: TraceRegression.Config, _ results: String, jobs: Int = 1, threads: Int = 1,
   wanted: [String]? = nil, checkpointSeconds: Double = 60
-) -> ExperimentRunner<TraceRegression> {
-  ExperimentRunner(
+) -> Runner<TraceRegression> {
+  Runner(
     config: config, wanted: wanted, profile: "test", results: results,
     telemetry: Telemetry(root: nil, threads: threads, jobs: jobs),
     checkpointSeconds: checkpointSeconds)
 }
 
 private func records(
-  _ runner: ExperimentRunner<TraceRegression>, wanted: [String]? = nil
+  _ runner: Runner<TraceRegression>, wanted: [String]? = nil
 ) throws -> [Record] {
   try runner.config.seeds.flatMap { seed in
     try (wanted ?? runner.wanted).map { try Record.read(from: runner.path($0, seed)) }

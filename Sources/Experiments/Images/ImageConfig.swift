@@ -1,68 +1,69 @@
+import Lab
 import Datasets
 
 /// Settings of Figs 2a and 5b; the defaults are the paper's, its code's where the text is silent.
-public struct ImageConfig: ExperimentConfig {
+package struct ImageConfig: ExperimentConfig {
   /// The images.
-  public var images = ImageData.Source.cifar10
+  package var images = ImageData.Source.cifar10
   /// Training images that are used, at most.
-  public var trainingImages = 50_000
+  package var trainingImages = 50_000
   /// Test images that are used, at most.
-  public var testImages = 10_000
+  package var testImages = 10_000
   /// Both networks' widths are the authors' divided by it.
-  public var narrowing = 1
+  package var narrowing = 1
   /// Epochs: 8 in the text, 20 in the code.
-  public var epochs = 8
+  package var epochs = 8
   /// Epochs in which the whitening bias is trained.
-  public var whiteningEpochs = 3
+  package var whiteningEpochs = 3
   /// Images a step.
-  public var batchSize = 2000
+  package var batchSize = 2000
   /// Parts that a batch is computed in; norms take their statistics from a part.
-  public var parts = 1
+  package var parts = 1
   /// The loss is the mean over the batch times this: with the batch's 2 000 the authors' sum, with 1 the mean. Logits are
   /// divided by the head's width, so a network narrowed by n moves n times as fast; 2 000/n makes up for it.
-  public var imagesSummed = 2000
+  package var imagesSummed = 2000
   /// Probability that is taken from the label and spread over all classes.
-  public var labelSmoothing = 0.2
+  package var labelSmoothing = 0.2
   /// Mirror images.
-  public var flip = ImageAugmentation.Flip.alternating
+  package var flip = ImageAugmentation.Flip.alternating
   /// Shifts up to so many pixels.
-  public var translate = 2
+  package var translate = 2
   /// Views of a test image in the final accuracy: 0 the image, 1 with its mirror image, 2 and shifted by a pixel.
-  public var finalViews = TestTimeAugmentation.mirrorAndTranslate
+  package var finalViews = TestTimeAugmentation.mirrorAndTranslate
   /// Initial rate of shifts and biases.
-  public var biasRate = 0.053
+  package var biasRate = 0.053
   /// Initial rate of the head.
-  public var headRate = 0.67
+  package var headRate = 0.67
   /// Nesterov momentum of both.
-  public var headMomentum = 0.85
+  package var headMomentum = 0.85
   /// Nesterov momentum of the convolutions, where it is not searched for.
-  public var filterMomentum = 0.7716
+  package var filterMomentum = 0.7716
   /// Weight decay of biases and head, already times their rate: 2e-6 for each of the authors' 2 000 images.
-  public var decay = 4e-3
+  package var decay = 4e-3
   /// Algorithm 2: singular values that may be clipped.
-  public var rank = 10
+  package var rank = 10
   /// Algorithm 2: further sketch vectors.
-  public var oversampling = 5
+  package var oversampling = 5
   /// Algorithm 2: power iterations.
-  public var powerIterations = 1
+  package var powerIterations = 1
   /// "method name=value …", one line a method; methods without one take chosen.yaml's values.
-  public var settings: [String] = []
+  package var settings: [String] = []
   /// Filled in from the data.
-  public var dataName = ""
+  package var dataName = ""
   /// Filled in from the data.
-  public var dataDigest = ""
+  package var dataDigest = ""
   /// The methods to run.
-  public var methods = ImageNetwork.allCases.flatMap { network in
+  package var methods = ImageNetwork.allCases.flatMap { network in
     ["none", "norm", "spectral"].map { "\(network.rawValue)-\($0)" }
   }
   /// One run a method and seed.
-  public var seeds: [UInt64] = [1, 2, 3]
+  package var seeds: [UInt64] = [1, 2, 3]
 
   /// The paper's settings.
-  public init() {}
+  package init() {}
 
   /// Throws a `ConfigError` for a value outside its range.
-  public func validate() throws {
+  package func validate() throws {
     func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
       guard holds else { throw ConfigError.value(key, value, expected) }
     }
@@ -94,7 +95,7 @@ public struct ImageConfig: ExperimentConfig {
   }
 
   /// Only the method's own hyper-parameters.
-  public func restricted(to method: String) -> ImageConfig {
+  package func restricted(to method: String) -> ImageConfig {
     var own = self
     own.settings = MethodSetting<ImageMethod>.lines(of: method, in: settings)
     return own

@@ -1,3 +1,4 @@
+import Lab
 import Datasets
 import Foundation
 import LinearAlgebra
@@ -11,26 +12,23 @@ protocol ImageExperiment: Experiment where Config == ImageConfig {
 
 extension ImageExperiment {
   static var chosenFile: String { "../\(CIFAR10ResNet18.name)/chosen.yaml" }
-  /// See `Experiment`.
-  public static var keepsWeights: Bool { true }
+  package static var keepsWeights: Bool { true }
 
-  /// See `Experiment`: hyper-parameters from chosen.yaml, the data's name and digest.
-  public static func complete(_ config: ImageConfig, _ places: ExperimentPlaces) throws
+  /// Hyper-parameters from chosen.yaml, the data's name and digest.
+  package static func resolve(_ config: ImageConfig, _ places: Places) throws
     -> ImageConfig
   {
     var config = try config.identified(places.data)
-    config.settings = try ImageMethod.complete(
+    config.settings = try ImageMethod.fillTuned(
       config.settings, methods: config.methods, file: "\(places.folder)/\(chosenFile)")
     return config
   }
 
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: ImageConfig) -> Int {
+  package static func work(of unit: Job, _ config: ImageConfig) -> Int {
     config.epochs * config.problem.stepsPerEpoch(config.trainingImages)
   }
 
-  /// See `Experiment`.
-  public static func secondsPerStep(
+  package static func secondsPerStep(
     _ config: ImageConfig, _ context: RunContext
   ) throws -> Double {
     try secondsPerImageStep(
@@ -38,12 +36,10 @@ extension ImageExperiment {
     ) { try MethodSetting<ImageMethod>.values(of: $0.name, in: config.settings) }
   }
 
-  /// See `Experiment`.
-  public static func dataName(_ config: ImageConfig) -> String { config.dataName }
+  package static func dataName(_ config: ImageConfig) -> String { config.dataName }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: ImageConfig, _ context: RunContext
+  package static func run(
+    _ unit: Job, _ config: ImageConfig, _ context: RunContext
   ) throws -> [Record] {
     let method = try ImageMethod.named(unit.methods[0], place: "method")
     let run = ImageRun(
@@ -53,11 +49,9 @@ extension ImageExperiment {
     return [try run.record(context)]
   }
 
-  /// See `Experiment`.
-  public static func table(of set: RecordSet) throws -> String { try ImageTable.text(of: set) }
+  package static func table(of set: RecordSet) throws -> String { try ImageTable.text(of: set) }
 
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     try ImageTable.captionValues(of: set)
   }
 }

@@ -1,3 +1,4 @@
+import Lab
 import Clipping
 import Foundation
 import LinearAlgebra
@@ -5,7 +6,7 @@ import Optimizers
 
 /// A training method of the CIFAR-10 experiments: network, clip of the convolutions' gradients, and who moves them.
 /// Everything else of a network is moved by the authors' second SGD, the same for all methods.
-struct ImageMethod: TunableMethod {
+package struct ImageMethod: TunableMethod {
   /// The rule.
   enum Clip: Sendable {
     case none
@@ -31,10 +32,10 @@ struct ImageMethod: TunableMethod {
     case exact
   }
 
-  let name: String
-  let title: String
-  let source: String
-  let hyperparameters: [Hyperparameter]
+  package let name: String
+  package let title: String
+  package let source: String
+  package let hyperparameters: [Hyperparameter]
   let network: ImageNetwork
   let clip: Clip
   var movesByMuon = false
@@ -136,16 +137,16 @@ extension ImageMethod {
   /// Those of Fig 5b.
   static let truncations: [ImageMethod] = ImageNetwork.allCases.flatMap(truncations)
   /// Every method.
-  static let all: [ImageMethod] = curves + truncations
+  package static let all: [ImageMethod] = curves + truncations
 
   /// `settings` with a line for each of `methods` that has none yet, from the file; a method that is tuned as another takes
   /// that one's values.
-  static func complete(_ settings: [String], methods: [String], file: String) throws -> [String] {
+  static func fillTuned(_ settings: [String], methods: [String], file: String) throws -> [String] {
     let given = try settings.map { try MethodSetting<ImageMethod>(line: $0).method.name }
     let missing = try methods.filter { !given.contains($0) }
       .map { try ImageMethod.named($0, place: "method") }
     let bases = missing.map(\.tunedAs).filter { !given.contains($0) }
-    let known = try ChosenHyperparameters<ImageMethod>.complete(
+    let known = try ChosenHyperparameters<ImageMethod>.fillTuned(
       settings, methods: bases.reduce(into: []) { if !$0.contains($1) { $0.append($1) } },
       file: file)
     return try settings

@@ -1,3 +1,4 @@
+import Lab
 import Autodiff
 import Clipping
 import Datasets

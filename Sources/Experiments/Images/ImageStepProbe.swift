@@ -1,3 +1,4 @@
+import Lab
 import Autodiff
 import Clipping
 import LinearAlgebra
@@ -7,9 +8,9 @@ import Training
 
 /// Steps of a convolutional network on random images for benchmarks: forward, backward, clip and optimizer, nothing
 /// else.
-public final class ImageStepProbe {
+package final class ImageStepProbe {
   /// The cases that the benchmark compares with PyTorch.
-  public enum Case: String, CaseIterable, Sendable {
+  package enum Case: String, CaseIterable, Sendable {
     /// The authors' CifarNet at batch 500, its six filters clipped by Algorithm 2 at rank 10, Nesterov SGD.
     case cifarNet = "cifarnet-500"
     /// The same at the authors' batch of 2000.
@@ -23,7 +24,7 @@ public final class ImageStepProbe {
   private var update: Update
 
   /// A network with its initial weights and a batch of random images and labels.
-  public init(_ probe: Case, threads: Int) throws {
+  package init(_ probe: Case, threads: Int) throws {
     let pool = WorkerPool(threads: threads)
     tape = Tape(pool: pool)
     let batch =
@@ -60,7 +61,7 @@ public final class ImageStepProbe {
   }
 
   /// One step; the loss.
-  public func step() throws -> Double {
+  package func step() throws -> Double {
     tape.forward()
     tape.backward(from: loss)
     try update.step(learningRate: 0.001)
@@ -68,5 +69,5 @@ public final class ImageStepProbe {
   }
 
   /// Seconds so far in the clip and in the optimizer.
-  public var seconds: (clip: Double, optimizer: Double) { update.seconds }
+  package var seconds: (clip: Double, optimizer: Double) { update.seconds }
 }

@@ -1,3 +1,4 @@
+import Lab
 import Foundation
 import LinearAlgebra
 import Storage
@@ -318,8 +319,7 @@ private func comparisonClaims(
 }
 
 extension NanoGPT {
-  /// See `Experiment`.
-  public static let claims: [Claim] =
+  package static let claims: [Claim] =
     comparisonClaims("fig6a", "§6.2, Figs 2c, 6a", ("sgdm", "SGDM"), prefix: "")
     + comparisonClaims("fig6b", "§6.2, Fig 6b", ("muon", "Muon"), prefix: "")
     + [
@@ -350,8 +350,7 @@ extension NanoGPT {
 }
 
 extension GPT2FineWeb {
-  /// See `Experiment`.
-  public static let claims: [Claim] =
+  package static let claims: [Claim] =
     comparisonClaims("fig3", "§6.3, Figs 3, 6c", ("sgdm", "SGDM"), prefix: "gpt2-")
     + comparisonClaims("fig3", "§6.3, Fig 3", ("adam", "Adam"), prefix: "gpt2-")
     + comparisonClaims("fig3", "§6.3, Fig 3", ("muon", "Muon"), prefix: "gpt2-")

@@ -1,3 +1,4 @@
+import Lab
 import Storage
 
 /// The settings of an experiment that draws curves, beyond those of its problem.
@@ -17,7 +18,7 @@ extension LanguageCurvesConfig {
   }
 
   /// Only the method's own hyper-parameters; which set it clips, its name says.
-  public func restricted(to method: String) -> Self {
+  package func restricted(to method: String) -> Self {
     var own = self
     own.settings = MethodSetting<LanguageMethod>.lines(of: method, in: settings)
     own.clippedSet = .authors
@@ -29,35 +30,30 @@ extension LanguageCurvesConfig {
 protocol LanguageCurves: Experiment where Config: LanguageCurvesConfig {}
 
 extension LanguageCurves {
-  /// See `Experiment`: the reading of the clipped set, hyper-parameters from chosen.yaml, the data's digest.
-  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
+  /// The reading of the clipped set, hyper-parameters from chosen.yaml, the data's digest.
+  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
     var config = try config.identified(places.data)
     config.methods = config.clippedSet.methods(config.methods)
-    config.settings = try ChosenHyperparameters<LanguageMethod>.complete(
+    config.settings = try ChosenHyperparameters<LanguageMethod>.fillTuned(
       config.settings, methods: config.methods, file: places.folder + "/chosen.yaml")
     return config
   }
 
-  /// See `Experiment`.
-  public static var keepsWeights: Bool { true }
+  package static var keepsWeights: Bool { true }
 
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
+  package static func work(of unit: Job, _ config: Config) -> Int { config.steps }
 
-  /// See `Experiment`.
-  public static func secondsPerStep(
+  package static func secondsPerStep(
     _ config: Config, _ context: RunContext
   ) throws -> Double {
     try secondsPerLanguageStep(
       config, settings: config.settings, evaluations: 1 / Double(config.recordEvery), context)
   }
 
-  /// See `Experiment`.
-  public static func dataName(_ config: Config) -> String { config.dataName }
+  package static func dataName(_ config: Config) -> String { config.dataName }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  package static func run(
+    _ unit: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     let method = try LanguageMethod.named(unit.methods[0], place: "method")
     let run = LanguageRun(
@@ -67,11 +63,9 @@ extension LanguageCurves {
     return [try run.record(try config.load(context.dataFolder), context)]
   }
 
-  /// See `Experiment`.
-  public static func table(of set: RecordSet) throws -> String { try LanguageTable.text(of: set) }
+  package static func table(of set: RecordSet) throws -> String { try LanguageTable.text(of: set) }
 
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     try LanguageTable.captionValues(of: set)
   }
 }

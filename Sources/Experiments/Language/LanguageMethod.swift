@@ -1,3 +1,4 @@
+import Lab
 import Clipping
 import Foundation
 import LinearAlgebra
@@ -5,7 +6,7 @@ import Models
 import Optimizers
 
 /// A training method of the language-model experiments: optimizer, clip, and which parameters it clips.
-struct LanguageMethod: TunableMethod {
+package struct LanguageMethod: TunableMethod {
   /// Who moves the parameters.
   enum Optimizer: String, Sendable, CaseIterable {
     case sgdm, adam, muon
@@ -44,10 +45,10 @@ struct LanguageMethod: TunableMethod {
     case gpt2
   }
 
-  let name: String
-  let title: String
-  let source: String
-  let hyperparameters: [Hyperparameter]
+  package let name: String
+  package let title: String
+  package let source: String
+  package let hyperparameters: [Hyperparameter]
   let recipe: Recipe
   let optimizer: Optimizer
   let clip: Clip
@@ -198,11 +199,11 @@ extension LanguageMethod {
   static let gpt2: [LanguageMethod] = [Optimizer.sgdm, .adam, .muon].flatMap(gpt2)
 
   /// Every method.
-  static let all: [LanguageMethod] = nanoGPT + gpt2
+  package static let all: [LanguageMethod] = nanoGPT + gpt2
 }
 
 /// Which parameters the norm arms clip.
-public enum ClippedSetVariant: String, Codable, Sendable, CaseIterable {
+package enum ClippedSetVariant: String, Codable, Sendable, CaseIterable {
   /// As in the authors' code: norm clipping sees all parameters, spectral clipping leaves the embeddings.
   case authors
   /// Norm clipping sees what spectral clipping sees.

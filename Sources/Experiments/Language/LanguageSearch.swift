@@ -1,3 +1,4 @@
+import Lab
 import Datasets
 import Foundation
 import LinearAlgebra
@@ -7,50 +8,50 @@ import Training
 
 /// Table 3: hyper-parameters of nanogpt-shakespeare's methods, by quasi-random search over the authors'
 /// ranges with equal budgets.
-public enum NanoGPTSearch: LanguageSearch {
+package enum NanoGPTSearch: LanguageSearch {
   /// Settings; the defaults are quick's, a quarter of its length.
-  public struct Config: LanguageSearchConfig {
+  package struct Config: LanguageSearchConfig {
     /// Transformer blocks.
-    public var layers = 4
+    package var layers = 4
     /// Attention heads.
-    public var heads = 4
+    package var heads = 4
     /// Channels.
-    public var width = 128
+    package var width = 128
     /// Tokens of a sequence.
-    public var block = 64
+    package var block = 64
     /// Probability of dropout.
-    public var dropout = 0.0
+    package var dropout = 0.0
     /// Sequences a step.
-    public var batchSize = 12
+    package var batchSize = 12
     /// Parts that a batch is computed in.
-    public var microBatches = 1
+    package var microBatches = 1
     /// Training steps of a trial.
-    public var steps = 250
+    package var steps = 250
     /// Validation sequences that a trial's loss is measured on.
-    public var evaluationSequences = 256
+    package var evaluationSequences = 256
     /// Algorithm 2: singular values that may be clipped.
-    public var rank = 3
+    package var rank = 3
     /// Algorithm 2: further sketch vectors.
-    public var oversampling = 5
+    package var oversampling = 5
     /// Algorithm 2: power iterations.
-    public var powerIterations = 2
+    package var powerIterations = 2
     /// The text.
-    public var corpus = LanguageData.Source.shakespeare
+    package var corpus = LanguageData.Source.shakespeare
     /// Byte-pair merges, for corpora that use them.
-    public var merges = 50_000
+    package var merges = 50_000
     /// Trials a method.
-    public var trials = 20
+    package var trials = 20
     /// Filled in from the data.
-    public var dataName = ""
+    package var dataName = ""
     /// Filled in from the data.
-    public var dataDigest = ""
+    package var dataDigest = ""
     /// The methods to search for.
-    public var methods = LanguageMethod.nanoGPT.filter { $0.schedule == nil }.map(\.name)
+    package var methods = LanguageMethod.nanoGPT.filter { $0.schedule == nil }.map(\.name)
     /// Seeds of weights and batches (not those of the curves).
-    public var seeds: [UInt64] = [1000]
+    package var seeds: [UInt64] = [1000]
 
     /// The defaults.
-    public init() {}
+    package init() {}
 
     static let knownMethods = LanguageMethod.nanoGPT
 
@@ -64,58 +65,56 @@ public enum NanoGPTSearch: LanguageSearch {
     }
   }
 
-  /// See `Experiment`.
-  public static let name = "nanogpt-search"
-  /// See `Experiment`.
-  public static let abstract = "Hyper-parameters of nanogpt-shakespeare's methods (Table 3)."
-  static let command = "nanogpt-shakespeare search"
+  package static let name = "nanogpt-search"
+  package static let abstract = "Hyper-parameters of nanogpt-shakespeare's methods (Table 3)."
+  package static let command = "nanogpt-shakespeare search"
 }
 
 /// Table 4: hyper-parameters of gpt2-fineweb's methods, in the same way.
-public enum GPT2Search: LanguageSearch {
+package enum GPT2Search: LanguageSearch {
   /// Settings; the defaults are quick's, a quarter of its length.
-  public struct Config: LanguageSearchConfig {
+  package struct Config: LanguageSearchConfig {
     /// Transformer blocks.
-    public var layers = 4
+    package var layers = 4
     /// Attention heads.
-    public var heads = 4
+    package var heads = 4
     /// Channels.
-    public var width = 128
+    package var width = 128
     /// Tokens of a sequence.
-    public var block = 128
+    package var block = 128
     /// Sequences a step.
-    public var batchSize = 8
+    package var batchSize = 8
     /// Parts that a batch is computed in.
-    public var microBatches = 1
+    package var microBatches = 1
     /// Training steps of a trial.
-    public var steps = 100
+    package var steps = 100
     /// Steps over which the rate rises.
-    public var warmup = 5
+    package var warmup = 5
     /// Validation sequences that a trial's loss is measured on.
-    public var evaluationSequences = 128
+    package var evaluationSequences = 128
     /// Algorithm 2: singular values that may be clipped.
-    public var rank = 16
+    package var rank = 16
     /// Algorithm 2: further sketch vectors.
-    public var oversampling = 10
+    package var oversampling = 10
     /// Algorithm 2: power iterations.
-    public var powerIterations = 2
+    package var powerIterations = 2
     /// The text.
-    public var corpus = LanguageData.Source.wikiText
+    package var corpus = LanguageData.Source.wikiText
     /// Byte-pair merges.
-    public var merges = 768
+    package var merges = 768
     /// Trials a method.
-    public var trials = 16
+    package var trials = 16
     /// Filled in from the data.
-    public var dataName = ""
+    package var dataName = ""
     /// Filled in from the data.
-    public var dataDigest = ""
+    package var dataDigest = ""
     /// The methods to search for.
-    public var methods = LanguageMethod.gpt2.map(\.name)
+    package var methods = LanguageMethod.gpt2.map(\.name)
     /// Seeds of weights and batches (not those of the curves).
-    public var seeds: [UInt64] = [1000]
+    package var seeds: [UInt64] = [1000]
 
     /// The defaults.
-    public init() {}
+    package init() {}
 
     static let knownMethods = LanguageMethod.gpt2
 
@@ -128,11 +127,9 @@ public enum GPT2Search: LanguageSearch {
     }
   }
 
-  /// See `Experiment`.
-  public static let name = "gpt2-search"
-  /// See `Experiment`.
-  public static let abstract = "Hyper-parameters of gpt2-fineweb's methods (Table 4)."
-  static let command = "gpt2-fineweb search"
+  package static let name = "gpt2-search"
+  package static let abstract = "Hyper-parameters of gpt2-fineweb's methods (Table 4)."
+  package static let command = "gpt2-fineweb search"
 }
 
 /// The settings of either.
@@ -141,12 +138,12 @@ protocol LanguageSearchConfig: LanguageConfig, SearchConfig {}
 extension LanguageSearchConfig {
   /// A trial ends with one evaluation.
   var finalSequences: Int { evaluationSequences }
-  var stepsPerTrial: Int { steps }
+  package var stepsPerTrial: Int { steps }
 }
 
 extension LanguageSearchConfig {
   /// Throws a `ConfigError` for a value outside its range.
-  public func validate() throws {
+  package func validate() throws {
     try validateProblem()
     try validateTrials()
   }
@@ -156,13 +153,13 @@ extension LanguageSearchConfig {
 protocol LanguageSearch: SearchExperiment where Config: LanguageSearchConfig {}
 
 extension LanguageSearch {
-  static var objective: String { "final_val_loss" }
+  package static var objective: String { "final_val_loss" }
 
-  static func objectiveMeaning(_ config: Config) -> String {
+  package static func objectiveMeaning(_ config: Config) -> String {
     "cross-entropy on \(config.evaluationSequences) validation sequences, nats a token"
   }
 
-  static func trial(
+  package static func trial(
     of method: LanguageMethod, seed: UInt64, _ config: Config, _ context: RunContext
   ) throws -> @Sendable (LanguageMethod.Values) throws -> (loss: Double, divergedAt: Int?) {
     let data = try config.load(context.dataFolder)
@@ -180,19 +177,16 @@ extension LanguageSearch {
 }
 
 extension LanguageSearch {
-  /// See `Experiment`.
-  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
+  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
     try config.identified(places.data)
   }
 
-  /// See `Experiment`.
-  public static func secondsPerStep(
+  package static func secondsPerStep(
     _ config: Config, _ context: RunContext
   ) throws -> Double {
     try secondsPerLanguageStep(
       config, settings: [], evaluations: 1 / Double(config.steps), context)
   }
 
-  /// See `Experiment`.
-  public static func dataName(_ config: Config) -> String { config.dataName }
+  package static func dataName(_ config: Config) -> String { config.dataName }
 }

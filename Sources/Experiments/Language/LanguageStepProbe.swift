@@ -1,3 +1,4 @@
+import Lab
 import Autodiff
 import Clipping
 import LinearAlgebra
@@ -6,9 +7,9 @@ import Optimizers
 import Training
 
 /// Steps of a GPT on random tokens for benchmarks: forward, backward, clip and optimizer, nothing else.
-public final class LanguageStepProbe {
+package final class LanguageStepProbe {
   /// The cases that the benchmark compares with PyTorch.
-  public enum Case: String, CaseIterable, Sendable {
+  package enum Case: String, CaseIterable, Sendable {
     /// nanoGPT's CPU size, SGD and norm clipping.
     case nanoGPT = "nanogpt-cpu"
     /// The same with Algorithm 2 at rank 3 in place of norm clipping.
@@ -33,7 +34,7 @@ public final class LanguageStepProbe {
   private let isSpectral: Bool
 
   /// A model with random weights and a batch of random tokens.
-  public init(_ probe: Case, threads: Int) throws {
+  package init(_ probe: Case, threads: Int) throws {
     let pool = WorkerPool(threads: threads)
     tape = Tape(pool: pool)
     isSpectral = probe == .gpt2Spectra
@@ -90,7 +91,7 @@ public final class LanguageStepProbe {
   }
 
   /// Makes the gradients anew where they are not the step's own; not part of a step.
-  public func prepare() {
+  package func prepare() {
     guard loss == nil else { return }
     for parameter in model.parameters where parameter.shape.count == 2 {
       RandomStream(seed: 1, name: parameter.name).fill(
@@ -99,7 +100,7 @@ public final class LanguageStepProbe {
   }
 
   /// One step; the loss, or 0 where there is none.
-  public func step() throws -> Double {
+  package func step() throws -> Double {
     guard let loss else {
       try update.clip()
       return 0
@@ -116,5 +117,5 @@ public final class LanguageStepProbe {
   }
 
   /// Seconds so far in the clip and in the optimizer.
-  public var seconds: (clip: Double, optimizer: Double) { update.seconds }
+  package var seconds: (clip: Double, optimizer: Double) { update.seconds }
 }

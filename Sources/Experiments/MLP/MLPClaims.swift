@@ -1,3 +1,4 @@
+import Lab
 import Foundation
 import LinearAlgebra
 import Storage
@@ -20,9 +21,9 @@ private func geometricSummary(_ values: [Double]) -> (mean: Double, low: Double,
 }
 
 extension MLPHeavyTails {
-  /// See `Experiment`: one block a method (step; geometric mean, low, high and each seed of the training
+  /// One block a method (step; geometric mean, low, high and each seed of the training
   /// loss, then of the validation loss), and a last block with every method's final losses.
-  public static func table(of set: RecordSet) throws -> String {
+  package static func table(of set: RecordSet) throws -> String {
     var text = ""
     var finals: [(title: String, row: String, rank: Double)] = []
     for method in set.methods {
@@ -61,8 +62,7 @@ extension MLPHeavyTails {
     return text
   }
 
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let steps = try set.records[0].ints("step").last ?? 0
     var ranking: [(title: String, loss: Double, diverged: Int)] = []
     for method in set.methods {
@@ -91,8 +91,7 @@ extension MLPHeavyTails {
       pairs.map { comparable($0) / comparable($1) }, below: below, above: above)
   }
 
-  /// See `Experiment`.
-  public static let claims: [Claim] = [
+  package static let claims: [Claim] = [
     Claim(
       id: "fig2b-spectral-below-norm", item: "§6.4, Fig 2b",
       statement:

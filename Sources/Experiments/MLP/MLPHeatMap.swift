@@ -1,3 +1,4 @@
+import Lab
 import Datasets
 import Foundation
 import LinearAlgebra
@@ -6,53 +7,53 @@ import Training
 
 /// Fig 4: final loss of the MLP over step size and threshold, for norm and spectral clipping with SGDM,
 /// and over step size and quantile level for the quantile rule (beyond the paper).
-public enum MLPHeatMap: Experiment {
+package enum MLPHeatMap: Experiment {
   /// Settings; the defaults are the paper's grid.
-  public struct Config: MLPConfig {
+  package struct Config: MLPConfig {
     /// d, the dimension of x.
-    public var inputs = 100
+    package var inputs = 100
     /// Widths of the hidden layers.
-    public var hidden = [100, 100, 100]
+    package var hidden = [100, 100, 100]
     /// Samples drawn.
-    public var samples = 10_000
+    package var samples = 10_000
     /// Share of them that is trained on.
-    public var trainingShare = 0.8
+    package var trainingShare = 0.8
     /// Mini-batch size.
-    public var batchSize = 32
+    package var batchSize = 32
     /// Whether every epoch has the same batches.
-    public var order = BatchOrder.replayed
+    package var order = BatchOrder.replayed
     /// Probability of noise in a step.
-    public var noiseProbability = 0.1
+    package var noiseProbability = 0.1
     /// Tail exponent α of the noise.
-    public var noiseAlpha = 1.1
+    package var noiseAlpha = 1.1
     /// Smallest size of the noise.
-    public var noiseScale = 5.0
+    package var noiseScale = 5.0
     /// Training steps of a cell.
-    public var steps = 30_000
+    package var steps = 30_000
     /// Smallest and largest step size, and how many, evenly in the logarithm.
-    public var learningRates = [1e-4, 1e-1]
+    package var learningRates = [1e-4, 1e-1]
     /// Number of step sizes.
-    public var learningRateCount = 19
+    package var learningRateCount = 19
     /// Smallest and largest threshold.
-    public var thresholds = [1e-2, 1e1]
+    package var thresholds = [1e-2, 1e1]
     /// Number of thresholds, evenly in the logarithm.
-    public var thresholdCount = 25
+    package var thresholdCount = 25
     /// Smallest and largest quantile level.
-    public var levels = [0.5, 0.99]
+    package var levels = [0.5, 0.99]
     /// Number of quantile levels, evenly.
-    public var levelCount = 8
+    package var levelCount = 8
     /// Steps between two samples of the update norm, whose median is recorded.
-    public var updateNormEvery = 50
+    package var updateNormEvery = 50
     /// norm, spectral, quantile.
-    public var methods = ["norm", "spectral", "quantile"]
+    package var methods = ["norm", "spectral", "quantile"]
     /// One map a method and seed.
-    public var seeds: [UInt64] = [1]
+    package var seeds: [UInt64] = [1]
 
     /// The paper's settings.
-    public init() {}
+    package init() {}
 
     /// Throws a `ConfigError` for a value outside its range.
-    public func validate() throws {
+    package func validate() throws {
       try validateProblem()
       for (key, range) in [("learningRates", learningRates), ("thresholds", thresholds)] {
         guard range.count == 2, range[0] > 0, range[1] > range[0], range[1].isFinite else {
@@ -98,24 +99,19 @@ public enum MLPHeatMap: Experiment {
     }
   }
 
-  /// See `Experiment`.
-  public static let name = "mlp-heatmap"
-  /// See `Experiment`.
-  public static let abstract =
+  package static let name = "mlp-heatmap"
+  package static let abstract =
     "Final loss of the MLP over step size and clipping threshold (Fig 4)."
-  /// See `Experiment`.
-  public static let version = 1
-  /// See `Experiment`: cells run side by side.
-  public static let sharesOutUnits = true
+  package static let version = 1
+  /// Cells run side by side.
+  package static let parallelWithinJob = true
 
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int {
+  package static func work(of unit: Job, _ config: Config) -> Int {
     let columns = (try? config.axis(of: unit.methods[0]).values.count) ?? 0
     return columns * config.rates.count * config.steps
   }
 
-  /// See `Experiment`.
-  public static func secondsPerStep(
+  package static func secondsPerStep(
     _ config: Config, _ context: RunContext
   ) throws -> Double {
     try timePerStep {
@@ -134,8 +130,7 @@ public enum MLPHeatMap: Experiment {
     }
   }
 
-  /// See `Experiment`.
-  public static func dataName(_ config: Config) -> String { config.dataDescription }
+  package static func dataName(_ config: Config) -> String { config.dataDescription }
 
   struct Cell: Codable, Sendable {
     var loss: Double
@@ -159,14 +154,14 @@ public enum MLPHeatMap: Experiment {
       updateNorm: norms.isEmpty ? .nan : Statistics.median(norms), seconds: watch.seconds)
   }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  package static func run(
+    _ unit: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     let axis = try config.axis(of: unit.methods[0])
     let (rates, columns) = (config.rates, axis.values)
     let data = config.problem.data(seed: unit.seed)
-    let cells = try context.cells(rates.count * columns.count, progress: config.steps) { index in
+    let cells = try context.parallelMap(rates.count * columns.count, progress: config.steps) {
+      index in
       let values = [
         "learningRate": rates[index / columns.count], axis.name: columns[index % columns.count],
       ]

@@ -1,3 +1,4 @@
+import Lab
 import Foundation
 import LinearAlgebra
 import Storage
@@ -57,9 +58,9 @@ extension MLPHeatMap {
     }
   }
 
-  /// See `Experiment`: blocks of the first seed's maps (log10 step size, log10 threshold, loss, update norm),
+  /// Blocks of the first seed's maps (log10 step size, log10 threshold, loss, update norm),
   /// the gap norm − spectral, the shares below a level, and the best loss by update norm.
-  public static func table(of set: RecordSet) throws -> String {
+  package static func table(of set: RecordSet) throws -> String {
     var text = ""
     var maps: [String: Map] = [:]
     for name in ["norm", "spectral", "quantile"] {
@@ -105,8 +106,7 @@ extension MLPHeatMap {
     return text
   }
 
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     var values: [(String, String)] = []
     var maps: [String: Map] = [:]
     for name in ["norm", "spectral", "quantile"] {
@@ -137,8 +137,7 @@ extension MLPHeatMap {
     ]
   }
 
-  /// See `Experiment`.
-  public static let claims: [Claim] = [
+  package static let claims: [Claim] = [
     Claim(
       id: "fig4-larger-region", item: "§6.4, Fig 4",
       statement:

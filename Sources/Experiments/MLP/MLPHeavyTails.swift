@@ -1,3 +1,4 @@
+import Lab
 import Datasets
 import Foundation
 import LinearAlgebra
@@ -6,45 +7,45 @@ import Training
 
 /// Fig 2b: an MLP on y = x₁x₂x₃ whose gradients suffer heavy-tailed low-rank noise (§6.4), for the
 /// paper's methods and others, each at hyper-parameters found by the same search (`MLPSearch`).
-public enum MLPHeavyTails: Experiment {
+package enum MLPHeavyTails: Experiment {
   /// Settings; the defaults are the paper's.
-  public struct Config: MLPConfig {
+  package struct Config: MLPConfig {
     /// d, the dimension of x.
-    public var inputs = 100
+    package var inputs = 100
     /// Widths of the hidden layers.
-    public var hidden = [100, 100, 100]
+    package var hidden = [100, 100, 100]
     /// Samples drawn.
-    public var samples = 10_000
+    package var samples = 10_000
     /// Share of them that is trained on.
-    public var trainingShare = 0.8
+    package var trainingShare = 0.8
     /// Mini-batch size.
-    public var batchSize = 32
+    package var batchSize = 32
     /// Whether every epoch has the same batches.
-    public var order = BatchOrder.replayed
+    package var order = BatchOrder.replayed
     /// Probability of noise in a step.
-    public var noiseProbability = 0.1
+    package var noiseProbability = 0.1
     /// Tail exponent α of the noise.
-    public var noiseAlpha = 1.1
+    package var noiseAlpha = 1.1
     /// Smallest size of the noise.
-    public var noiseScale = 5.0
+    package var noiseScale = 5.0
     /// Training steps.
-    public var steps = 30_000
+    package var steps = 30_000
     /// Steps between two recorded points.
-    public var recordEvery = 250
+    package var recordEvery = 250
     /// Mini-batch losses in the mean that a point records, as the authors log it.
-    public var smoothing = 25
+    package var smoothing = 25
     /// "method name=value …", one line a method; methods without one take chosen.yaml's values.
-    public var settings: [String] = []
+    package var settings: [String] = []
     /// The methods to run.
-    public var methods = MLPMethod.all.map(\.name)
+    package var methods = MLPMethod.all.map(\.name)
     /// One run a method and seed.
-    public var seeds: [UInt64] = [1, 2, 3, 4, 5]
+    package var seeds: [UInt64] = [1, 2, 3, 4, 5]
 
     /// The paper's settings.
-    public init() {}
+    package init() {}
 
     /// Throws a `ConfigError` for a value outside its range.
-    public func validate() throws {
+    package func validate() throws {
       try validateProblem()
       guard recordEvery >= 1 else {
         throw ConfigError.value("recordEvery", recordEvery, "a whole number >= 1")
@@ -58,7 +59,7 @@ public enum MLPHeavyTails: Experiment {
     }
 
     /// Only the method's own hyper-parameters.
-    public func restricted(to method: String) -> Config {
+    package func restricted(to method: String) -> Config {
       var own = self
       own.settings = MethodSetting<MLPMethod>.lines(of: method, in: settings)
       return own
@@ -69,27 +70,22 @@ public enum MLPHeavyTails: Experiment {
     }
   }
 
-  /// See `Experiment`.
-  public static let name = "mlp-heavy-tails"
-  /// See `Experiment`.
-  public static let abstract =
+  package static let name = "mlp-heavy-tails"
+  package static let abstract =
     "An MLP under heavy-tailed gradient noise: loss curves of every clipping rule (Fig 2b)."
-  /// See `Experiment`.
-  public static let version = 1
+  package static let version = 1
 
-  /// See `Experiment`: hyper-parameters come from chosen.yaml.
-  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
+  /// Hyper-parameters come from chosen.yaml.
+  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
     var config = config
-    config.settings = try ChosenHyperparameters<MLPMethod>.complete(
+    config.settings = try ChosenHyperparameters<MLPMethod>.fillTuned(
       config.settings, methods: config.methods, file: places.folder + "/chosen.yaml")
     return config
   }
 
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int { config.steps }
+  package static func work(of unit: Job, _ config: Config) -> Int { config.steps }
 
-  /// See `Experiment`.
-  public static func secondsPerStep(
+  package static func secondsPerStep(
     _ config: Config, _ context: RunContext
   ) throws -> Double {
     try timePerStep {
@@ -105,8 +101,7 @@ public enum MLPHeavyTails: Experiment {
     }
   }
 
-  /// See `Experiment`.
-  public static func dataName(_ config: Config) -> String { config.dataDescription }
+  package static func dataName(_ config: Config) -> String { config.dataDescription }
 
   /// What a run has recorded.
   private struct Series: Codable {
@@ -121,9 +116,8 @@ public enum MLPHeavyTails: Experiment {
     var clippedShare: [Double] = []
   }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  package static func run(
+    _ unit: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     let method = try MLPMethod.named(unit.methods[0], place: "method")
     let values = try config.values(of: method.name)

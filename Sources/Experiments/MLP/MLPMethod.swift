@@ -1,3 +1,4 @@
+import Lab
 import Clipping
 import Foundation
 import LinearAlgebra
@@ -7,13 +8,13 @@ import Optimizers
 /// ranges they are searched over.
 ///
 /// Ranges of the paper's methods are the authors' (their sweep files, App. F); others are ours.
-struct MLPMethod: TunableMethod {
-  let name: String
+package struct MLPMethod: TunableMethod {
+  package let name: String
   /// How it is called in figures.
-  let title: String
+  package let title: String
   /// Where it comes from.
-  let source: String
-  let hyperparameters: [Hyperparameter]
+  package let source: String
+  package let hyperparameters: [Hyperparameter]
   /// Whether it looks at single samples, which the tape must then keep apart.
   var needsSamples = false
   private let build: @Sendable (Values, [String]) throws -> (any GradientRule, any Optimizer)
@@ -35,7 +36,7 @@ extension MLPMethod {
   }
 
   /// Every method, the paper's first.
-  static let all: [MLPMethod] = [
+  package static let all: [MLPMethod] = [
     MLPMethod(
       name: "adam-none", title: "Adam", source: "paper, Fig 2b", hyperparameters: [rate]
     ) { _, _ in (NoClip(), Adam()) },

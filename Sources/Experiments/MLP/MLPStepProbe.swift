@@ -1,9 +1,11 @@
+import Lab
+
 /// Steps of a paper-size MLP run for benchmarks: everything a run does but its records.
-public final class MLPStepProbe {
+package final class MLPStepProbe {
   private let training: MLPTraining
 
   /// A run of `method` at the given hyper-parameters (name: value).
-  public init(
+  package init(
     method: String, values: [String: Double], noiseProbability: Double = 0.1
   ) throws {
     var problem = MLPProblem()
@@ -13,7 +15,7 @@ public final class MLPStepProbe {
   }
 
   /// Trains `steps` steps; false if the run has diverged.
-  public func run(steps: Int) -> Bool {
+  package func run(steps: Int) -> Bool {
     for _ in 0..<steps {
       if training.divergedAt != nil { return false }
       training.advance()
@@ -22,10 +24,10 @@ public final class MLPStepProbe {
   }
 
   /// The mean of the last mini-batch losses.
-  public var loss: Double { training.meanLoss(last: MLPTraining.window) }
+  package var loss: Double { training.meanLoss(last: MLPTraining.window) }
 
   /// Seconds so far in forward, backward, clip and optimizer.
-  public var seconds: [Double] {
+  package var seconds: [Double] {
     [
       training.seconds.forward, training.seconds.backward, training.update.seconds.clip,
       training.update.seconds.optimizer,
@@ -33,5 +35,5 @@ public final class MLPStepProbe {
   }
 
   /// Share of clipped singular values of each layer in the last step.
-  public var clippedShare: [Double] { training.update.report.clippedShare }
+  package var clippedShare: [Double] { training.update.report.clippedShare }
 }

@@ -1,3 +1,4 @@
+import Lab
 import Datasets
 import Foundation
 import LinearAlgebra
@@ -6,55 +7,55 @@ import Storage
 
 /// Figs 1 and 7: the singular values of a trained GPT's gradients as good tokens of a mini-batch are replaced
 /// by bad ones (§1, Appendix G; the authors published no code for it).
-public enum BadTokenSpectra: Experiment {
+package enum BadTokenSpectra: Experiment {
   /// Settings; the paper names neither text, layers, batch sizes nor repeats, so most defaults are ours.
-  public struct Config: ExperimentConfig {
+  package struct Config: ExperimentConfig {
     /// Whose gradients.
-    public var model = TrainedModel.Source.gpt2
+    package var model = TrainedModel.Source.gpt2
     /// The weights, where `model` is `file`; filled in for `trained`.
-    public var weights = ""
+    package var weights = ""
     /// Code base of the weights, where `model` is `file`.
-    public var form = GPT.Form.gpt2
+    package var form = GPT.Form.gpt2
     /// Attention heads, 0 for width / 64.
-    public var heads = 0
+    package var heads = 0
     /// The text that contexts are taken from.
-    public var corpus = LanguageData.Source.wikiText
+    package var corpus = LanguageData.Source.wikiText
     /// Byte-pair merges of the vocabulary.
-    public var merges = 50_000
+    package var merges = 50_000
     /// Tokens of a context.
-    public var context = 128
+    package var context = 128
     /// Samples of a mini-batch, B: a sample is a context and one next token.
-    public var batchSizes = [4, 8, 16, 32]
+    package var batchSizes = [4, 8, 16, 32]
     /// Mini-batches of every size and seed; in each, b = 0, …, B good tokens are replaced.
-    public var batches = 20
+    package var batches = 20
     /// The least probability of a `confident` good token.
-    public var confidence = 0.5
+    package var confidence = 0.5
     /// The share of the vocabulary that counts as the `lowest`.
-    public var lowestShare = 0.01
+    package var lowestShare = 0.01
     /// Singular values recorded.
-    public var top = 10
+    package var top = 10
     /// The mini-batch size for which whole spectra and clipping rules are recorded.
-    public var detailBatchSize = 8
+    package var detailBatchSize = 8
     /// Mini-batches of good tokens that thresholds are set from.
-    public var calibrationBatches = 20
+    package var calibrationBatches = 20
     /// The quantile of their norms and top singular values that is the threshold; the paper's (§6.1).
-    public var quantile = 0.85
+    package var quantile = 0.85
     /// Filled in from the data.
-    public var dataName = ""
+    package var dataName = ""
     /// Filled in from the data.
-    public var dataDigest = ""
+    package var dataDigest = ""
     /// Filled in from the weights.
-    public var weightsDigest = ""
+    package var weightsDigest = ""
     /// Definitions of good and bad tokens.
-    public var methods = ["confident-lowest", "confident-random", "argmax-permuted"]
+    package var methods = ["confident-lowest", "confident-random", "argmax-permuted"]
     /// Seeds of contexts and random tokens.
-    public var seeds: [UInt64] = [1]
+    package var seeds: [UInt64] = [1]
 
     /// The defaults.
-    public init() {}
+    package init() {}
 
     /// Throws a `ConfigError` for a value outside its range.
-    public func validate() throws {
+    package func validate() throws {
       for (key, value) in [
         ("context", context), ("batches", batches), ("top", top),
         ("calibrationBatches", calibrationBatches),
@@ -85,7 +86,7 @@ public enum BadTokenSpectra: Experiment {
     }
 
     /// Where the weights lie does not matter; what they are, `weightsDigest` says.
-    public func restricted(to method: String) -> Config {
+    package func restricted(to method: String) -> Config {
       var own = self
       own.weights = ""
       return own
@@ -95,16 +96,13 @@ public enum BadTokenSpectra: Experiment {
     var pieces: Int { batches * batchSizes.count }
   }
 
-  /// See `Experiment`.
-  public static let name = "bad-token-spectra"
-  /// See `Experiment`.
-  public static let abstract =
+  package static let name = "bad-token-spectra"
+  package static let abstract =
     "Singular values of gradients as good tokens are replaced by bad ones (Figs 1, 7)."
-  /// See `Experiment`.
-  public static let version = 1
+  package static let version = 1
 
-  /// See `Experiment`: the model's place, and what identifies it and the text.
-  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
+  /// The model's place, and what identifies it and the text.
+  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
     var config = config
     if config.model == .trained {
       config.weights = try TrainedModel.path(places)
@@ -117,11 +115,10 @@ public enum BadTokenSpectra: Experiment {
     return config
   }
 
-  /// See `Experiment`: a step is a mini-batch with all its replacements.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int { config.pieces }
+  /// A step is a mini-batch with all its replacements.
+  package static func work(of unit: Job, _ config: Config) -> Int { config.pieces }
 
-  /// See `Experiment`.
-  public static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
     let model = try TrainedModel(config, context.dataFolder)
     let sweep = ReplacementSweep(
       model.gpt, context: config.context, top: config.top,
@@ -138,12 +135,10 @@ public enum BadTokenSpectra: Experiment {
     return seconds * Double(cells) / Double(config.batchSizes.count)
   }
 
-  /// See `Experiment`.
-  public static func dataName(_ config: Config) -> String { config.dataName }
+  package static func dataName(_ config: Config) -> String { config.dataName }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  package static func run(
+    _ unit: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     let definition = try TokenDefinition(name: unit.methods[0])
     let model = try TrainedModel(config, context.dataFolder)
@@ -168,7 +163,7 @@ public enum BadTokenSpectra: Experiment {
     let good = try calibrationBatches.map { try sweep.measureGood($0) }
     let thresholds = LayerThresholds.all(from: good, quantile: config.quantile)
     let box = SweepBox(sweep)
-    let results = try inOrder.cells(config.pieces, progress: 1) { piece in
+    let results = try inOrder.parallelMap(config.pieces, progress: 1) { piece in
       let isDetail = sizes[piece] == config.detailBatchSize
       return try box.sweep.measure(
         batches[piece], thresholds: isDetail ? thresholds : nil, keepingSpectra: isDetail)

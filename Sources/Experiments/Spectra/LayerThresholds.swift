@@ -1,3 +1,4 @@
+import Lab
 import LinearAlgebra
 
 /// Thresholds of one layer's clipping rules, set from mini-batches of good tokens.

@@ -1,3 +1,4 @@
+import Lab
 import Foundation
 import LinearAlgebra
 import Storage
@@ -146,8 +147,7 @@ extension Finding {
 }
 
 extension BadTokenSpectra {
-  /// See `Experiment`.
-  public static let claims: [Claim] =
+  package static let claims: [Claim] =
     spectraClaims("", nil, "") + spectraClaims("-basic", "basic", " (GPT2-BASIC)")
 
   private static func spectraClaims(
@@ -227,7 +227,7 @@ extension BadTokenSpectra {
   /// them), matrices outermost; then for every matrix its whole spectra (index, one column a b); for every
   /// definition what becomes of σ_1 and of the effective rank (b, medians over matrices); last, at b = 1, what the rules remove (one row
   /// a matrix, two columns a rule).
-  public static func table(of set: RecordSet) throws -> String {
+  package static func table(of set: RecordSet) throws -> String {
     let views = try SpectraView.all(of: set)
     guard let first = views.first else { return "" }
     var text = "# layers\t\(first.layers.joined(separator: " "))\n"
@@ -287,7 +287,7 @@ extension BadTokenSpectra {
   }
 
   /// The numbers of the captions.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let views = try SpectraView.all(of: set)
     let view = views[0]
     let trends = Trends(view: view)

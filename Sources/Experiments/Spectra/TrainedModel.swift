@@ -1,3 +1,4 @@
+import Lab
 import Datasets
 import Foundation
 import LinearAlgebra
@@ -5,9 +6,9 @@ import Models
 import Storage
 
 /// A trained GPT and the text whose tokens it reads.
-public struct TrainedModel {
+package struct TrainedModel {
   /// Where trained models come from.
-  public enum Source: String, Codable, Sendable, CaseIterable {
+  package enum Source: String, Codable, Sendable, CaseIterable {
     /// GPT-2 with 124 M parameters from Hugging Face, `gpt2/model.safetensors` among the data.
     case gpt2
     /// One of ours: gpt2-fineweb's Adam arm at profile `spectra` (smoke: `smoke`), seed 1.
@@ -60,7 +61,7 @@ public struct TrainedModel {
   }
 
   /// Where gpt2-fineweb leaves the weights of our own model.
-  static func path(_ places: ExperimentPlaces) throws -> String {
+  static func path(_ places: Places) throws -> String {
     let profile = places.profile == "smoke" ? "smoke" : "spectra"
     let path = "\(places.results)/\(GPT2FineWeb.name)/\(profile)/gpt2-adam-norm-seed1.safetensors"
     guard FileManager.default.fileExists(atPath: path) else {

@@ -1,3 +1,4 @@
+import Lab
 import Clipping
 import Datasets
 import Foundation

@@ -1,3 +1,4 @@
+import Lab
 import Foundation
 import LinearAlgebra
 import Storage
@@ -6,35 +7,35 @@ import Training
 
 /// The convergence theory, checked numerically: every inequality of §3 and its proofs, Theorems 3.3 and 3.4
 /// against measurement, §2.3, and the theorems of the neighbouring papers.
-public enum TheoryBounds: Experiment {
+package enum TheoryBounds: Experiment {
   /// Settings; the defaults are quick's.
-  public struct Config: ExperimentConfig {
+  package struct Config: ExperimentConfig {
     /// Random instances of each statement and shape.
-    public var instances = 400
+    package var instances = 400
     /// Restarts of the adversarial search for each statement and shape.
-    public var restarts = 6
+    package var restarts = 6
     /// Steps of each.
-    public var searchSteps = 400
+    package var searchSteps = 400
     /// Runs behind every measured mean.
-    public var runs = 20
+    package var runs = 20
     /// Steps of the runs that Theorem 3.3 is held against.
-    public var steps33 = 1000
+    package var steps33 = 1000
     /// Step numbers for Theorem 3.4.
-    public var steps34 = [100, 1_000, 10_000, 100_000]
+    package var steps34 = [100, 1_000, 10_000, 100_000]
     /// Moment orders.
-    public var alphas = [1.1, 1.2, 1.5, 1.8, 2.0]
+    package var alphas = [1.1, 1.2, 1.5, 1.8, 2.0]
     /// inequalities, adversarial, theorem33, theorem34, bias, acceleration.
-    public var methods = [
+    package var methods = [
       "inequalities", "adversarial", "theorem33", "theorem34", "bias", "acceleration",
     ]
     /// One set of checks a seed.
-    public var seeds: [UInt64] = [1]
+    package var seeds: [UInt64] = [1]
 
     /// The defaults.
-    public init() {}
+    package init() {}
 
     /// Throws a `ConfigError` for a value outside its range.
-    public func validate() throws {
+    package func validate() throws {
       for (key, value) in [
         ("instances", instances), ("restarts", restarts), ("searchSteps", searchSteps),
         ("steps33", steps33),
@@ -54,19 +55,15 @@ public enum TheoryBounds: Experiment {
     }
   }
 
-  /// See `Experiment`.
-  public static let name = "theory-bounds"
-  /// See `Experiment`.
-  public static let abstract =
+  package static let name = "theory-bounds"
+  package static let abstract =
     "Lemma C.1, Theorems 3.3 and 3.4, Section 2.3 and the neighbours' theorems, checked numerically."
-  /// See `Experiment`.
-  public static let version = 1
+  package static let version = 1
 
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int { 1 }
+  package static func work(of unit: Job, _ config: Config) -> Int { 1 }
 
-  /// See `Experiment`: a small inequality check stands for a unit.
-  public static func secondsPerStep(
+  /// A small inequality check stands for a unit.
+  package static func secondsPerStep(
     _ config: Config, _ context: RunContext
   ) throws -> Double {
     try timePerStep {
@@ -77,12 +74,10 @@ public enum TheoryBounds: Experiment {
     }
   }
 
-  /// See `Experiment`.
-  public static func dataName(_ config: Config) -> String { "problems of known constants" }
+  package static func dataName(_ config: Config) -> String { "problems of known constants" }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  package static func run(
+    _ unit: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     try context.willStep?(0)
     let stream = RandomStream(seed: unit.seed, name: "theory/\(unit.methods[0])")

@@ -1,3 +1,4 @@
+import Lab
 import Foundation
 import LinearAlgebra
 import Storage
@@ -55,9 +56,9 @@ extension TheoryBounds {
     Set(try record.doubles("alpha")).sorted()
   }
 
-  /// See `Experiment`: Theorem 3.3 over τ (two blocks, α = 1.5 and 2), Theorem 3.4 over K (a block an α),
+  /// Theorem 3.3 over τ (two blocks, α = 1.5 and 2), Theorem 3.4 over K (a block an α),
   /// slopes, bias over τ (a block an α).
-  public static func table(of set: RecordSet) throws -> String {
+  package static func table(of set: RecordSet) throws -> String {
     var text = ""
     let first = try record(set, "theorem33")
     let (names, taus) = (try first.strings("problem"), try first.doubles("tau"))
@@ -143,8 +144,7 @@ extension TheoryBounds {
     return text
   }
 
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let second = try record(set, "theorem34")
     let slopes = try alphas(second).map { alpha in
       guard let slope = try slope(second, alpha: alpha) else {
@@ -199,8 +199,7 @@ extension TheoryBounds {
     }
   }
 
-  /// See `Experiment`.
-  public static let claims: [Claim] = [
+  package static let claims: [Claim] = [
     noViolation(
       id: "theory-inequalities", item: "§3, App. B, C; 1905.11881, 2404.08624, 2605.02701",
       "Every assumption, lemma, proof step and theorem holds on random instances with exact expectations "

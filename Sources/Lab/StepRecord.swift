@@ -4,13 +4,13 @@ import Storage
 ///
 /// A run that diverged has no values for its later steps; they are padded with NaN, so that the axes of all
 /// runs of an experiment stay equal.
-struct StepRecord {
-  private(set) var record: Record
+package struct StepRecord {
+  package private(set) var record: Record
   private let steps: [Int]
   private let layers: [String]
 
   /// The axes: every recorded step k + 1 of `count` steps, and `layers`, which `layerName` describes.
-  init(
+  package init(
     attributes: Attributes, count: Int, every: Int, layers: [String], layerName: String
   ) {
     record = Record(attributes: attributes)
@@ -23,18 +23,18 @@ struct StepRecord {
   }
 
   /// Whether step k = 0, …, count - 1 is a point: the first, every `every`-th, and the last.
-  static func isRecorded(_ k: Int, every: Int, of count: Int) -> Bool {
+  package static func isRecorded(_ k: Int, every: Int, of count: Int) -> Bool {
     k == 0 || (k + 1) % every == 0 || k == count - 1
   }
 
   /// One value a point.
-  mutating func add(_ name: String, _ values: [Double], _ longName: String) {
+  package mutating func add(_ name: String, _ values: [Double], _ longName: String) {
     record.add(
       .init(name, .double(padded(values)), longName: longName, units: "1", dimensions: ["step"]))
   }
 
   /// One value a point and layer.
-  mutating func addLayers(_ name: String, _ values: [Double], _ longName: String) {
+  package mutating func addLayers(_ name: String, _ values: [Double], _ longName: String) {
     record.add(
       .init(
         name, .float(padded(values, layers.count).map { Float($0) }),
@@ -43,12 +43,12 @@ struct StepRecord {
   }
 
   /// Seconds since the start at every point; a time, so it goes to the telemetry.
-  mutating func addTimes(_ name: String, _ values: [Double], _ longName: String) {
+  package mutating func addTimes(_ name: String, _ values: [Double], _ longName: String) {
     record.telemetry.add(.init(name, .double(padded(values)), longName: longName, units: "s"))
   }
 
   /// How the seconds of the run were spent.
-  mutating func addSeconds(
+  package mutating func addSeconds(
     forward: Double, backward: Double, update: (clip: Double, optimizer: Double)
   ) {
     record.telemetry.attributes["seconds_forward"] = .double(forward)

@@ -2,30 +2,30 @@ import Foundation
 import Yams
 
 /// A hyper-parameter and the range it is searched over.
-struct Hyperparameter: Sendable {
-  let name: String
-  let low: Double
-  let high: Double
-  let isLogarithmic: Bool
+package struct Hyperparameter: Sendable {
+  package let name: String
+  package let low: Double
+  package let high: Double
+  package let isLogarithmic: Bool
 
   /// Uniform on [low, high].
-  static func linear(_ name: String, _ low: Double, _ high: Double) -> Hyperparameter {
+  package static func linear(_ name: String, _ low: Double, _ high: Double) -> Hyperparameter {
     Hyperparameter(name: name, low: low, high: high, isLogarithmic: false)
   }
 
   /// Log-uniform on [low, high].
-  static func logarithmic(_ name: String, _ low: Double, _ high: Double) -> Hyperparameter {
+  package static func logarithmic(_ name: String, _ low: Double, _ high: Double) -> Hyperparameter {
     Hyperparameter(name: name, low: low, high: high, isLogarithmic: true)
   }
 
   /// The value at share u in [0, 1] of the range.
-  func value(at u: Double) -> Double {
+  package func value(at u: Double) -> Double {
     isLogarithmic ? low * pow(high / low, u) : low + (high - low) * u
   }
 }
 
 /// A training method of an experiment, with the hyper-parameters that its table searches for.
-protocol TunableMethod: Sendable {
+package protocol TunableMethod: Sendable {
   /// Every method of the experiment, the paper's first.
   static var all: [Self] { get }
   /// In configurations and records.
@@ -40,10 +40,10 @@ protocol TunableMethod: Sendable {
 
 extension TunableMethod {
   /// Values of hyper-parameters by name.
-  typealias Values = [String: Double]
+  package typealias Values = [String: Double]
 
   /// The method of that name, or a `ConfigError` that names the nearest one.
-  static func named(_ name: String, place: String) throws -> Self {
+  package static func named(_ name: String, place: String) throws -> Self {
     if let found = all.first(where: { $0.name == name }) { return found }
     let nearest =
       all.map(\.name).min { editDistance($0, name) < editDistance($1, name) } ?? ""
@@ -53,7 +53,7 @@ extension TunableMethod {
   }
 
   /// Throws a `ConfigError` for a missing, unknown or meaningless hyper-parameter.
-  func check(_ values: Values, place: String) throws {
+  package func check(_ values: Values, place: String) throws {
     for parameter in hyperparameters where values[parameter.name] == nil {
       throw ConfigError(
         place, "hyper-parameter '\(parameter.name)' is missing",
@@ -74,15 +74,15 @@ extension TunableMethod {
 }
 
 /// Hyper-parameters of methods as a file holds them: `experiments/<name>/chosen.yaml`.
-struct ChosenHyperparameters<Method: TunableMethod> {
+package struct ChosenHyperparameters<Method: TunableMethod> {
   /// By method.
-  let values: [String: Method.Values]
+  package let values: [String: Method.Values]
 
   /// Reads a file with one mapping `methods:` from method names to hyper-parameters.
   ///
   /// Throws a `ConfigError` for a file that cannot be read, a method that does not exist and a
   /// hyper-parameter that is missing, unknown or meaningless.
-  init(file: String) throws {
+  package init(file: String) throws {
     guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
       throw ConfigError(
         file, "cannot be read", hint: "run the experiment's search, or give `settings`")
@@ -110,7 +110,7 @@ struct ChosenHyperparameters<Method: TunableMethod> {
   }
 
   /// The text of such a file, in the order of `methods`.
-  static func text(comment: String, _ chosen: [(method: Method, values: Method.Values)])
+  package static func text(comment: String, _ chosen: [(method: Method, values: Method.Values)])
     -> String
   {
     var text = "# \(comment)\nmethods:\n"
@@ -124,7 +124,9 @@ struct ChosenHyperparameters<Method: TunableMethod> {
   }
 
   /// `settings` with a line for each of `methods` that has none yet, from the file.
-  static func complete(_ settings: [String], methods: [String], file: String) throws -> [String] {
+  package static func fillTuned(_ settings: [String], methods: [String], file: String) throws
+    -> [String]
+  {
     let given = try settings.map { try MethodSetting<Method>(line: $0).method.name }
     let missing = methods.filter { !given.contains($0) }
     guard !missing.isEmpty else { return settings }
@@ -142,15 +144,15 @@ struct ChosenHyperparameters<Method: TunableMethod> {
 }
 
 /// One line "method name=value name=value" of the setting `settings`.
-struct MethodSetting<Method: TunableMethod> {
-  let method: Method
-  let values: Method.Values
+package struct MethodSetting<Method: TunableMethod> {
+  package let method: Method
+  package let values: Method.Values
 
-  init(_ method: Method, _ values: Method.Values) {
+  package init(_ method: Method, _ values: Method.Values) {
     (self.method, self.values) = (method, values)
   }
 
-  init(line: String) throws {
+  package init(line: String) throws {
     let words = line.split(separator: " ").map(String.init)
     let place = "setting 'settings', '\(line)'"
     method = try Method.named(words.first ?? "", place: place)
@@ -166,18 +168,18 @@ struct MethodSetting<Method: TunableMethod> {
     self.values = values
   }
 
-  var line: String {
+  package var line: String {
     ([method.name] + method.hyperparameters.map { "\($0.name)=\(values[$0.name] ?? .nan)" })
       .joined(separator: " ")
   }
 
   /// The lines of `settings` that are of `method`.
-  static func lines(of method: String, in settings: [String]) -> [String] {
+  package static func lines(of method: String, in settings: [String]) -> [String] {
     settings.filter { $0.split(separator: " ").first.map(String.init) == method }
   }
 
   /// The values of `method` among the lines of `settings`.
-  static func values(of method: String, in settings: [String]) throws -> Method.Values {
+  package static func values(of method: String, in settings: [String]) throws -> Method.Values {
     for line in settings {
       let setting = try MethodSetting(line: line)
       if setting.method.name == method { return setting.values }

@@ -2,7 +2,7 @@ import Foundation
 import LinearAlgebra
 
 /// What the records say of a claim.
-public enum Verdict: String, Sendable, CaseIterable {
+package enum Verdict: String, Sendable, CaseIterable {
   /// The pre-declared criterion holds.
   case reproduced
   /// It fails, beyond the noise.
@@ -14,24 +14,24 @@ public enum Verdict: String, Sendable, CaseIterable {
 }
 
 /// A statement of the paper with a criterion that was fixed before the records were made.
-public struct Claim: Sendable {
+package struct Claim: Sendable {
   /// A short name, unique in the suite.
-  public let id: String
+  package let id: String
   /// Where the paper makes it.
-  public let item: String
+  package let item: String
   /// The claim in our words.
-  public let statement: String
+  package let statement: String
   /// What must hold, with its threshold, for the verdict "reproduced".
-  public let criterion: String
+  package let criterion: String
   /// An invariant must hold: if it does not, `spectral claims` fails.
-  public let isInvariant: Bool
+  package let isInvariant: Bool
   /// The one profile whose records can tell, nil for the usual choice.
-  public let profile: String?
+  package let profile: String?
   /// Looks at the records.
-  public let evaluate: @Sendable (RecordSet) throws -> Finding
+  package let evaluate: @Sendable (RecordSet) throws -> Finding
 
   /// A claim and its test.
-  public init(
+  package init(
     id: String, item: String, profile: String? = nil, statement: String, criterion: String,
     isInvariant: Bool = false,
     evaluate: @escaping @Sendable (RecordSet) throws -> Finding
@@ -47,16 +47,16 @@ public struct Claim: Sendable {
 }
 
 /// The evidence for a claim.
-public struct Finding: Sendable {
+package struct Finding: Sendable {
   /// The statistic with its interval, in words.
-  public let evidence: String
+  package let evidence: String
   /// How many seeds.
-  public let count: Int
+  package let count: Int
   /// The conclusion.
-  public let verdict: Verdict
+  package let verdict: Verdict
 
   /// Evidence and conclusion.
-  public init(evidence: String, count: Int, verdict: Verdict) {
+  package init(evidence: String, count: Int, verdict: Verdict) {
     self.evidence = evidence
     self.count = count
     self.verdict = verdict
@@ -67,7 +67,7 @@ public struct Finding: Sendable {
   /// n >= 5: 95 % bootstrap interval of the mean; 2 <= n < 5: Student's t; n < 2: inconclusive. The
   /// verdict is "reproduced" if the whole interval lies on the claimed side, "not reproduced" if it
   /// lies on the other, else "inconclusive". Zeros count as 1e-40, far below rounding.
-  public static func logTest(
+  package static func logTest(
     _ name: String, _ values: [Double], below bound: Double? = nil, above floor: Double? = nil,
     significantDigits: Int = 2
   ) -> Finding {
@@ -103,7 +103,7 @@ public struct Finding: Sendable {
   }
 
   /// Several findings that must all hold.
-  public static func all(_ findings: [Finding]) -> Finding {
+  package static func all(_ findings: [Finding]) -> Finding {
     let verdicts = findings.map(\.verdict)
     let verdict: Verdict =
       verdicts.allSatisfy { $0 == .reproduced }
@@ -115,32 +115,32 @@ public struct Finding: Sendable {
 }
 
 /// Two significant digits.
-func short(_ value: Double) -> String { String(format: "%.2g", value) }
+package func short(_ value: Double) -> String { String(format: "%.2g", value) }
 
 // MARK: - The report
 
 /// All claims of the suite held against the records below a folder.
-public struct ClaimsReport: Sendable {
+package struct ClaimsReport: Sendable {
   /// One claim with what was found.
-  public struct Row: Sendable {
+  package struct Row: Sendable {
     /// The experiment.
-    public let experiment: String
+    package let experiment: String
     /// The claim.
-    public let claim: Claim
+    package let claim: Claim
     /// The profile whose records were read, empty if there are none.
-    public let profile: String
+    package let profile: String
     /// What they say.
-    public let finding: Finding
+    package let finding: Finding
   }
 
   /// In the suite's order.
-  public let rows: [Row]
+  package let rows: [Row]
 
   /// Reads the records below `results`: for each experiment those of the profiles paper, full and quick that are
   /// there, or else of smoke; a claim that names a profile is held against that.
-  public init(results: String) throws {
+  package init(_ suite: Suite, results: String) throws {
     var rows: [Row] = []
-    for experiment in Suite.experiments {
+    for experiment in suite.experiments {
       let there = ["paper", "full", "quick", "smoke"].filter {
         FileManager.default.fileExists(atPath: "\(results)/\(experiment.name)/\($0)")
       }
@@ -172,14 +172,14 @@ public struct ClaimsReport: Sendable {
   }
 
   /// The invariants that have records and do not hold.
-  public var brokenInvariants: [Row] {
+  package var brokenInvariants: [Row] {
     rows.filter {
       $0.claim.isInvariant && $0.finding.verdict != .reproduced && $0.finding.verdict != .needsPaper
     }
   }
 
   /// CLAIMS.md.
-  public var markdown: String {
+  package var markdown: String {
     var text = """
       # Claims
 
@@ -223,7 +223,7 @@ public struct ClaimsReport: Sendable {
   }
 
   /// One line a claim, for the terminal.
-  public var summary: String {
+  package var summary: String {
     rows.map { row in
       let name = row.claim.id.padding(toLength: 22, withPad: " ", startingAt: 0)
       return "\(name) \(row.claim.item), \(row.profile), n = \(row.finding.count): "

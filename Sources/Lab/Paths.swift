@@ -1,13 +1,13 @@
 import Foundation
 
 /// The only place that knows where things lie.
-public struct ProjectPaths: Sendable {
+package struct Paths: Sendable {
   /// The project's folder: the nearest one above the working folder, else above the executable, that
   /// holds `experiments/` and `Package.swift`; nil where there is none.
-  public let root: String?
+  package let root: String?
 
   /// Looks for the project.
-  public init() {
+  package init() {
     let executable = (CommandLine.arguments.first.map { URL(fileURLWithPath: $0) })?
       .resolvingSymlinksInPath().deletingLastPathComponent().path
     let starts = [FileManager.default.currentDirectoryPath] + (executable.map { [$0] } ?? [])
@@ -30,12 +30,12 @@ public struct ProjectPaths: Sendable {
   }
 
   /// The configuration file of an experiment's profile.
-  public func config(experiment: String, profile: String) -> String {
+  package func config(experiment: String, profile: String) -> String {
     (root ?? ".") + "/experiments/\(experiment)/\(profile).yaml"
   }
 
   /// Names of the profiles that an experiment has, in alphabetical order.
-  public func profiles(of experiment: String) -> [String] {
+  package func profiles(of experiment: String) -> [String] {
     let folder = (root ?? ".") + "/experiments/\(experiment)"
     let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     return files.filter { $0.hasSuffix(".yaml") && !$0.hasPrefix("chosen") }
@@ -43,17 +43,17 @@ public struct ProjectPaths: Sendable {
   }
 
   /// Where fresh records go unless told otherwise (ignored by git).
-  public var freshResults: String { (root ?? ".") + "/build/results" }
+  package var freshResults: String { (root ?? ".") + "/build/results" }
 
   /// Where data sets lie unless told otherwise: DATA_DIR, else data/.
-  public var data: String {
+  package var data: String {
     let given = ProcessInfo.processInfo.environment["DATA_DIR"] ?? ""
     return given.isEmpty ? (root ?? ".") + "/data" : given
   }
 
   /// A file of the authors' curves.
-  public func reference(_ name: String) -> String { (root ?? ".") + "/figures/reference/\(name)" }
+  package func reference(_ name: String) -> String { (root ?? ".") + "/figures/reference/\(name)" }
 
   /// The checked-in records.
-  public var results: String { (root ?? ".") + "/results" }
+  package var results: String { (root ?? ".") + "/results" }
 }

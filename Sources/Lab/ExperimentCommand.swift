@@ -5,49 +5,49 @@ import Storage
 import Training
 
 /// The one command line of every experiment executable.
-public struct ExperimentOptions: ParsableArguments {
+package struct ExperimentOptions: ParsableArguments {
   /// Which of the experiment's configurations.
   @Option(help: "The configuration experiments/<name>/<profile>.yaml: smoke, quick, paper, …")
-  public var profile = "quick"
+  package var profile = "quick"
   /// Seeds in place of the configuration's.
   @Option(help: "Seeds, e.g. 11,12,13 (default: the profile's).")
-  public var seeds: String?
+  package var seeds: String?
   /// Changed settings.
   @Option(name: .customLong("set"), help: "Change a setting: --set steps=2000 (repeatable).")
-  public var settings: [String] = []
+  package var settings: [String] = []
   /// Only these methods.
   @Option(name: .customLong("method"), help: "Only this method (repeatable; default: all).")
-  public var methods: [String] = []
+  package var methods: [String] = []
   /// Where records go.
   @Option(help: "Folder for the records (default: build/results).")
-  public var results: String?
+  package var results: String?
   /// Where data lie.
   @Option(help: "Folder of the data sets (default: DATA_DIR, then data/).")
-  public var data: String?
+  package var data: String?
   /// Runs side by side.
   @Option(help: "Runs side by side (default: the number of cores, or 1 where runs share them).")
-  public var jobs: Int?
+  package var jobs: Int?
   /// Threads inside a run.
   @Option(help: "Threads inside a run; results do not depend on it (default: 1, or all cores).")
-  public var threads: Int?
+  package var threads: Int?
   /// The generator.
   @Option(help: "philox, or numpy where the experiment offers it (same as --set rng=…).")
-  public var rng: String?
+  package var rng: String?
   /// Seconds between checkpoints.
   @Option(help: "Seconds between two checkpoints of a run.")
-  public var checkpointSeconds = 60.0
+  package var checkpointSeconds = 60.0
   /// Weights too.
   @Flag(help: "Keep the trained weights beside each record, as <record>.safetensors.")
-  public var keepWeights = false
+  package var keepWeights = false
   /// Plan only.
   @Flag(help: "Print the runs and the estimated time, compute nothing.")
-  public var dryRun = false
+  package var dryRun = false
 
   /// Made by the argument parser.
-  public init() {}
+  package init() {}
 
   /// Checks what can be checked without the experiment.
-  public mutating func validate() throws {
+  package mutating func validate() throws {
     if let jobs, jobs < 1 { throw ValidationError("--jobs \(jobs): use at least 1") }
     if let threads, threads < 1 { throw ValidationError("--threads \(threads): use at least 1") }
     if !(checkpointSeconds >= 0) {
@@ -57,7 +57,7 @@ public struct ExperimentOptions: ParsableArguments {
 }
 
 /// The main program of an experiment: parse, run, write.
-public protocol ExperimentCommand: ParsableCommand {
+package protocol ExperimentCommand: ParsableCommand {
   /// The experiment.
   associatedtype Body: Experiment
   /// Its options.
@@ -66,13 +66,13 @@ public protocol ExperimentCommand: ParsableCommand {
 
 extension ExperimentCommand {
   /// Name and abstract of the experiment.
-  public static var configuration: CommandConfiguration {
+  package static var configuration: CommandConfiguration {
     CommandConfiguration(commandName: Body.name, abstract: Body.abstract)
   }
 
   /// Decodes the settings, prints the plan, and runs what is missing.
-  public func run() throws {
-    let paths = ProjectPaths()
+  package func run() throws {
+    let paths = Paths()
     var overrides = options.settings
     if let rng = options.rng { overrides.append("rng=\(rng)") }
     if let seeds = options.seeds { overrides.append("seeds=[\(seeds)]") }
@@ -92,18 +92,18 @@ extension ExperimentCommand {
     }
     let cores = ProcessInfo.processInfo.activeProcessorCount
     let telemetry = Telemetry(
-      root: paths.root, threads: options.threads ?? (Body.sharesOutUnits ? cores : 1),
-      jobs: options.jobs ?? (Body.sharesOutUnits ? 1 : cores))
-    let runner = ExperimentRunner<Body>(
+      root: paths.root, threads: options.threads ?? (Body.parallelWithinJob ? cores : 1),
+      jobs: options.jobs ?? (Body.parallelWithinJob ? 1 : cores))
+    let runner = Runner<Body>(
       config: config, wanted: options.methods.isEmpty ? nil : options.methods,
       profile: options.profile, overrides: overrides.filter { !$0.hasPrefix("seeds=") },
       results: results, dataFolder: dataFolder, telemetry: telemetry,
       checkpointSeconds: options.checkpointSeconds, keepWeights: options.keepWeights)
 
-    let units = runner.units
+    let jobs = runner.jobs
     let estimate = try runner.estimatedSeconds()
     print(
-      "\(Body.name), profile \(options.profile): \(units.count) runs, \(telemetry.jobs) side by side, "
+      "\(Body.name), profile \(options.profile): \(jobs.count) runs, \(telemetry.jobs) side by side, "
         + "\(telemetry.threads) thread\(telemetry.threads == 1 ? "" : "s") each; "
         + "about \(ProgressLine.duration(estimate)) if nothing can be reused")
     print(
@@ -111,19 +111,19 @@ extension ExperimentCommand {
         + "LAPACK \(telemetry.blas.lapackLibrary)")
     if let warning = telemetry.blas.warning { print("warning: \(warning)") }
     if options.dryRun {
-      for unit in units {
-        print("  \(unit.methods.joined(separator: " then ")), seed \(unit.seed)")
+      for job in jobs {
+        print("  \(job.methods.joined(separator: " then ")), seed \(job.seed)")
       }
       print("records would go to \(runner.folder)/")
       return
     }
     fflush(nil)  // the plan comes before the progress, in a pipe too
     let progress = ProgressLine(
-      Body.name, total: units.reduce(0) { $0 + Body.work(of: $1, config) })
+      Body.name, total: jobs.reduce(0) { $0 + Body.work(of: $1, config) })
     let watch = Stopwatch()
     let outcome = try runner.run(progress: progress)
     progress.finish()
-    for file in try Body.companions(of: RecordSet(folder: runner.folder)) {
+    for file in try Body.sideFiles(of: RecordSet(folder: runner.folder)) {
       try AtomicFile.write(file.text, to: "\(runner.folder)/\(file.name)")
       print("written: \(runner.folder)/\(file.name)")
     }
@@ -133,7 +133,7 @@ extension ExperimentCommand {
   }
 
   private func loadConfig(
-    _ paths: ProjectPaths, _ overrides: [String], _ dataFolder: String, _ results: String
+    _ paths: Paths, _ overrides: [String], _ dataFolder: String, _ results: String
   ) throws -> Body.Config {
     let file = paths.config(experiment: Body.name, profile: options.profile)
     guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
@@ -145,9 +145,9 @@ extension ExperimentCommand {
           : "choose a profile among \(known.joined(separator: ", "))")
     }
     let config = try Body.Config.decode(yaml: text, file: file, overrides: overrides)
-    return try Body.complete(
+    return try Body.resolve(
       config,
-      ExperimentPlaces(
+      Places(
         folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
         profile: options.profile, data: dataFolder, results: results))
   }

@@ -4,18 +4,18 @@ import Storage
 
 /// Quasi-random search with equal budgets: every method gets the same points of the unit cube, scaled to
 /// its own ranges.
-enum HyperparameterSearch<Method: TunableMethod> {
+package enum HyperparameterSearch<Method: TunableMethod> {
   /// One trial's outcome.
-  struct Trial: Codable, Sendable {
+  package struct Trial: Codable, Sendable {
     /// The loss that is minimised, NaN after divergence.
-    var loss: Double
+    package var loss: Double
     /// The step of divergence, -1 for none.
-    var divergedAt: Int
-    var seconds: Double
+    package var divergedAt: Int
+    package var seconds: Double
   }
 
   /// Hyper-parameters of trial `index`: point `index` of the scrambled Halton sequence `stream`.
-  static func values(_ method: Method, at index: Int, stream: String) -> Method.Values {
+  package static func values(_ method: Method, at index: Int, stream: String) -> Method.Values {
     let points = ScrambledHalton(dimensions: 2, stream: RandomStream(seed: 0, name: stream))
     precondition(method.hyperparameters.count <= 2, "\(method.name): the sequence has two axes")
     var values: Method.Values = [:]
@@ -26,7 +26,7 @@ enum HyperparameterSearch<Method: TunableMethod> {
   }
 
   /// The record of a method's trials; `objective` is the data set's name and `longName` what it holds.
-  static func record(
+  package static func record(
     _ method: Method, _ trials: [Trial], stream: String, objective: String, longName: String
   ) -> Record {
     func values(at index: Int) -> Method.Values { Self.values(method, at: index, stream: stream) }
@@ -71,7 +71,8 @@ enum HyperparameterSearch<Method: TunableMethod> {
 
   /// The winners as the text of a chosen.yaml, in the order of the settings: with several seeds the trial
   /// with the smallest mean log loss.
-  static func chosen(of set: RecordSet, objective: String, command: String) throws -> String {
+  package static func chosen(of set: RecordSet, objective: String, command: String) throws -> String
+  {
     var winners: [(method: Method, values: Method.Values)] = []
     for name in set.methods {
       let method = try Method.named(name, place: set.folder)
@@ -100,7 +101,7 @@ enum HyperparameterSearch<Method: TunableMethod> {
   // MARK: - Table
 
   /// One row a method, then one block a method with its trials.
-  static func table(of set: RecordSet, objective: String) throws -> String {
+  package static func table(of set: RecordSet, objective: String) throws -> String {
     var text = "# method\tbest loss\tdiverged trials\ttrials\thyper-parameters\n"
     for name in set.methods {
       let record = try set.records(of: name)[0]
@@ -126,7 +127,7 @@ enum HyperparameterSearch<Method: TunableMethod> {
   }
 
   /// The rows of the table in its caption, and how many trials and methods there are.
-  static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     var rows = "| method | hyper-parameters | loss | diverged | source |\n|---|---|---|---|---|\n"
     for name in set.methods {
       let record = try set.records(of: name)[0]
@@ -148,4 +149,4 @@ enum HyperparameterSearch<Method: TunableMethod> {
 }
 
 /// Three significant digits.
-func threeDigits(_ value: Double) -> String { String(format: "%.3g", value) }
+package func threeDigits(_ value: Double) -> String { String(format: "%.3g", value) }

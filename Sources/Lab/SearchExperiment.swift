@@ -4,7 +4,7 @@ import Storage
 import Training
 
 /// The settings of a search.
-protocol SearchConfig: ExperimentConfig {
+package protocol SearchConfig: ExperimentConfig {
   /// Trials a method.
   var trials: Int { get }
   /// Training steps of a trial.
@@ -12,14 +12,14 @@ protocol SearchConfig: ExperimentConfig {
 }
 
 extension SearchConfig {
-  func validateTrials() throws {
+  package func validateTrials() throws {
     guard trials >= 1 else { throw ConfigError.value("trials", trials, "a whole number >= 1") }
   }
 }
 
 /// Tables 1 to 4: hyper-parameters of an experiment's methods, by quasi-random search over the authors' ranges with equal
 /// budgets. An experiment says how one trial is trained; the rest is here.
-protocol SearchExperiment: Experiment where Config: SearchConfig {
+package protocol SearchExperiment: Experiment where Config: SearchConfig {
   /// The methods.
   associatedtype Method: TunableMethod
   /// The command that writes chosen.yaml.
@@ -41,37 +41,34 @@ protocol SearchExperiment: Experiment where Config: SearchConfig {
 extension SearchExperiment {
   private typealias Search = HyperparameterSearch<Method>
 
-  static var stream: String { name }
-  static func captionSettings(_ config: Config) -> [(String, String)] {
+  package static var stream: String { name }
+  package static func captionSettings(_ config: Config) -> [(String, String)] {
     [("steps", "\(config.stepsPerTrial)")]
   }
 
   /// Hyper-parameters of trial `index`.
-  static func values(_ method: Method, at index: Int) -> Method.Values {
+  package static func values(_ method: Method, at index: Int) -> Method.Values {
     Search.values(method, at: index, stream: stream)
   }
 }
 
 extension SearchExperiment {
-  /// See `Experiment`.
-  public static var version: Int { 1 }
-  /// See `Experiment`: trials run side by side.
-  public static var sharesOutUnits: Bool { true }
-  /// See `Experiment`: the paper's numbers are not in its text, so there is nothing to compare with.
-  public static var claims: [Claim] { [] }
+  package static var version: Int { 1 }
+  /// Trials run side by side.
+  package static var parallelWithinJob: Bool { true }
+  /// The paper's numbers are not in its text, so there is nothing to compare with.
+  package static var claims: [Claim] { [] }
 
-  /// See `Experiment`.
-  public static func work(of unit: RunUnit, _ config: Config) -> Int {
+  package static func work(of unit: Job, _ config: Config) -> Int {
     config.trials * config.stepsPerTrial
   }
 
-  /// See `Experiment`.
-  public static func run(
-    _ unit: RunUnit, _ config: Config, _ context: RunContext
+  package static func run(
+    _ unit: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     let method = try Method.named(unit.methods[0], place: "method")
     let train = try trial(of: method, seed: unit.seed, config, context)
-    let trials = try context.cells(config.trials, progress: config.stepsPerTrial) { index in
+    let trials = try context.parallelMap(config.trials, progress: config.stepsPerTrial) { index in
       let watch = Stopwatch()
       let (loss, divergedAt) = try train(values(method, at: index))
       return Search.Trial(loss: loss, divergedAt: divergedAt ?? -1, seconds: watch.seconds)
@@ -82,18 +79,17 @@ extension SearchExperiment {
     ]
   }
 
-  /// See `Experiment`: the winners as chosen.yaml.
-  public static func companions(of set: RecordSet) throws -> [(name: String, text: String)] {
+  /// The winners as chosen.yaml.
+  package static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)] {
     [("chosen.yaml", try Search.chosen(of: set, objective: objective, command: command))]
   }
 
-  /// See `Experiment`: one row a method, then one block a method with its trials.
-  public static func table(of set: RecordSet) throws -> String {
+  /// One row a method, then one block a method with its trials.
+  package static func table(of set: RecordSet) throws -> String {
     try Search.table(of: set, objective: objective)
   }
 
-  /// See `Experiment`.
-  public static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let text = try set.records[0].string(attribute: "config")
     let config = try Config.decode(yaml: text, file: set.folder, overrides: [])
     return try Search.captionValues(of: set) + captionSettings(config)

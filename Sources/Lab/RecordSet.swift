@@ -4,18 +4,18 @@ import Storage
 import Yams
 
 /// The records of one experiment and profile, as figures, captions and claims read them.
-public struct RecordSet: Sendable {
+package struct RecordSet: Sendable {
   /// The folder they lie in.
-  public let folder: String
+  package let folder: String
   /// Sorted by method (in the order of the settings), then by seed.
-  public let records: [Record]
+  package let records: [Record]
   /// The methods that have records, in the order of the settings.
-  public let methods: [String]
+  package let methods: [String]
 
   /// Reads every `*.h5` of `folder`.
   ///
   /// Throws a `StorageError` for a missing or empty folder and for a record that cannot be read.
-  public init(folder: String) throws {
+  package init(folder: String) throws {
     let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [])
       .filter { $0.hasSuffix(".h5") }.sorted()
     guard !names.isEmpty else {
@@ -26,7 +26,7 @@ public struct RecordSet: Sendable {
   }
 
   /// A set of records already in memory.
-  init(folder: String, records: [Record]) throws {
+  package init(folder: String, records: [Record]) throws {
     var order: [String] = []
     if let first = records.first,
       let settings = try compose(yaml: first.string(attribute: "config"))?.mapping
@@ -48,7 +48,7 @@ public struct RecordSet: Sendable {
   }
 
   /// The records of one method, by seed.
-  public func records(of method: String) throws -> [Record] {
+  package func records(of method: String) throws -> [Record] {
     let found = records.filter { $0.attributes["method"] == .string(method) }
     guard !found.isEmpty else {
       throw StorageError(
@@ -59,20 +59,20 @@ public struct RecordSet: Sendable {
   }
 
   /// One number a seed: the attribute `name` of the records of `method`.
-  public func values(_ name: String, of method: String) throws -> [Double] {
+  package func values(_ name: String, of method: String) throws -> [Double] {
     try records(of: method).map { try $0.double(attribute: name) }
   }
 
   /// The seeds that have records, ascending.
-  public var seeds: [Int] {
+  package var seeds: [Int] {
     Set(records.compactMap { try? $0.int(attribute: "seed") }).sorted()
   }
 
   /// The profile, the same for all.
-  public var profile: String { text("profile") }
+  package var profile: String { text("profile") }
 
   /// The commits that computed them, in words: "commit a", "commits a, b", "4 commits".
-  public var commits: String {
+  package var commits: String {
     let commits = Set(
       records.map { record -> String in
         if case .string(let commit)? = record.telemetry.attributes["commit"] { return commit }
@@ -84,7 +84,7 @@ public struct RecordSet: Sendable {
   }
 
   /// Profile, n, data and commit: what every figure says in its corner.
-  public var stamp: String {
+  package var stamp: String {
     let seeds = seeds
     return "profile \(profile) · n = \(seeds.count) seed\(seeds.count == 1 ? "" : "s") "
       + "(\(seeds.map(String.init).joined(separator: ", "))) · \(text("data")) · \(commits)"
@@ -99,14 +99,14 @@ public struct RecordSet: Sendable {
 
 extension RecordSet {
   /// The method's title, with its own n where it has fewer seeds than others.
-  func title(of method: String) throws -> String {
+  package func title(of method: String) throws -> String {
     let records = try records(of: method)
     let title = try records[0].string(attribute: "title")
     return records.count == seeds.count ? title : "\(title) (n = \(records.count))"
   }
 
   /// Mean, low and high (95 % Student's t) of one value a seed; NaN for what cannot be told.
-  static func interval(_ values: [Double]) -> [Double] {
+  package static func interval(_ values: [Double]) -> [Double] {
     guard values.allSatisfy(\.isFinite) else { return [.nan, .nan, .nan] }
     guard values.count >= 2 else { return [values[0], .nan, .nan] }
     let interval = Statistics.tInterval(values)
@@ -114,13 +114,13 @@ extension RecordSet {
   }
 
   /// The column names of one measured quantity in `seriesTable`, before one column a seed.
-  static let summaryColumns = ["mean", "std", "min", "max"]
+  package static let summaryColumns = ["mean", "std", "min", "max"]
 
   /// A table of the data sets `quantities` against `axis`: one block a method (two blank lines between,
   /// so that gnuplot's `index` counts methods), one row a point (all of the first hundred, then sixty a
   /// decade: more would only make the picture's file larger); for every quantity mean, population
   /// standard deviation, minimum and maximum over the seeds, then each seed's own value.
-  public func seriesTable(axis: String, quantities: [String]) throws -> String {
+  package func seriesTable(axis: String, quantities: [String]) throws -> String {
     var text = ""
     for method in methods {
       let records = try records(of: method)
@@ -160,7 +160,7 @@ extension RecordSet {
   }
 
   /// gnuplot variables beside a table: stamp, methods, number of seeds.
-  public var gnuplotVariables: String {
+  package var gnuplotVariables: String {
     """
     stamp = "\(stamp)"
     profile = "\(profile)"
@@ -172,4 +172,4 @@ extension RecordSet {
 }
 
 /// A number as gnuplot reads it: shortest exact digits, NaN for what it cannot draw.
-func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "NaN" }
+package func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "NaN" }

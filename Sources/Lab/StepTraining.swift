@@ -1,7 +1,7 @@
 import Storage
 
 /// A training run that goes on step by step and can be saved between two steps.
-protocol StepTraining: AnyObject {
+package protocol StepTraining: AnyObject {
   /// Everything that a resumed run needs besides its settings.
   associatedtype State: Codable
   /// The step to be done next.
@@ -16,8 +16,8 @@ protocol StepTraining: AnyObject {
 
 /// What a checkpoint of a training run holds.
 private struct Unfinished<State: Codable, Series: Codable>: Codable {
-  var training: State
-  var series: Series
+  package var training: State
+  package var series: Series
 }
 
 extension RunContext {
@@ -25,7 +25,7 @@ extension RunContext {
   ///
   /// `advance` does a step and, at a point of the record (`every` steps, see `StepRecord`), adds to the series what
   /// there is to record. The checkpoint is there until `record` has returned.
-  func record<Training: StepTraining, Series: Codable>(
+  package func record<Training: StepTraining, Series: Codable>(
     _ training: Training, steps: Int, every: Int, from start: Series,
     advance body: (_ isPoint: Bool, _ series: inout Series) throws -> Void,
     record: (Series) throws -> Record

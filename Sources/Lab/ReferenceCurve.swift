@@ -2,14 +2,14 @@ import Foundation
 import Storage
 
 /// A curve of the authors', read off their plots: a file of figures/reference, one named column an arm.
-struct ReferenceCurve {
+package struct ReferenceCurve {
   private let columns: [String: [Double]]
   private let file: String
 
   /// Reads a file of comment lines (#), a line of column names and lines of numbers, all separated by commas.
   ///
   /// Throws a `StorageError` for a file that is not there or not of that form.
-  init(_ name: String, in paths: ProjectPaths = ProjectPaths()) throws {
+  package init(_ name: String, in paths: Paths = Paths()) throws {
     let file = paths.reference(name)
     self.file = file
     func refusal(_ what: String) -> StorageError {
@@ -36,7 +36,7 @@ struct ReferenceCurve {
   }
 
   /// The column of that name.
-  func column(_ name: String) throws -> [Double] {
+  package func column(_ name: String) throws -> [Double] {
     guard let column = columns[name] else {
       throw StorageError(
         "has no column '\(name)'", at: file, hint: "take it from the repository again")

@@ -3,12 +3,12 @@ import Storage
 import Training
 
 /// A run that could not be finished for reasons of its numbers.
-public enum RunError: Error, Equatable, CustomStringConvertible {
+package enum RunError: Error, Equatable, CustomStringConvertible {
   /// Something left the range of finite numbers.
   case diverged(experiment: String, step: Int, what: String)
 
   /// One line: what, where, what to do.
-  public var description: String {
+  package var description: String {
     switch self {
     case .diverged(let experiment, let step, let what):
       return "\(experiment): \(what) at step \(step); lower the learning rate"
@@ -18,28 +18,28 @@ public enum RunError: Error, Equatable, CustomStringConvertible {
 
 /// Takes an experiment from settings to records: expands the runs, reuses valid records by key, works
 /// off the rest side by side, and writes each record the moment it is finished.
-public struct ExperimentRunner<E: Experiment>: Sendable {
-  /// The settings, `methods` being everything that a unit must run.
-  public let config: E.Config
+package struct Runner<E: Experiment>: Sendable {
+  /// The settings, `methods` being everything that a job must run.
+  package let config: E.Config
   /// The methods whose records are wanted.
-  public let wanted: [String]
+  package let wanted: [String]
   /// The profile, for the record and its folder.
-  public let profile: String
+  package let profile: String
   /// Settings that differ from the profile's, as "key=value", for the folder's name.
-  public let overrides: [String]
+  package let overrides: [String]
   /// Records go to `results`/<experiment>/<profile>/.
-  public let results: String
+  package let results: String
   /// Where data sets lie.
-  public let dataFolder: String
+  package let dataFolder: String
   /// What the records say about process and machine.
-  public let telemetry: Telemetry
+  package let telemetry: Telemetry
   /// Seconds between two checkpoints of a run.
-  public let checkpointSeconds: Double
+  package let checkpointSeconds: Double
   /// Whether runs leave their weights beside their records; a record without them is computed anew.
-  public let keepWeights: Bool
+  package let keepWeights: Bool
 
   /// A runner for `config`; `wanted` nil means all its methods.
-  public init(
+  package init(
     config: E.Config, wanted: [String]? = nil, profile: String, overrides: [String] = [],
     results: String, dataFolder: String = "data", telemetry: Telemetry,
     checkpointSeconds: Double = 60, keepWeights: Bool = false
@@ -56,31 +56,31 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   }
 
   /// Where the records go: the profile's folder, or one of its own for changed settings.
-  public var folder: String {
+  package var folder: String {
     let variant = overrides.sorted().map { "+" + $0.filter { $0 != "/" && $0 != " " } }.joined()
     return "\(results)/\(E.name)/\(profile)\(variant)"
   }
 
-  /// The units with at least one wanted method, cut off behind the last of them.
-  public var units: [RunUnit] {
-    E.units(of: config).compactMap { unit in
-      guard let last = unit.methods.lastIndex(where: wanted.contains) else { return nil }
-      return RunUnit(methods: Array(unit.methods[...last]), seed: unit.seed)
+  /// The jobs with at least one wanted method, cut off behind the last of them.
+  package var jobs: [Job] {
+    E.jobs(of: config).compactMap { job in
+      guard let last = job.methods.lastIndex(where: wanted.contains) else { return nil }
+      return Job(methods: Array(job.methods[...last]), seed: job.seed)
     }
   }
 
   /// The record file of a method and seed.
-  public func path(_ method: String, _ seed: UInt64) -> String {
+  package func path(_ method: String, _ seed: UInt64) -> String {
     "\(folder)/\(method)-seed\(seed).h5"
   }
 
   /// Where the weights of a method and seed go, if they are kept.
-  public func weightsPath(_ method: String, _ seed: UInt64) -> String {
+  package func weightsPath(_ method: String, _ seed: UInt64) -> String {
     "\(folder)/\(method)-seed\(seed).safetensors"
   }
 
   /// What determines a record: experiment, version, settings, method, seed.
-  func identity(_ method: String, _ seed: UInt64) throws -> [String] {
+  package func identity(_ method: String, _ seed: UInt64) throws -> [String] {
     let settings = try config.restricted(to: method).lines.filter {
       !$0.hasPrefix("methods = ") && !$0.hasPrefix("seeds = ")
     }
@@ -89,78 +89,78 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   }
 
   /// Digest of `identity`: a record with this key need not be computed again.
-  func key(_ method: String, _ seed: UInt64) throws -> String {
+  package func key(_ method: String, _ seed: UInt64) throws -> String {
     // Where methods share a generator, those before this one are part of what determines it.
-    let unit = E.units(of: config).first { $0.seed == seed && $0.methods.contains(method) }
-    let before = unit?.methods.prefix { $0 != method } ?? []
+    let job = E.jobs(of: config).first { $0.seed == seed && $0.methods.contains(method) }
+    let before = job?.methods.prefix { $0 != method } ?? []
     return try Digest.sha256(
       of: (identity(method, seed) + ["after = \(before.joined(separator: " "))"])
         .joined(separator: "\n"))
   }
 
-  /// Seconds that all units will take, from a small piece of the real work.
-  public func estimatedSeconds() throws -> Double {
+  /// Seconds that all jobs will take, from a small piece of the real work.
+  package func estimatedSeconds() throws -> Double {
     var context = RunContext()
     context.dataFolder = dataFolder
-    context.threads = E.sharesOutUnits ? 1 : telemetry.threads
+    context.threads = E.parallelWithinJob ? 1 : telemetry.threads
     var rehearsed = config
     rehearsed.methods = config.methods.filter { method in
-      units.contains { $0.methods.contains(method) }
+      jobs.contains { $0.methods.contains(method) }
     }
     let perStep = try E.secondsPerStep(rehearsed, context)
-    let total = units.reduce(0) { $0 + E.work(of: $1, config) }
-    let workers = max(1, min(telemetry.jobs, units.count))
-    return perStep * Double(total) / Double(workers * (E.sharesOutUnits ? telemetry.threads : 1))
+    let total = jobs.reduce(0) { $0 + E.work(of: $1, config) }
+    let workers = max(1, min(telemetry.jobs, jobs.count))
+    return perStep * Double(total) / Double(workers * (E.parallelWithinJob ? telemetry.threads : 1))
   }
 
   /// What became of the records.
-  public struct Outcome: Sendable, Equatable {
+  package struct Outcome: Sendable, Equatable {
     /// Records computed now.
-    public var computed = 0
+    package var computed = 0
     /// Records found valid.
-    public var reused = 0
+    package var reused = 0
   }
 
   /// Runs what is missing. Every finished record stays whatever happens to the others.
-  public func run(
-    progress: ProgressLine? = nil, willStep: (@Sendable (RunUnit, Int) throws -> Void)? = nil
+  package func run(
+    progress: ProgressLine? = nil, willStep: (@Sendable (Job, Int) throws -> Void)? = nil
   ) throws -> Outcome {
     try FileManager.default.createDirectoryOrExplain(folder)
     let (journal, _) = try Journal.open(resuming: "\(folder)/journal.log")
     defer { journal.release() }
     try removeLeftovers()  // the journal's lock says that nobody else writes here
-    let units = units
+    let jobs = jobs
     let tally = Tally()
-    try runSideBySide(count: units.count, jobs: telemetry.jobs) { index in
-      let unit = units[index]
-      let label = "\(unit.methods.filter(wanted.contains).joined(separator: ",")) seed \(unit.seed)"
-      let missing = try unit.methods.filter {
-        try wanted.contains($0) && !isValid($0, unit.seed, progress)
+    try runSideBySide(count: jobs.count, jobs: telemetry.jobs) { index in
+      let job = jobs[index]
+      let label = "\(job.methods.filter(wanted.contains).joined(separator: ",")) seed \(job.seed)"
+      let missing = try job.methods.filter {
+        try wanted.contains($0) && !isValid($0, job.seed, progress)
       }
       if missing.isEmpty {
-        progress?.advance(by: E.work(of: unit, config), reused: true)
-        tally.add(reused: unit.methods.count(where: wanted.contains))
+        progress?.advance(by: E.work(of: job, config), reused: true)
+        tally.add(reused: job.methods.count(where: wanted.contains))
         return try journal.append("reused \(label)")
       }
       try journal.append("started \(label)")
       let watch = Stopwatch()
       var context = RunContext()
-      context.checkpointPath = "\(folder)/\(unit.label).checkpoint"
+      context.checkpointPath = "\(folder)/\(job.label).checkpoint"
       let resumed = FileManager.default.fileExists(atPath: context.checkpointPath ?? "")
-      context.identity = try identity(unit.methods.joined(separator: " "), unit.seed)
+      context.identity = try identity(job.methods.joined(separator: " "), job.seed)
       context.checkpointSeconds = checkpointSeconds
       context.threads = telemetry.threads
       context.dataFolder = dataFolder
-      if keepWeights { context.weightsPath = weightsPath(unit.methods[0], unit.seed) }
+      if keepWeights { context.weightsPath = weightsPath(job.methods[0], job.seed) }
       context.advance = { progress?.advance(by: $0) }
-      if let willStep { context.willStep = { try willStep(unit, $0) } }
-      let records = try E.run(unit, config, context)
-      let seconds = watch.seconds / Double(records.count)  // methods of one unit share its time
-      for (method, record) in zip(unit.methods, records) where wanted.contains(method) {
-        try complete(record, method, unit.seed, seconds: seconds, resumed: resumed)
-          .write(to: path(method, unit.seed))
+      if let willStep { context.willStep = { try willStep(job, $0) } }
+      let records = try E.run(job, config, context)
+      let seconds = watch.seconds / Double(records.count)  // methods of one job share its time
+      for (method, record) in zip(job.methods, records) where wanted.contains(method) {
+        try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)
+          .write(to: path(method, job.seed))
       }
-      tally.add(computed: unit.methods.count(where: wanted.contains))
+      tally.add(computed: job.methods.count(where: wanted.contains))
       try journal.append("finished \(label)")
     }
     try journal.sync()
@@ -197,7 +197,7 @@ public struct ExperimentRunner<E: Experiment>: Sendable {
   }
 
   /// The record with the attributes every record has, and its telemetry.
-  private func complete(
+  private func stamped(
     _ record: Record, _ method: String, _ seed: UInt64, seconds: Double, resumed: Bool
   ) throws -> Record {
     var record = record
@@ -225,19 +225,19 @@ private final class Tally: @unchecked Sendable {
   private let lock = NSLock()
   private var counts: (computed: Int, reused: Int) = (0, 0)
 
-  func add(computed: Int = 0, reused: Int = 0) {
+  package func add(computed: Int = 0, reused: Int = 0) {
     lock.withLock {
       counts.computed += computed
       counts.reused += reused
     }
   }
 
-  var outcome: (computed: Int, reused: Int) { lock.withLock { counts } }
+  package var outcome: (computed: Int, reused: Int) { lock.withLock { counts } }
 }
 
 extension FileManager {
   /// Creates the folder and those above it, or throws one line that says why not.
-  func createDirectoryOrExplain(_ path: String) throws {
+  package func createDirectoryOrExplain(_ path: String) throws {
     do { try createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
       throw StorageError(
         "cannot create this folder (\((error as NSError).localizedDescription))", at: path,

@@ -3,8 +3,8 @@ import Storage
 import Training
 
 /// One experiment of the paper: settings in, records out. Everything around it (command line, keys,
-/// reuse, workers, telemetry) is `ExperimentRunner`'s.
-public protocol Experiment: Sendable {
+/// reuse, workers, telemetry) is `Runner`'s.
+package protocol Experiment: Sendable {
   /// Its settings.
   associatedtype Config: ExperimentConfig
   /// Its name: of the executable, of `experiments/<name>/` and of `results/<name>/`.
@@ -14,24 +14,24 @@ public protocol Experiment: Sendable {
   /// Raised by hand when the meaning of the records changes; old records are then computed anew.
   static var version: Int { get }
   /// The independent pieces that the methods and seeds of `config` fall into.
-  static func units(of config: Config) -> [RunUnit]
+  static func jobs(of config: Config) -> [Job]
   /// Whether a unit cuts itself into pieces that run side by side (`--threads` is then all cores and
   /// `--jobs` 1, unless told otherwise).
-  static var sharesOutUnits: Bool { get }
+  static var parallelWithinJob: Bool { get }
   /// Whether a run can leave the weights it trained (`RunContext.weightsPath`).
   static var keepsWeights: Bool { get }
   /// Fills in what the configuration leaves to other files, and what identifies the data.
-  static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config
+  static func resolve(_ config: Config, _ places: Places) throws -> Config
   /// How many steps of progress a unit takes.
-  static func work(of unit: RunUnit, _ config: Config) -> Int
+  static func work(of unit: Job, _ config: Config) -> Int
   /// Seconds that a step of progress takes on one worker, from a small piece of the real work.
   static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double
   /// The data the records rest on, as figures name it: "synthetic data", "tiny Shakespeare", …
   static func dataName(_ config: Config) -> String
   /// Computes the records of a unit, one a method, in the unit's order; times go to their telemetry.
-  static func run(_ unit: RunUnit, _ config: Config, _ context: RunContext) throws -> [Record]
+  static func run(_ unit: Job, _ config: Config, _ context: RunContext) throws -> [Record]
   /// Files made from the records that go beside them, by name.
-  static func companions(of set: RecordSet) throws -> [(name: String, text: String)]
+  static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)]
   /// The table its figure is drawn from.
   static func table(of set: RecordSet) throws -> String
   /// The numbers its captions mention, by placeholder.
@@ -42,93 +42,93 @@ public protocol Experiment: Sendable {
 
 extension Experiment {
   /// Most runs are of one method and one seed.
-  public static func units(of config: Config) -> [RunUnit] {
-    config.seeds.flatMap { seed in config.methods.map { RunUnit(methods: [$0], seed: seed) } }
+  package static func jobs(of config: Config) -> [Job] {
+    config.seeds.flatMap { seed in config.methods.map { Job(methods: [$0], seed: seed) } }
   }
   /// Most units run on one thread.
-  public static var sharesOutUnits: Bool { false }
+  package static var parallelWithinJob: Bool { false }
   /// Most train nothing that is of further use.
-  public static var keepsWeights: Bool { false }
+  package static var keepsWeights: Bool { false }
   /// Most records stand alone.
-  public static func companions(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
+  package static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
   /// Most configurations are complete.
-  public static func complete(_ config: Config, _ places: ExperimentPlaces) throws -> Config {
+  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
     config
   }
 }
 
 /// Where a configuration finds what it does not say itself.
-public struct ExperimentPlaces: Sendable {
+package struct Places: Sendable {
   /// The experiment's own folder, experiments/<name>.
-  public var folder: String
+  package var folder: String
   /// The profile.
-  public var profile: String
+  package var profile: String
   /// Data sets.
-  public var data: String
+  package var data: String
   /// Fresh records of all experiments, and weights that some of them keep.
-  public var results: String
+  package var results: String
 
   /// Places as given.
-  public init(folder: String, profile: String, data: String, results: String) {
+  package init(folder: String, profile: String, data: String, results: String) {
     (self.folder, self.profile, self.data, self.results) = (folder, profile, data, results)
   }
 }
 
 /// The time of `body`, which does a number of steps and returns how many, for one of them.
-func timePerStep(_ body: () throws -> Int) rethrows -> Double {
+package func timePerStep(_ body: () throws -> Int) rethrows -> Double {
   let watch = Stopwatch()
   let steps = try body()
   return watch.seconds / Double(max(1, steps))
 }
 
 /// A piece of work that stands alone: one seed, and the methods that must run one after another.
-public struct RunUnit: Equatable, Sendable {
+package struct Job: Equatable, Sendable {
   /// The methods, in order.
-  public var methods: [String]
+  package var methods: [String]
   /// The seed.
-  public var seed: UInt64
+  package var seed: UInt64
 
   /// A unit of `methods` at `seed`.
-  public init(methods: [String], seed: UInt64) {
+  package init(methods: [String], seed: UInt64) {
     self.methods = methods
     self.seed = seed
   }
 
   /// A file name for it.
-  public var label: String {
+  package var label: String {
     (methods.count == 1 ? methods[0] : "all") + "-seed\(seed)"
   }
 }
 
 /// What a run may use of the world around it.
-public struct RunContext: Sendable {
+package struct RunContext: Sendable {
   /// Where the run saves its unfinished state, nil for none.
-  public var checkpointPath: String?
+  package var checkpointPath: String?
   /// Where the run is to leave the weights it trained, nil for nowhere.
-  public var weightsPath: String?
+  package var weightsPath: String?
   /// What the state belongs to.
-  public var identity: [String] = []
+  package var identity: [String] = []
   /// Seconds between two saves.
-  public var checkpointSeconds = 60.0
+  package var checkpointSeconds = 60.0
   /// Threads inside the run.
-  public var threads = 1
+  package var threads = 1
   /// Where data sets lie.
-  public var dataFolder = "data"
+  package var dataFolder = "data"
   /// Called as steps are done.
-  public var advance: @Sendable (Int) -> Void = { _ in }
+  package var advance: @Sendable (Int) -> Void = { _ in }
   /// Called before each step with the number of steps done so far; tests throw here to kill a run.
-  public var willStep: (@Sendable (Int) throws -> Void)?
+  package var willStep: (@Sendable (Int) throws -> Void)?
 
   /// A context without checkpoint, progress or interruptions.
-  public init() {}
+  package init() {}
 
   /// Computes `count` independent results, `threads` of them at a time, in any order.
   ///
   /// What is finished survives a kill through the checkpoint; `progress` says how many steps a result was.
-  func cells<Result: Codable & Sendable>(
+  package func parallelMap<Result: Codable & Sendable>(
     _ count: Int, progress: Int, _ body: @escaping @Sendable (Int) throws -> Result
   ) throws -> [Result] {
-    let board = CellBoard<Result>(count: count, checkpoint: checkpoint([Result?].self))
+    let board = ResultBoard<Result>(count: count, checkpoint: checkpoint([Result?].self))
     let missing = try board.resume()
     advance(progress * (count - missing.count))
     try runSideBySide(count: missing.count, jobs: threads) { index in
@@ -141,38 +141,38 @@ public struct RunContext: Sendable {
   }
 
   /// The checkpoint of this run for a state of type `State`.
-  func checkpoint<State: Codable>(_ state: State.Type) -> Checkpoint<State>? {
+  package func checkpoint<State: Codable>(_ state: State.Type) -> Checkpoint<State>? {
     checkpointPath.map {
       Checkpoint(path: $0, identity: identity, secondsBetween: checkpointSeconds)
     }
   }
 }
 
-/// The results of `RunContext.cells` as they come in.
-private final class CellBoard<Result: Codable & Sendable>: @unchecked Sendable {
+/// The results of `RunContext.parallelMap` as they come in.
+private final class ResultBoard<Result: Codable & Sendable>: @unchecked Sendable {
   private let lock = NSLock()
   private var results: [Result?]
   private var checkpoint: Checkpoint<[Result?]>?
 
-  init(count: Int, checkpoint: Checkpoint<[Result?]>?) {
+  package init(count: Int, checkpoint: Checkpoint<[Result?]>?) {
     results = Array(repeating: nil, count: count)
     self.checkpoint = checkpoint
   }
 
   /// Takes over what an earlier process finished; returns what is missing.
-  func resume() throws -> [Int] {
+  package func resume() throws -> [Int] {
     if let saved = try checkpoint?.load(), saved.count == results.count { results = saved }
     return results.indices.filter { results[$0] == nil }
   }
 
-  func put(_ result: Result, at index: Int) throws {
+  package func put(_ result: Result, at index: Int) throws {
     try lock.withLock {
       results[index] = result
       if checkpoint?.isDue ?? false { try checkpoint?.save(results) }
     }
   }
 
-  func finish() throws -> [Result] {
+  package func finish() throws -> [Result] {
     try lock.withLock { try checkpoint?.remove() }
     return results.compactMap { $0 }
   }

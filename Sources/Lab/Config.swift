@@ -4,7 +4,7 @@ import Yams
 /// The settings of an experiment: a Codable value whose defaults are the paper's.
 ///
 /// Every property is a key of the YAML file and of `--set`, so none may be optional (a nil leaves no key).
-public protocol ExperimentConfig: Codable, Sendable, Equatable {
+package protocol ExperimentConfig: Codable, Sendable, Equatable {
   /// The paper's own settings.
   init()
   /// The methods to run, in order.
@@ -19,20 +19,20 @@ public protocol ExperimentConfig: Codable, Sendable, Equatable {
 
 extension ExperimentConfig {
   /// Everything, for most.
-  public func restricted(to method: String) -> Self { self }
+  package func restricted(to method: String) -> Self { self }
 }
 
 /// A setting that cannot be used; one line: where, what, what to do.
-public struct ConfigError: Error, Equatable, CustomStringConvertible {
+package struct ConfigError: Error, Equatable, CustomStringConvertible {
   /// The message.
-  public let description: String
+  package let description: String
 
   /// An error at `place` (a file or an option).
-  public init(_ place: String, _ what: String, hint: String) {
+  package init(_ place: String, _ what: String, hint: String) {
     description = "\(place): \(what); \(hint)"
   }
 
-  static func value(_ key: String, _ value: some Any, _ expected: String) -> ConfigError {
+  package static func value(_ key: String, _ value: some Any, _ expected: String) -> ConfigError {
     ConfigError("setting '\(key)'", "\(value) is not \(expected)", hint: "choose another value")
   }
 }
@@ -41,7 +41,7 @@ extension ExperimentConfig {
   /// The defaults, overlaid by the YAML text of `file`, overlaid by `overrides` ("key=value" each).
   ///
   /// Throws a `ConfigError` that names the file or option, the key, and the nearest known key.
-  public static func decode(
+  package static func decode(
     yaml text: String, file: String, overrides: [String]
   ) throws -> Self {
     var settings = try mapping(of: Self())
@@ -79,12 +79,12 @@ extension ExperimentConfig {
   }
 
   /// The settings as YAML text, keys in the order of their declaration.
-  public var yaml: String {
+  package var yaml: String {
     get throws { try YAMLEncoder().encode(self) }
   }
 
   /// One "key = value" line a setting, in order: what a record's key and a checkpoint's identity are made of.
-  public var lines: [String] {
+  package var lines: [String] {
     get throws {
       try Self.mapping(of: self).map { key, value in
         let text = (try? serialize(node: value, width: -1)) ?? ""
@@ -131,7 +131,7 @@ private func oneLine(_ error: any Error) -> String {
 }
 
 /// Levenshtein's distance between two words.
-func editDistance(_ a: String, _ b: String) -> Int {
+package func editDistance(_ a: String, _ b: String) -> Int {
   let (a, b) = (Array(a), Array(b))
   var row = Array(0...b.count)
   for i in 0..<a.count {

@@ -1,0 +1,50 @@
+import Foundation
+import Storage
+
+/// The experiments of a suite, in the order in which reports list them.
+package struct Suite: Sendable {
+  /// The experiments.
+  package let experiments: [any Experiment.Type]
+
+  /// A suite of `experiments`, whose names must differ.
+  package init(_ experiments: [any Experiment.Type]) {
+    precondition(Set(experiments.map { $0.name }).count == experiments.count, "names repeat")
+    self.experiments = experiments
+  }
+
+  /// The experiment of that name.
+  package func experiment(named name: String) throws -> any Experiment.Type {
+    guard let found = experiments.first(where: { $0.name == name }) else {
+      throw ConfigError(
+        "experiment '\(name)'", "unknown",
+        hint: "known are \(experiments.map { $0.name }.joined(separator: ", "))")
+    }
+    return found
+  }
+
+  /// The experiment that the records of `set` came from.
+  package func experiment(of set: RecordSet) throws -> any Experiment.Type {
+    guard let record = set.records.first else {
+      throw StorageError("holds no records", at: set.folder, hint: "run the experiment first")
+    }
+    return try experiment(named: record.string(attribute: "experiment"))
+  }
+
+  /// A caption from its template: {{name}} is replaced by the value the records give it.
+  ///
+  /// Throws for a placeholder that has no value.
+  package func caption(template: String, file: String, set: RecordSet) throws -> String {
+    var text = template
+    let values =
+      [("stamp", set.stamp), ("profile", set.profile), ("n", "\(set.seeds.count)")]
+      + (try experiment(of: set).captionValues(of: set))
+    for (name, value) in values { text = text.replacingOccurrences(of: "{{\(name)}}", with: value) }
+    if let open = text.range(of: "{{") {
+      let rest = text[open.upperBound...].prefix { $0 != "}" }
+      throw ConfigError(
+        file, "unknown placeholder {{\(rest)}}",
+        hint: "known are \(values.map(\.0).joined(separator: ", "))")
+    }
+    return text
+  }
+}
