@@ -47,7 +47,10 @@ let package = Package(
 
     // MARK: - Floor 3: the lab, which knows no paper
     .target(
-      name: "Lab", dependencies: ["LinearAlgebra", "Storage", "Training", arguments, yams]),
+      name: "Lab",
+      dependencies: [
+        "Autodiff", "Clipping", "LinearAlgebra", "Optimizers", "Storage", "Training", arguments, yams,
+      ]),
 
     // MARK: - Floor 4: the papers
     .target(name: "Theory", dependencies: ["Clipping", "LinearAlgebra"]),

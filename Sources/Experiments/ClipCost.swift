@@ -59,6 +59,7 @@ package enum ClipCost: Experiment {
     }
   }
 
+  package static let defaults = Config()
   package static let name = "clip-cost"
   package static let abstract =
     "Time of exact and randomized spectral clipping over size and rank (§5.2); use --jobs 1."

@@ -106,6 +106,7 @@ package enum TraceRegression: Experiment {
     }
   }
 
+  package static let defaults = Config()
   package static let name = "trace-regression"
   package static let abstract =
     "Bias of spectrally clipped stochastic gradients in trace regression (Fig 5a)."

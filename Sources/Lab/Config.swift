@@ -1,12 +1,10 @@
 import Foundation
 import Yams
 
-/// The settings of an experiment: a Codable value whose defaults are the paper's.
+/// The settings of an experiment: a Codable value that is one flat mapping.
 ///
-/// Every property is a key of the YAML file and of `--set`, so none may be optional (a nil leaves no key).
+/// Every key of it is a key of the YAML file and of `--set`, so nothing may be optional (a nil leaves no key).
 package protocol ExperimentConfig: Codable, Sendable, Equatable {
-  /// The paper's own settings.
-  init()
   /// The methods to run, in order.
   var methods: [String] { get set }
   /// One run a method and seed.
@@ -38,13 +36,13 @@ package struct ConfigError: Error, Equatable, CustomStringConvertible {
 }
 
 extension ExperimentConfig {
-  /// The defaults, overlaid by the YAML text of `file`, overlaid by `overrides` ("key=value" each).
+  /// These settings, overlaid by the YAML text of `file`, overlaid by `overrides` ("key=value" each).
   ///
   /// Throws a `ConfigError` that names the file or option, the key, and the nearest known key.
-  package static func decode(
-    yaml text: String, file: String, overrides: [String]
+  package func overlaid(
+    yaml text: String, file: String, overrides: [String] = []
   ) throws -> Self {
-    var settings = try mapping(of: Self())
+    var settings = try mapping
     let known = Array(settings.keys.compactMap(\.string))
     let overlay: Node?
     do { overlay = try compose(yaml: text) } catch {
@@ -86,7 +84,7 @@ extension ExperimentConfig {
   /// One "key = value" line a setting, in order: what a record's key and a checkpoint's identity are made of.
   package var lines: [String] {
     get throws {
-      try Self.mapping(of: self).map { key, value in
+      try mapping.map { key, value in
         let text = (try? serialize(node: value, width: -1)) ?? ""
         let flat = text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
         return "\(key.string ?? "") = \(flat.joined(separator: " "))"
@@ -94,11 +92,24 @@ extension ExperimentConfig {
     }
   }
 
-  private static func mapping(of config: Self) throws -> Node.Mapping {
-    guard let mapping = try compose(yaml: config.yaml)?.mapping else {
-      throw ConfigError("settings", "no settings", hint: "report this as a bug")
+  private var mapping: Node.Mapping {
+    get throws {
+      guard let mapping = try compose(yaml: yaml)?.mapping else {
+        throw ConfigError("settings", "no settings", hint: "report this as a bug")
+      }
+      return mapping
     }
-    return mapping
+  }
+
+  /// These settings, overlaid by what a record's text of settings has in common with them: an older build may have had
+  /// other keys.
+  func recalled(from text: String, place: String) throws -> Self {
+    let known = try mapping
+    var own = Node.Mapping([])
+    for (key, value) in try compose(yaml: text)?.mapping ?? [:] where known[key] != nil {
+      own[key] = value
+    }
+    return try overlaid(yaml: serialize(node: .mapping(own)), file: place)
   }
 }
 
@@ -107,10 +118,9 @@ extension Node.Mapping {
     _ key: String, _ value: Node, known: [String], place: String
   ) throws {
     guard known.contains(key) else {
-      let nearest = known.min { editDistance($0, key) < editDistance($1, key) } ?? ""
       throw ConfigError(
         place, "unknown setting '\(key)'",
-        hint: "did you mean '\(nearest)'? (known: \(known.joined(separator: ", ")))")
+        hint: "did you mean '\(nearest(to: key, among: known))'? (known: \(known.joined(separator: ", ")))")
     }
     self[Node(key)] = value
   }
@@ -130,8 +140,13 @@ private func oneLine(_ error: any Error) -> String {
   "\(error)".split(separator: "\n").joined(separator: " ")
 }
 
+/// The name that `word` is most likely a misspelling of, empty where there are none.
+package func nearest(to word: String, among names: [String]) -> String {
+  names.min { editDistance($0, word) < editDistance($1, word) } ?? ""
+}
+
 /// Levenshtein's distance between two words.
-package func editDistance(_ a: String, _ b: String) -> Int {
+func editDistance(_ a: String, _ b: String) -> Int {
   let (a, b) = (Array(a), Array(b))
   var row = Array(0...b.count)
   for i in 0..<a.count {

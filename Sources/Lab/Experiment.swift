@@ -7,6 +7,8 @@ import Training
 package protocol Experiment: Sendable {
   /// Its settings.
   associatedtype Config: ExperimentConfig
+  /// The paper's own settings.
+  static var defaults: Config { get }
   /// Its name: of the executable, of `experiments/<name>/` and of `results/<name>/`.
   static var name: String { get }
   /// One sentence for `--help`.
@@ -41,6 +43,13 @@ package protocol Experiment: Sendable {
 }
 
 extension Experiment {
+  /// The settings that the records of `set` were computed with.
+  package static func config(of set: RecordSet) throws -> Config {
+    guard let record = set.records.first else { return defaults }
+    return try defaults.recalled(
+      from: record.string(attribute: "config"), place: set.folder)
+  }
+
   /// Most runs are of one method and one seed.
   package static func jobs(of config: Config) -> [Job] {
     config.seeds.flatMap { seed in config.methods.map { Job(methods: [$0], seed: seed) } }

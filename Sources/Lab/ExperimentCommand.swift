@@ -85,10 +85,9 @@ extension ExperimentCommand {
     }
     let config = try loadConfig(paths, overrides, dataFolder, results)
     for method in options.methods where !config.methods.contains(method) {
-      let nearest = config.methods.min { editDistance($0, method) < editDistance($1, method) } ?? ""
       throw ConfigError(
         "--method \(method)", "not a method of this configuration",
-        hint: "did you mean '\(nearest)'? (methods: \(config.methods.joined(separator: ", ")))")
+        hint: "did you mean '\(nearest(to: method, among: config.methods))'? (methods: \(config.methods.joined(separator: ", ")))")
     }
     let cores = ProcessInfo.processInfo.activeProcessorCount
     let telemetry = Telemetry(
@@ -144,7 +143,7 @@ extension ExperimentCommand {
           ? "run this from the project's folder"
           : "choose a profile among \(known.joined(separator: ", "))")
     }
-    let config = try Body.Config.decode(yaml: text, file: file, overrides: overrides)
+    let config = try Body.defaults.overlaid(yaml: text, file: file, overrides: overrides)
     return try Body.resolve(
       config,
       Places(

@@ -3,54 +3,90 @@ import LinearAlgebra
 import Storage
 import Training
 
-/// The settings of a search.
-package protocol SearchConfig: ExperimentConfig {
-  /// Trials a method.
-  var trials: Int { get }
-  /// Training steps of a trial.
-  var stepsPerTrial: Int { get }
-}
-
-extension SearchConfig {
-  package func validateTrials() throws {
-    guard trials >= 1 else { throw ConfigError.value("trials", trials, "a whole number >= 1") }
-  }
-}
-
-/// Tables 1 to 4: hyper-parameters of an experiment's methods, by quasi-random search over the authors' ranges with equal
-/// budgets. An experiment says how one trial is trained; the rest is here.
-package protocol SearchExperiment: Experiment where Config: SearchConfig {
-  /// The methods.
-  associatedtype Method: TunableMethod
-  /// The command that writes chosen.yaml.
+/// A search for the hyper-parameters of an experiment's arms: quasi-random, every arm at the same points of the unit cube,
+/// scaled to its own ranges, with equal budgets. A figure says of what; the rest is here.
+package protocol SearchExperiment: Experiment where Config == SearchConfig<Task.Settings> {
+  /// The workload.
+  associatedtype Task: Workload
+  /// The arms that may be named.
+  static var arms: [Arm] { get }
+  /// The command that writes tuned.yaml.
   static var command: String { get }
-  /// What is minimised: its name in the records.
+  /// What is minimized: its name in the records, and what that is.
   static var objective: String { get }
-  /// And what that is.
   static func objectiveMeaning(_ config: Config) -> String
   /// The stream of the points.
   static var stream: String { get }
-  /// What trains a trial of `method` with given values to its end, on data that all its trials share.
-  static func trial(
-    of method: Method, seed: UInt64, _ config: Config, _ context: RunContext
-  ) throws -> @Sendable (Method.Values) throws -> (loss: Double, divergedAt: Int?)
   /// Settings that the caption mentions.
   static func captionSettings(_ config: Config) -> [(String, String)]
 }
 
-extension SearchExperiment {
-  private typealias Search = HyperparameterSearch<Method>
+/// The settings of a search: the workload's, encoded flat, and its budget.
+@dynamicMemberLookup
+package struct SearchConfig<Settings: WorkloadSettings>: ExperimentConfig {
+  /// The workload's, for one trial.
+  package var settings: Settings
+  /// Trials an arm.
+  package var trials: Int
+  /// Filled in from the data.
+  package var dataName = "", dataDigest = ""
+  /// The arms to search for.
+  package var methods: [String]
+  /// Seeds of data, weights and batches (not those of the curves).
+  package var seeds: [UInt64] = [1000]
 
-  package static var stream: String { name }
-  package static func captionSettings(_ config: Config) -> [(String, String)] {
-    [("steps", "\(config.stepsPerTrial)")]
+  /// The settings given.
+  package init(_ settings: Settings, trials: Int, methods: [String]) {
+    (self.settings, self.trials, self.methods) = (settings, trials, methods)
   }
 
-  /// Hyper-parameters of trial `index`.
-  package static func values(_ method: Method, at index: Int) -> Method.Values {
-    Search.values(method, at: index, stream: stream)
+  /// The workload's settings are read and written as if they were the configuration's own.
+  package subscript<Value>(dynamicMember path: WritableKeyPath<Settings, Value>) -> Value {
+    get { settings[keyPath: path] }
+    set { settings[keyPath: path] = newValue }
+  }
+
+  private enum Key: String, CodingKey { case trials, dataName, dataDigest, methods, seeds }
+
+  /// One flat mapping.
+  package init(from decoder: any Decoder) throws {
+    settings = try Settings(from: decoder)
+    let container = try decoder.container(keyedBy: Key.self)
+    trials = try container.decode(Int.self, forKey: .trials)
+    dataName = try container.decode(String.self, forKey: .dataName)
+    dataDigest = try container.decode(String.self, forKey: .dataDigest)
+    methods = try container.decode([String].self, forKey: .methods)
+    seeds = try container.decode([UInt64].self, forKey: .seeds)
+  }
+
+  /// One flat mapping.
+  package func encode(to encoder: any Encoder) throws {
+    try settings.encode(to: encoder)
+    var container = encoder.container(keyedBy: Key.self)
+    try container.encode(trials, forKey: .trials)
+    try container.encode(dataName, forKey: .dataName)
+    try container.encode(dataDigest, forKey: .dataDigest)
+    try container.encode(methods, forKey: .methods)
+    try container.encode(seeds, forKey: .seeds)
+  }
+
+  /// Throws a `ConfigError` for a value outside its range.
+  package func validate() throws {
+    try settings.validate()
+    guard trials >= 1 else { throw ConfigError.value("trials", trials, "a whole number >= 1") }
   }
 }
+
+/// One trial's outcome.
+struct Trial: Codable, Sendable {
+  /// What is minimized, NaN after divergence.
+  var loss: Double
+  /// The step of divergence, -1 for none.
+  var divergedAt: Int
+  var seconds: Double
+}
+
+// MARK: - The search
 
 extension SearchExperiment {
   package static var version: Int { 1 }
@@ -58,40 +94,191 @@ extension SearchExperiment {
   package static var parallelWithinJob: Bool { true }
   /// The paper's numbers are not in its text, so there is nothing to compare with.
   package static var claims: [Claim] { [] }
-
-  package static func work(of unit: Job, _ config: Config) -> Int {
-    config.trials * config.stepsPerTrial
+  package static var stream: String { name }
+  package static func captionSettings(_ config: Config) -> [(String, String)] {
+    [("steps", "\(config.settings.stepCount)")]
   }
+
+  /// Hyper-parameters of trial `index`: point `index` of the scrambled Halton sequence.
+  package static func values(_ arm: Arm, at index: Int) -> Hyperparameters {
+    let points = ScrambledHalton(dimensions: 2, stream: RandomStream(seed: 0, name: stream))
+    precondition(arm.hyperparameters.count <= 2, "\(arm.name): the sequence has two axes")
+    var values = Hyperparameters()
+    for (parameter, u) in zip(arm.hyperparameters, points.point(index)) {
+      values[parameter.name] = parameter.value(at: u)
+    }
+    return values
+  }
+
+  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
+    var config = config
+    for name in config.methods {
+      let arm = try arms.named(name, place: "setting 'methods'")
+      guard arm.tunedAs == name else {
+        throw ConfigError(
+          "setting 'methods'", "'\(name)' takes the values of \(arm.tunedAs)",
+          hint: "search for that one")
+      }
+    }
+    let source = try Task.load(config.settings, folder: places.data)
+    config.settings = Task.resolved(config.settings, source)
+    (config.dataName, config.dataDigest) = (source.name, source.digest)
+    return config
+  }
+
+  package static func work(of job: Job, _ config: Config) -> Int {
+    config.trials * config.settings.stepCount
+  }
+
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
+    try rehearse(Task.self, config.settings, config.methods, arms, context) { _ in nil }
+  }
+
+  package static func dataName(_ config: Config) -> String { config.dataName }
 
   package static func run(
-    _ unit: Job, _ config: Config, _ context: RunContext
+    _ job: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
-    let method = try Method.named(unit.methods[0], place: "method")
-    let train = try trial(of: method, seed: unit.seed, config, context)
-    let trials = try context.parallelMap(config.trials, progress: config.stepsPerTrial) { index in
+    let arm = try arms.named(job.methods[0], place: "method")
+    let settings = config.settings.restricted(to: arm)
+    let source = try Task.load(settings, folder: context.dataFolder)
+    let trials = try context.parallelMap(config.trials, progress: settings.stepCount) { index in
       let watch = Stopwatch()
-      let (loss, divergedAt) = try train(values(method, at: index))
-      return Search.Trial(loss: loss, divergedAt: divergedAt ?? -1, seconds: watch.seconds)
+      let run = try TrainingRun<Task>(
+        settings, arm, values(arm, at: index), source, seed: job.seed)
+      try run.finish()
+      return Trial(
+        loss: run.objective(), divergedAt: run.trainer.divergedAt ?? -1, seconds: watch.seconds)
     }
-    return [
-      Search.record(
-        method, trials, stream: stream, objective: objective, longName: objectiveMeaning(config))
+    return [try record(arm, trials, longName: objectiveMeaning(config))]
+  }
+
+  /// The record of an arm's trials.
+  private static func record(_ arm: Arm, _ trials: [Trial], longName: String) throws -> Record {
+    let best = trials.indices.filter { trials[$0].loss.isFinite }
+      .min { trials[$0].loss < trials[$1].loss }
+    var attributes: Attributes = [
+      "title": .string(arm.title), "source": .string(arm.source),
+      "best_trial": .int(best ?? -1),
+      "best_loss": .double(best.map { trials[$0].loss } ?? .nan),
+      "diverged_trials": .int(trials.count { $0.divergedAt >= 0 }),
     ]
+    for parameter in arm.hyperparameters {
+      attributes["best_\(parameter.name)"] = .double(
+        try best.map { try values(arm, at: $0)(parameter.name) } ?? .nan)
+    }
+    var record = Record(attributes: attributes)
+    record.add(
+      .init(
+        "trial", .int64(trials.indices.map { Int64($0) }), longName: "trial, from 0", units: "1"))
+    for parameter in arm.hyperparameters {
+      record.add(
+        .init(
+          parameter.name,
+          .double(try trials.indices.map { try values(arm, at: $0)(parameter.name) }),
+          longName:
+            "hyper-parameter, \(parameter.isLogarithmic ? "log-uniform" : "uniform") on "
+            + "[\(parameter.low), \(parameter.high)]", units: "1", dimensions: ["trial"]))
+    }
+    record.add(
+      .init(
+        objective, .double(trials.map(\.loss)), longName: longName, units: "1",
+        dimensions: ["trial"]))
+    record.add(
+      .init(
+        "diverged_at", .int64(trials.map { Int64($0.divergedAt) }),
+        longName: "step of divergence, -1 for none", units: "1", dimensions: ["trial"]))
+    record.telemetry.add(
+      .init(
+        "trial_seconds", .double(trials.map(\.seconds)), longName: "time of each trial",
+        units: "s"))
+    return record
   }
 
-  /// The winners as chosen.yaml.
+  /// The winners as tuned.yaml.
   package static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)] {
-    [("chosen.yaml", try Search.chosen(of: set, objective: objective, command: command))]
+    [("tuned.yaml", try tuned(of: set))]
   }
 
-  /// One row a method, then one block a method with its trials.
-  package static func table(of set: RecordSet) throws -> String {
-    try Search.table(of: set, objective: objective)
-  }
-
-  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let text = try set.records[0].string(attribute: "config")
-    let config = try Config.decode(yaml: text, file: set.folder, overrides: [])
-    return try Search.captionValues(of: set) + captionSettings(config)
+  /// The text of tuned.yaml: with several seeds the trial with the smallest mean log loss.
+  package static func tuned(of set: RecordSet) throws -> String {
+    var winners = ArmHyperparameters()
+    for name in set.methods {
+      let arm = try arms.named(name, place: set.folder)
+      let records = try set.records(of: name)
+      let losses = try records.map { try $0.doubles(objective) }
+      let scores = losses[0].indices.map { trial in
+        Statistics.mean(losses.map { $0[trial] > 0 ? log($0[trial]) : .nan })
+      }
+      guard
+        let best = scores.indices.filter({ scores[$0].isFinite })
+          .min(by: { scores[$0] < scores[$1] })
+      else { continue }
+      var values = Hyperparameters()
+      for parameter in arm.hyperparameters {
+        values[parameter.name] = try records[0].doubles(parameter.name)[best]
+      }
+      winners[arm.name] = values
+    }
+    let trials = try set.records[0].ints("trial").count
+    return try TunedHyperparameters.text(
+      comment: "Written by \(command) from its records: profile \(set.profile), "
+        + "\(trials) trials a method, seeds \(set.seeds.map(String.init).joined(separator: ", ")).",
+      winners, arms: set.methods.map { try arms.named($0, place: set.folder) })
   }
 }
+
+// MARK: - Table and caption
+
+extension SearchExperiment {
+  /// One row a method, then one block a method with its trials.
+  package static func table(of set: RecordSet) throws -> String {
+    var text = "# method\tbest loss\tdiverged trials\ttrials\thyper-parameters\n"
+    for name in set.methods {
+      let record = try set.records(of: name)[0]
+      let best = try arms.named(name, place: set.folder).hyperparameters.map {
+        "\($0.name) = \(short(try record.double(attribute: "best_\($0.name)")))"
+      }
+      text +=
+        "\(try record.string(attribute: "title"))\t"
+        + "\(number(try record.double(attribute: "best_loss")))\t"
+        + "\(try record.int(attribute: "diverged_trials"))\t\(try record.ints("trial").count)\t"
+        + best.joined(separator: ", ") + "\n"
+    }
+    for name in set.methods {
+      let record = try set.records(of: name)[0]
+      let parameters = try arms.named(name, place: set.folder).hyperparameters
+      let columns = try (parameters.map(\.name) + [objective]).map { try record.doubles($0) }
+      text += "\n\n# \(name)\n"
+      for trial in columns[0].indices {
+        text += columns.map { number($0[trial]) }.joined(separator: "\t") + "\n"
+      }
+    }
+    return text
+  }
+
+  /// The rows of the table in its caption, and how many trials and methods there are.
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    var rows = "| method | hyper-parameters | loss | diverged | source |\n|---|---|---|---|---|\n"
+    for name in set.methods {
+      let record = try set.records(of: name)[0]
+      let best = try arms.named(name, place: set.folder).hyperparameters.map {
+        "\($0.name) \(short(try record.double(attribute: "best_\($0.name)"))) "
+          + "in [\($0.low), \($0.high)]\($0.isLogarithmic ? " (log)" : "")"
+      }
+      rows +=
+        "| \(try record.string(attribute: "title")) | \(best.joined(separator: ", ")) | "
+        + "\(threeDigits(try record.double(attribute: "best_loss"))) | "
+        + "\(try record.int(attribute: "diverged_trials")) | "
+        + "\(try record.string(attribute: "source")) |\n"
+    }
+    let config = try config(of: set)
+    return [
+      ("rows", rows), ("trials", "\(try set.records[0].ints("trial").count)"),
+      ("methods", "\(set.methods.count)"),
+    ] + captionSettings(config)
+  }
+}
+
+/// Three significant digits.
+package func threeDigits(_ value: Double) -> String { String(format: "%.3g", value) }

@@ -24,7 +24,7 @@ enum ImageComparison {
     let steps = try record.ints("step")
     let row = step.flatMap { steps.firstIndex(of: $0) } ?? steps.count - 1
     let accuracy = accuracies[row]
-    return ImageTable.error(
+    return ImageTask.error(
       accuracy: accuracy.isFinite ? accuracy : 0, of: try record.int(attribute: "test_images"))
   }
 

@@ -5,11 +5,6 @@ import Storage
 
 /// Tables of Figs 2a and 5b.
 enum ImageTable {
-  /// The share of `count` test images told wrong, at least half an image: ratios and logarithms of it exist.
-  static func error(accuracy: Double, of count: Int) -> Double {
-    max(1 - accuracy, 0.5 / Double(count))
-  }
-
   /// The series of a block, in its order: each has mean, low, high (95 % Student's t over the seeds) and each seed.
   static let quantities = ["val_accuracy", "train_loss", "val_loss", "clip_error"]
 
@@ -74,8 +69,7 @@ enum ImageTable {
   /// The numbers of a caption.
   static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
-    let config = try ImageConfig.decode(
-      yaml: record.string(attribute: "config"), file: set.folder, overrides: [])
+    let config = try config(of: set)
     let lines = try set.methods.map { method in
       let accuracies = try set.values("final_val_accuracy", of: method)
       let diverged = accuracies.count { !$0.isFinite }
@@ -109,5 +103,12 @@ enum ImageTable {
       ("powerIterations", "\(config.powerIterations)"),
       ("steps", "\(try record.ints("step").last ?? 0)"),
     ]
+  }
+}
+
+extension CurveExperiment where Task == ImageTask {
+  package static func table(of set: RecordSet) throws -> String { try ImageTable.text(of: set) }
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    try ImageTable.captionValues(of: set)
   }
 }

@@ -8,7 +8,7 @@ import Yams
 
 /// A loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
 private func comparable(_ loss: Double) -> Double {
-  loss.isFinite ? loss : LanguageTraining.lossLimit
+  loss.isFinite ? loss : LanguageTask.lossLimit
 }
 
 /// Tables of language-model records.
@@ -316,6 +316,13 @@ private func comparisonClaims(
         + "finished, and the ratio then, paired by seed, lies below 1 with its whole interval"
     ) { try LanguageComparison.crossing($0, spectral, below: norm) },
   ]
+}
+
+extension CurveExperiment where Task == LanguageTask {
+  package static func table(of set: RecordSet) throws -> String { try LanguageTable.text(of: set) }
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    try LanguageTable.captionValues(of: set)
+  }
 }
 
 extension NanoGPT {

@@ -7,7 +7,7 @@ import Storage
 
 /// A loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
 private func comparable(_ loss: Double) -> Double {
-  loss.isFinite ? loss : MLPTraining.lossLimit
+  loss.isFinite ? loss : MLPTask.lossLimit
 }
 
 /// Geometric mean and 95 % Student's t interval of positive values; all NaN if one is not finite, the
@@ -97,7 +97,7 @@ extension MLPHeavyTails {
       statement:
         "SGDM with a tuned constant spectral threshold ends below SGDM with norm clipping.",
       criterion: "the ratio of the final training losses (mean of the last "
-        + "\(MLPTraining.window) mini-batches), paired by seed, lies below 1 with its whole interval"
+        + "\(MLPTask.finalLosses) mini-batches), paired by seed, lies below 1 with its whole interval"
     ) { try ratio($0, "sgdm-spectral-const", over: "sgdm-norm", below: 1) },
     Claim(
       id: "fig2b-spectral-below-adam", item: "§6.4, Fig 2b",

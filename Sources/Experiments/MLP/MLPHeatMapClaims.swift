@@ -123,8 +123,7 @@ extension MLPHeatMap {
         ("grid.\(name)", "\(map.rates.count) × \(map.columns.count)"),
       ]
     }
-    let config = try Config.decode(
-      yaml: set.records[0].string(attribute: "config"), file: set.folder, overrides: [])
+    let config = try config(of: set)
     var difference = "not known"
     if let norm = maps["norm"], let spectral = maps["spectral"] {
       let interval = shareDifference(spectral, norm, level: goodLoss)
@@ -133,7 +132,7 @@ extension MLPHeatMap {
         100 * interval.lower, 100 * interval.upper)
     }
     return values + [
-      ("steps", "\(config.steps)"), ("good", "\(goodLoss)"), ("difference", difference),
+      ("steps", "\(config.settings.steps)"), ("good", "\(goodLoss)"), ("difference", difference),
     ]
   }
 

@@ -96,6 +96,7 @@ package enum BadTokenSpectra: Experiment {
     var pieces: Int { batches * batchSizes.count }
   }
 
+  package static let defaults = Config()
   package static let name = "bad-token-spectra"
   package static let abstract =
     "Singular values of gradients as good tokens are replaced by bad ones (Figs 1, 7)."

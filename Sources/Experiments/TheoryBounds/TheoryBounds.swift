@@ -55,6 +55,7 @@ package enum TheoryBounds: Experiment {
     }
   }
 
+  package static let defaults = Config()
   package static let name = "theory-bounds"
   package static let abstract =
     "Lemma C.1, Theorems 3.3 and 3.4, Section 2.3 and the neighbours' theorems, checked numerically."

@@ -14,18 +14,18 @@ final class TrainingPass {
   private let targets: Indices
 
   init(
-    _ classifier: ImageClassifier, _ problem: ImageProblem, _ data: LabelledImages,
+    _ classifier: ImageClassifier, _ settings: ImageSettings, _ data: LabelledImages,
     _ whitening: CifarNet.WhiteningBias, _ pool: WorkerPool
   ) {
     self.whitening = whitening
     tape = Tape(pool: pool)
-    let count = problem.batchSize / problem.parts
+    let count = settings.batchSize / settings.parts
     images = tape.input([count, data.height, data.width, data.channels])
     targets = tape.indices([count])
     logits = classifier.logits(tape, images, whiteningBias: whitening)
     let sum = tape.crossEntropy(
-      logits, targets, labelSmoothing: problem.labelSmoothing, reduction: .sum)
-    let weight = Float(problem.imagesSummed) / Float(problem.batchSize)
+      logits, targets, labelSmoothing: settings.labelSmoothing, reduction: .sum)
+    let weight = Float(settings.imagesSummed) / Float(settings.batchSize)
     loss = weight == 1 ? sum : tape.scale(sum, by: weight)
   }
 

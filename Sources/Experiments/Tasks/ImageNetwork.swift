@@ -4,11 +4,11 @@ import LinearAlgebra
 import Models
 
 /// The networks of Fig 2a: the paper's text says ResNet-18 in the AirBench setup, the authors' code has CifarNet.
-enum ImageNetwork: String, Sendable, CaseIterable {
+package enum ImageNetwork: String, Sendable, CaseIterable {
   case cifarNet = "cifarnet"
   case resNet18 = "resnet18"
 
-  var title: String {
+  package var title: String {
     switch self {
     case .cifarNet: "CifarNet"
     case .resNet18: "ResNet-18"
@@ -18,10 +18,10 @@ enum ImageNetwork: String, Sendable, CaseIterable {
 
 /// A network in the AirBench setup, whichever it is: logits divided by the head's input width, a head that begins with
 /// unit variance, norms whose scales stay at 1.
-struct ImageClassifier {
-  let model: any Model
+package struct ImageClassifier {
+  package let model: any Model
   /// Convolutions that are trained: what clipping sees.
-  let filterNames: [String]
+  package let filterNames: [String]
   /// Shifts of norms (and the head's bias, where it has one).
   let biasNames: [String]
   let headName: String
@@ -34,7 +34,7 @@ struct ImageClassifier {
     case resNet18(ResNet18, headWidth: Int)
   }
 
-  /// `network` with the authors' widths divided by `narrowing`, initialised from `stream`; a CifarNet whitens by `whitening`
+  /// `network` with the authors' widths divided by `narrowing`, initialized from `stream`; a CifarNet whitens by `whitening`
   /// [24, 2, 2, 3].
   init(
     _ network: ImageNetwork, narrowing: Int, classes: Int, whitening: [Float],
@@ -43,7 +43,7 @@ struct ImageClassifier {
     switch network {
     case .cifarNet:
       let net = CifarNet(widths: [64, 256, 256].map { $0 / narrowing }, classes: classes)
-      net.initialise(stream)
+      net.initialize(stream)
       for case .parameter(let parameter) in net.state where parameter.name == "whiten.weight" {
         parameter.tensor.assign(whitening)
       }
@@ -52,9 +52,9 @@ struct ImageClassifier {
       biasNames = net.parameters.map(\.name).filter { $0.contains("norm") }
     case .resNet18:
       let net = ResNet18(widths: [64, 128, 256, 512].map { $0 / narrowing }, classes: classes)
-      net.initialise(stream)
+      net.initialize(stream)
       let head = net.parameters.first { $0.name == "fc.weight" }
-      head.map { Self.normalise($0) }
+      head.map { Self.normalize($0) }
       (model, body) = (net, .resNet18(net, headWidth: 512 / narrowing))
       (headName, whiteningBiasName) = ("fc.weight", nil)
       filterNames = net.filterNames
@@ -63,13 +63,13 @@ struct ImageClassifier {
   }
 
   /// Divides a head by the standard deviation of its entries, as AirBench does.
-  private static func normalise(_ head: Parameter) {
+  private static func normalize(_ head: Parameter) {
     let values = head.tensor.array
     let deviation = Statistics.sampleStandardDeviation(values.map(Double.init))
     head.tensor.assign(values.map { Float(Double($0) / deviation) })
   }
 
-  /// The logits [B, classes] of normalised images[B, H, W, 3].
+  /// The logits [B, classes] of normalized images[B, H, W, 3].
   func logits(
     _ tape: Tape, _ images: Tensor, whiteningBias: CifarNet.WhiteningBias
   ) -> Tensor {

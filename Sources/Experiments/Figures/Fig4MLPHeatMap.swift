@@ -9,27 +9,9 @@ import Training
 /// and over step size and quantile level for the quantile rule (beyond the paper).
 package enum MLPHeatMap: Experiment {
   /// Settings; the defaults are the paper's grid.
-  package struct Config: MLPConfig {
-    /// d, the dimension of x.
-    package var inputs = 100
-    /// Widths of the hidden layers.
-    package var hidden = [100, 100, 100]
-    /// Samples drawn.
-    package var samples = 10_000
-    /// Share of them that is trained on.
-    package var trainingShare = 0.8
-    /// Mini-batch size.
-    package var batchSize = 32
-    /// Whether every epoch has the same batches.
-    package var order = BatchOrder.replayed
-    /// Probability of noise in a step.
-    package var noiseProbability = 0.1
-    /// Tail exponent α of the noise.
-    package var noiseAlpha = 1.1
-    /// Smallest size of the noise.
-    package var noiseScale = 5.0
-    /// Training steps of a cell.
-    package var steps = 30_000
+  package struct Config: ExperimentConfig {
+    /// The workload's, encoded flat.
+    package var settings = MLPSettings()
     /// Smallest and largest step size, and how many, evenly in the logarithm.
     package var learningRates = [1e-4, 1e-1]
     /// Number of step sizes.
@@ -52,9 +34,44 @@ package enum MLPHeatMap: Experiment {
     /// The paper's settings.
     package init() {}
 
+    private enum Key: String, CodingKey {
+      case learningRates, learningRateCount, thresholds, thresholdCount, levels, levelCount
+      case updateNormEvery, methods, seeds
+    }
+
+    /// One flat mapping.
+    package init(from decoder: any Decoder) throws {
+      settings = try MLPSettings(from: decoder)
+      let container = try decoder.container(keyedBy: Key.self)
+      func read<Value: Decodable>(_ key: Key) throws -> Value {
+        try container.decode(Value.self, forKey: key)
+      }
+      (learningRates, learningRateCount) = (try read(.learningRates), try read(.learningRateCount))
+      (thresholds, thresholdCount) = (try read(.thresholds), try read(.thresholdCount))
+      (levels, levelCount) = (try read(.levels), try read(.levelCount))
+      (updateNormEvery, methods, seeds) = (
+        try read(.updateNormEvery), try read(.methods), try read(.seeds)
+      )
+    }
+
+    /// One flat mapping.
+    package func encode(to encoder: any Encoder) throws {
+      try settings.encode(to: encoder)
+      var container = encoder.container(keyedBy: Key.self)
+      try container.encode(learningRates, forKey: .learningRates)
+      try container.encode(learningRateCount, forKey: .learningRateCount)
+      try container.encode(thresholds, forKey: .thresholds)
+      try container.encode(thresholdCount, forKey: .thresholdCount)
+      try container.encode(levels, forKey: .levels)
+      try container.encode(levelCount, forKey: .levelCount)
+      try container.encode(updateNormEvery, forKey: .updateNormEvery)
+      try container.encode(methods, forKey: .methods)
+      try container.encode(seeds, forKey: .seeds)
+    }
+
     /// Throws a `ConfigError` for a value outside its range.
     package func validate() throws {
-      try validateProblem()
+      try settings.validate()
       for (key, range) in [("learningRates", learningRates), ("thresholds", thresholds)] {
         guard range.count == 2, range[0] > 0, range[1] > range[0], range[1].isFinite else {
           throw ConfigError.value(key, range, "a smallest and a largest value > 0")
@@ -74,16 +91,16 @@ package enum MLPHeatMap: Experiment {
     var rates: [Double] { logarithmic(learningRates, learningRateCount) }
 
     /// What the second axis of `method` counts.
-    func axis(of method: String) throws -> (name: String, method: MLPMethod, values: [Double]) {
+    func axis(of method: String) throws -> (name: String, arm: Arm, values: [Double]) {
       switch method {
       case "norm":
-        let found = try MLPMethod.named("sgdm-norm", place: "method")
+        let found = try MLPArms.all.named("sgdm-norm", place: "method")
         return ("maximumNorm", found, logarithmic(thresholds, thresholdCount))
       case "spectral":
-        let found = try MLPMethod.named("sgdm-spectral-const", place: "method")
+        let found = try MLPArms.all.named("sgdm-spectral-const", place: "method")
         return ("tau", found, logarithmic(thresholds, thresholdCount))
       case "quantile":
-        let found = try MLPMethod.named("sgdm-spectral-quantile", place: "method")
+        let found = try MLPArms.all.named("sgdm-spectral-quantile", place: "method")
         let step = (levels[1] - levels[0]) / Double(max(1, levelCount - 1))
         return ("level", found, (0..<levelCount).map { levels[0] + Double($0) * step })
       default:
@@ -99,6 +116,7 @@ package enum MLPHeatMap: Experiment {
     }
   }
 
+  package static let defaults = Config()
   package static let name = "mlp-heatmap"
   package static let abstract =
     "Final loss of the MLP over step size and clipping threshold (Fig 4)."
@@ -106,31 +124,30 @@ package enum MLPHeatMap: Experiment {
   /// Cells run side by side.
   package static let parallelWithinJob = true
 
-  package static func work(of unit: Job, _ config: Config) -> Int {
-    let columns = (try? config.axis(of: unit.methods[0]).values.count) ?? 0
-    return columns * config.rates.count * config.steps
+  package static func work(of job: Job, _ config: Config) -> Int {
+    let columns = (try? config.axis(of: job.methods[0]).values.count) ?? 0
+    return columns * config.rates.count * config.settings.steps
   }
 
-  package static func secondsPerStep(
-    _ config: Config, _ context: RunContext
-  ) throws -> Double {
-    try timePerStep {
-      let data = config.problem.data(seed: 0)
-      for name in config.methods {
-        let axis = try config.axis(of: name)
-        let values = [
-          "learningRate": config.rates[config.rates.count / 2],
-          axis.name: axis.values[axis.values.count / 2],
-        ]
-        _ = cell(
-          try MLPTraining(config.problem, axis.method, values, seed: 0, data: data), steps: 100,
-          updateNormEvery: 50)
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
+    var settings = config.settings
+    settings.steps = min(100, settings.steps)
+    let source = MLPTask.Source(settings)
+    return try timePerStep {
+      for method in config.methods {
+        let axis = try config.axis(of: method)
+        _ = try cell(
+          axis.arm,
+          [
+            "learningRate": config.rates[config.rates.count / 2],
+            axis.name: axis.values[axis.values.count / 2],
+          ], settings, source.data(seed: 0), seed: 0, updateNormEvery: 50)
       }
-      return 100 * config.methods.count
+      return settings.steps * config.methods.count
     }
   }
 
-  package static func dataName(_ config: Config) -> String { config.dataDescription }
+  package static func dataName(_ config: Config) -> String { MLPTask.Source(config.settings).name }
 
   struct Cell: Codable, Sendable {
     var loss: Double
@@ -140,34 +157,38 @@ package enum MLPHeatMap: Experiment {
   }
 
   private static func cell(
-    _ training: MLPTraining, steps: Int, updateNormEvery: Int
-  ) -> Cell {
+    _ arm: Arm, _ values: Hyperparameters, _ settings: MLPSettings, _ data: ProductRegression,
+    seed: UInt64, updateNormEvery: Int
+  ) throws -> Cell {
     let watch = Stopwatch()
+    let task = MLPTask(settings, arm, data, seed: seed, pool: .single)
+    let run = try TrainingRun(task, arm, values, seed: seed, pool: .single)
     var norms: [Double] = []
-    while training.step < steps && training.divergedAt == nil {
-      let report = training.advance(
-        measuringUpdate: training.step % updateNormEvery == updateNormEvery - 1)
+    while run.trainer.step < settings.steps && !run.hasDiverged {
+      let isMeasured = run.trainer.step % updateNormEvery == updateNormEvery - 1
+      let report = try run.advance(measuring: isMeasured ? .update : [])
       if let norm = report.updateNorm { norms.append(norm) }
     }
     return Cell(
-      loss: training.meanLoss(last: MLPTraining.window), divergedAt: training.divergedAt ?? -1,
+      loss: run.finalLoss(), divergedAt: run.trainer.divergedAt ?? -1,
       updateNorm: norms.isEmpty ? .nan : Statistics.median(norms), seconds: watch.seconds)
   }
 
   package static func run(
-    _ unit: Job, _ config: Config, _ context: RunContext
+    _ job: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
-    let axis = try config.axis(of: unit.methods[0])
+    let axis = try config.axis(of: job.methods[0])
     let (rates, columns) = (config.rates, axis.values)
-    let data = config.problem.data(seed: unit.seed)
-    let cells = try context.parallelMap(rates.count * columns.count, progress: config.steps) {
-      index in
-      let values = [
-        "learningRate": rates[index / columns.count], axis.name: columns[index % columns.count],
-      ]
-      return cell(
-        try MLPTraining(config.problem, axis.method, values, seed: unit.seed, data: data),
-        steps: config.steps, updateNormEvery: config.updateNormEvery)
+    let data = MLPTask.Source(config.settings).data(seed: job.seed)
+    let cells = try context.parallelMap(
+      rates.count * columns.count, progress: config.settings.steps
+    ) { index in
+      try cell(
+        axis.arm,
+        [
+          "learningRate": rates[index / columns.count],
+          axis.name: columns[index % columns.count],
+        ], config.settings, data, seed: job.seed, updateNormEvery: config.updateNormEvery)
     }
     let shape = [rates.count, columns.count]
     var record = Record(attributes: [
@@ -184,7 +205,7 @@ package enum MLPHeatMap: Experiment {
     record.add(
       .init(
         "final_train_loss", .double(cells.map(\.loss)), shape: shape,
-        longName: "mean loss of the last \(MLPTraining.window) mini-batches, NaN after divergence",
+        longName: "mean loss of the last \(MLPTask.finalLosses) mini-batches, NaN after divergence",
         units: "1", dimensions: dimensions))
     record.add(
       .init(

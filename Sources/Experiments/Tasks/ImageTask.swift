@@ -1,0 +1,319 @@
+import Autodiff
+import Clipping
+import Datasets
+import Foundation
+import Lab
+import LinearAlgebra
+import Models
+import Optimizers
+import Storage
+import Training
+
+/// Settings of a CIFAR-10 network; the defaults are the paper's, its code's where the text is silent.
+package struct ImageSettings: WorkloadSettings {
+  /// The images.
+  package var images = ImageData.Source.cifar10
+  /// Training images that are used, at most.
+  package var trainingImages = 50_000
+  /// Test images that are used, at most.
+  package var testImages = 10_000
+  /// Both networks' widths are the authors' divided by it.
+  package var narrowing = 1
+  /// Epochs: 8 in the text, 20 in the code.
+  package var epochs = 8
+  /// Epochs in which the whitening bias is trained.
+  package var whiteningEpochs = 3
+  /// Images a step.
+  package var batchSize = 2000
+  /// Parts that a batch is computed in; norms take their statistics from a part.
+  package var parts = 1
+  /// The loss is the mean over the batch times this: with the batch's 2 000 the authors' sum, with 1 the mean. Logits are
+  /// divided by the head's width, so a network narrowed by n moves n times as fast; 2 000/n makes up for it.
+  package var imagesSummed = 2000
+  /// Probability that is taken from the label and spread over all classes.
+  package var labelSmoothing = 0.2
+  /// Mirror images.
+  package var flip = ImageAugmentation.Flip.alternating
+  /// Shifts up to so many pixels.
+  package var translate = 2
+  /// Views of a test image in the final accuracy: 0 the image, 1 with its mirror image, 2 and shifted by a pixel.
+  package var finalViews = TestTimeAugmentation.mirrorAndTranslate
+  /// Initial rate of shifts and biases.
+  package var biasRate = 0.053
+  /// Initial rate of the head.
+  package var headRate = 0.67
+  /// Nesterov momentum of both.
+  package var headMomentum = 0.85
+  /// Nesterov momentum of the convolutions, where it is not searched for.
+  package var filterMomentum = 0.7716
+  /// Weight decay of biases and head, already times their rate: 2e-6 for each of the authors' 2 000 images.
+  package var decay = 4e-3
+  /// Algorithm 2: singular values that may be clipped.
+  package var rank = 10
+  /// Algorithm 2: further sketch vectors.
+  package var oversampling = 5
+  /// Algorithm 2: power iterations.
+  package var powerIterations = 1
+
+  /// The defaults.
+  package init() {}
+
+  /// Steps of an epoch.
+  package var stepsPerEpoch: Int { trainingImages / batchSize }
+  package var stepCount: Int { epochs * stepsPerEpoch }
+  package var pointEvery: Int { stepsPerEpoch }
+
+  package func validate() throws {
+    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
+      guard holds else { throw ConfigError.value(key, value, expected) }
+    }
+    for (key, value) in [
+      ("trainingImages", trainingImages), ("testImages", testImages), ("epochs", epochs),
+      ("batchSize", batchSize), ("parts", parts), ("imagesSummed", imagesSummed), ("rank", rank),
+    ] { try check(key, value, value >= 1, "a whole number >= 1") }
+    for (key, value) in [
+      ("whiteningEpochs", whiteningEpochs), ("oversampling", oversampling),
+      ("powerIterations", powerIterations),
+    ] { try check(key, value, value >= 0, "a whole number >= 0") }
+    try check("narrowing", narrowing, [1, 2, 4, 8, 16, 32, 64].contains(narrowing), "1, 2, … 64")
+    try check(
+      "parts", parts, batchSize % max(1, parts) == 0, "a divisor of the \(batchSize) images")
+    try check("translate", translate, (0..<16).contains(translate), "a whole number in [0, 15]")
+    try check(
+      "batchSize", batchSize, batchSize <= trainingImages,
+      "at most the \(trainingImages) training images")
+    for (key, value) in [("biasRate", biasRate), ("headRate", headRate)] {
+      try check(key, value, value > 0 && value.isFinite, "a number > 0")
+    }
+    try check("decay", decay, decay >= 0 && decay.isFinite, "a number >= 0")
+    for (key, value) in [
+      ("labelSmoothing", labelSmoothing), ("headMomentum", headMomentum),
+      ("filterMomentum", filterMomentum),
+    ] { try check(key, value, value >= 0 && value < 1, "a number in [0, 1)") }
+  }
+
+  package var rehearsal: (settings: ImageSettings, step: Double, evaluation: Double) {
+    var small = self
+    small.batchSize = min(200, batchSize / parts)
+    small.parts = 1
+    small.testImages = min(200, testImages)
+    return (
+      small, Double(batchSize) / Double(small.batchSize),
+      Double(testImages) / Double(small.testImages) * Double(small.stepsPerEpoch)
+        / Double(max(1, stepsPerEpoch))
+    )
+  }
+}
+
+/// Images with what is computed from them once.
+package struct PreparedImages: WorkloadSource {
+  package let data: ImageData
+  /// The CifarNet's first layer [24, 2, 2, 3], from the first 5 000 training images as in the authors' code.
+  let whitening: [Float]
+
+  package var name: String { data.name }
+  package var digest: String { data.digest }
+  package var isStandIn: Bool { data.isStandIn }
+
+  init(_ data: ImageData) throws {
+    self.data = data
+    let images = data.training
+    let count = min(5000, images.count)
+    let pixels = [Float](unsafeUninitializedCapacity: count * images.imageSize) {
+      buffer, initialized in
+      guard let base = buffer.baseAddress else { return }
+      images.write(0..<count, normalization: data.normalization, into: base)
+      initialized = buffer.count
+    }
+    whitening = try CifarNet.whiteningWeight(
+      of: pixels, height: images.height, width: images.width)
+  }
+}
+
+/// A network of Fig 2a on CIFAR-10 in the AirBench setup: the arm moves the convolutions, which alone are clipped; biases and
+/// head are moved alike in all arms, by the authors' second SGD.
+package final class ImageTask: Workload {
+  package static let layerName = "convolution"
+  package static let metrics = [
+    Metric("epoch", "training epochs done"),
+    Metric(
+      "train_accuracy",
+      "share of the augmented training images since the point before that were classified correctly"),
+    Metric("val_loss", "cross-entropy on the test images, nats an image"),
+    Metric(
+      "val_accuracy", "share of the test images classified correctly, each as it is"),
+  ]
+  package static func trainLossMeaning(_ settings: ImageSettings) -> String {
+    "mean of the mini-batch losses since the point before (smoothed labels, nats an image)"
+  }
+  /// A mean loss of an image beyond this has diverged (it starts near log 10).
+  package static let lossLimit = 1e3
+
+  package static func load(_ settings: ImageSettings, folder: String) throws -> PreparedImages {
+    try PreparedImages(
+      ImageData.load(settings.images, folder: folder, batch: settings.batchSize)
+        .first(training: settings.trainingImages, test: settings.testImages))
+  }
+
+  package static func resolved(
+    _ settings: ImageSettings, _ source: PreparedImages
+  ) -> ImageSettings {
+    var settings = settings
+    settings.trainingImages = source.data.training.count
+    settings.testImages = source.data.test.count
+    return settings
+  }
+
+  package let classifier: ImageClassifier
+  /// Steps of an epoch, and of the run.
+  package let stepsPerEpoch: Int, steps: Int
+  package var pending = [0.0, 0.0]  // images classified correctly since the last point, and images
+  private let settings: ImageSettings
+  private let data: ImageData
+  private let network: ImageNetwork
+  private let pool: WorkerPool
+  private var batches: ImageBatches
+  private var pass: TrainingPass?
+  private var step = 0
+  private lazy var evaluation = ImageEvaluation(classifier, data, pool)
+
+  /// Throws a `ConfigError` for a batch larger than the data.
+  package init(
+    _ settings: ImageSettings, _ arm: Arm, _ source: PreparedImages, seed: UInt64, pool: WorkerPool
+  ) throws {
+    (self.settings, self.pool, data) = (settings, pool, source.data)
+    let count = data.training.count
+    guard settings.batchSize <= count else {
+      throw ConfigError(
+        "setting 'batchSize'",
+        "\(count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
+        hint: "use a smaller batch or a larger set (make data-cifar gets CIFAR-10)")
+    }
+    guard let network = ImageNetwork(rawValue: arm.model) else {
+      preconditionFailure("arm '\(arm.name)' trains '\(arm.model)', which is no image network")
+    }
+    self.network = network
+    let stream = RandomStream(seed: seed, name: "images")
+    classifier = ImageClassifier(
+      network, narrowing: settings.narrowing, classes: data.classes.count,
+      whitening: source.whitening, stream.child("weights"))
+    batches = ImageBatches(
+      data.training, size: settings.batchSize,
+      augmentation: ImageAugmentation(flip: settings.flip, translate: settings.translate),
+      normalization: data.normalization, stream: stream.child("batches"))
+    stepsPerEpoch = batches.batchesPerEpoch
+    steps = settings.epochs * stepsPerEpoch
+  }
+
+  // MARK: - Training
+
+  package var parameters: [Parameter] { classifier.model.parameters }
+  package var modelState: [[Float]] {
+    get { classifier.model.values }
+    set { classifier.model.values = newValue }
+  }
+  package var watchedLayers: [String] { parameters.map(\.name).filter(Set(classifier.filterNames).contains) }
+  package var recordedLayers: [String] { classifier.filterNames }
+  package var microBatches: Int { settings.parts }
+  package var lossScale: Double { Double(settings.imagesSummed) }
+  package var lossLimit: Double { Self.lossLimit }
+  package var stepsPerPoint: Int { stepsPerEpoch }
+  package var measuring: StepMeasuring { [.clip, .truncation] }
+  /// Rates fall linearly to 0.
+  package var schedule: Schedule { .linear() }
+  package var defaults: Hyperparameters { ["momentum": settings.filterMomentum] }
+  package var decomposition: Decomposition {
+    .sketch(
+      rank: settings.rank, oversampling: settings.oversampling,
+      powerIterations: settings.powerIterations)
+  }
+
+  /// An arm moves and clips the convolutions, whatever it calls them.
+  package func names(in set: ParameterSet) -> [String] { classifier.filterNames }
+
+  /// Biases, head and, for a few epochs, the whitening bias. The authors divide the decay by the rate, so that the product is
+  /// the same for all.
+  package var fixedGroups: [ParameterGroup] {
+    func group(_ names: [String], _ rate: Double, epochs: Int) -> ParameterGroup {
+      ParameterGroup(
+        names,
+        SGD(
+          momentum: settings.headMomentum, weightDecay: settings.decay / rate, nesterov: true),
+        rate: LearningRate(rate, .linear(), steps: epochs * stepsPerEpoch))
+    }
+    return [
+      group(classifier.biasNames, settings.biasRate, epochs: settings.epochs),
+      group([classifier.headName], settings.headRate, epochs: settings.epochs),
+    ]
+      + (classifier.whiteningBiasName.map {
+        [group([$0], settings.biasRate, epochs: settings.whiteningEpochs)]
+      } ?? [])
+  }
+
+  package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
+    self.step = step
+    let pass = currentPass(step)
+    let chosen = batches.batch(step: step)
+    let epoch = step / stepsPerEpoch
+    let size = chosen.count / settings.parts
+    let first = chosen.startIndex + microBatch * size
+    pass.fill(chosen[first..<(first + size)], data, pool) {
+      batches.transform(image: $0, epoch: epoch)
+    }
+    return (pass.tape, pass.loss)
+  }
+
+  package func observe(step: Int, microBatch: Int) {
+    pending[0] += Double(pass?.correct ?? 0)
+    pending[1] += Double(settings.batchSize / settings.parts)
+  }
+
+  /// The tape of the present epoch: once the whitening bias is fixed, one that does not differentiate down to it.
+  private func currentPass(_ step: Int) -> TrainingPass {
+    let isTrained =
+      classifier.whiteningBiasName != nil && step < settings.whiteningEpochs * stepsPerEpoch
+    let whitening: CifarNet.WhiteningBias = isTrained ? .trained : .frozen
+    if let pass, pass.whitening == whitening { return pass }
+    pass = nil  // its buffers are free before the next ones are made
+    let new = TrainingPass(classifier, settings, data.training, whitening, pool)
+    pass = new
+    return new
+  }
+
+  // MARK: - Evaluation
+
+  package func evaluate() -> [Double] {
+    let trained = pending[0] / pending[1]
+    pending = [0, 0]
+    let held = evaluation.measure(.none, count: data.test.count)
+    return [Double(step + 1) / Double(stepsPerEpoch), trained, held.loss, held.accuracy]
+  }
+
+  /// The error over the final views.
+  package func objective(finalTrainLoss: Double) -> Double {
+    let count = data.test.count
+    return Self.error(
+      accuracy: evaluation.measure(settings.finalViews, count: count).accuracy, of: count)
+  }
+
+  /// The share of `count` images that are not classified correctly, at least half an image: ratios and logarithms of it exist.
+  package static func error(accuracy: Double, of count: Int) -> Double {
+    max(1 - accuracy, 0.5 / Double(count))
+  }
+
+  package func summary(lastMetrics: [Double]) -> Attributes {
+    let hasDiverged = lastMetrics.isEmpty
+    let final =
+      hasDiverged ? .nan : evaluation.measure(settings.finalViews, count: data.test.count).accuracy
+    return [
+      "network": .string(network.rawValue),
+      "training_images": .int(data.training.count), "test_images": .int(data.test.count),
+      "steps_per_epoch": .int(stepsPerEpoch),
+      "final_val_loss": .double(hasDiverged ? .nan : lastMetrics[2]),
+      "final_val_accuracy": .double(hasDiverged ? .nan : lastMetrics[3]),
+      "final_augmented_accuracy": .double(final),
+    ]
+  }
+
+  package func save(to path: String) throws { try classifier.model.save(to: path) }
+}

@@ -1,0 +1,297 @@
+import Autodiff
+import Datasets
+import Foundation
+import Lab
+import LinearAlgebra
+import Models
+import Optimizers
+import Storage
+import Training
+
+/// Settings of a GPT on text; `nanoGPT` and `gpt2` are the authors'.
+package struct LanguageSettings: WorkloadSettings {
+  /// The code base: nanoGPT draws windows of the text at a constant rate, GPT-2 goes through it in chunks at a rate that rises
+  /// and falls along half a cosine.
+  package var form = GPT.Form.nanoGPT
+  /// Transformer blocks.
+  package var layers = 6
+  /// Attention heads.
+  package var heads = 6
+  /// Channels.
+  package var width = 384
+  /// Tokens of a sequence.
+  package var block = 256
+  /// Probability of dropout.
+  package var dropout = 0.2
+  /// Sequences a step.
+  package var batchSize = 64
+  /// Parts that a batch is computed in.
+  package var microBatches = 1
+  /// Training steps.
+  package var steps = 10_000
+  /// Steps over which the rate rises.
+  package var warmup = 0
+  /// Steps between two recorded points.
+  package var recordEvery = 250
+  /// Validation sequences at a recorded point.
+  package var evaluationSequences = 256
+  /// Validation sequences at the end, at most.
+  package var finalSequences = 2048
+  /// Algorithm 2: singular values that may be clipped.
+  package var rank = 3
+  /// Algorithm 2: further sketch vectors.
+  package var oversampling = 5
+  /// Algorithm 2: power iterations.
+  package var powerIterations = 2
+  /// The text.
+  package var corpus = LanguageData.Source.shakespeare
+  /// Byte-pair merges, for corpora that use them.
+  package var merges = 50_000
+  /// Which parameters the norm arms clip.
+  package var clippedSet = ClippedSetVariant.authors
+
+  /// The authors' nanogpt_shakespeare (6 layers, 384 channels, tiny Shakespeare).
+  package static let nanoGPT = LanguageSettings()
+  /// The authors' gpt2_fineweb: GPT-2 with 124 M parameters for 2·10⁹ tokens of FineWeb.
+  package static let gpt2: LanguageSettings = {
+    var s = LanguageSettings()
+    (s.form, s.layers, s.heads, s.width, s.block, s.dropout) = (.gpt2, 12, 12, 768, 1024, 0)
+    (s.batchSize, s.microBatches, s.steps, s.warmup, s.recordEvery) = (128, 64, 15_259, 200, 50)
+    (s.evaluationSequences, s.rank, s.oversampling) = (32, 64, 10)
+    s.corpus = .fineWeb
+    return s
+  }()
+
+  package var stepCount: Int { steps }
+  package var pointEvery: Int { recordEvery }
+
+  package func validate() throws {
+    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
+      guard holds else { throw ConfigError.value(key, value, expected) }
+    }
+    for (key, value) in [
+      ("layers", layers), ("heads", heads), ("width", width), ("block", block),
+      ("batchSize", batchSize), ("microBatches", microBatches), ("steps", steps),
+      ("recordEvery", recordEvery), ("evaluationSequences", evaluationSequences),
+      ("finalSequences", finalSequences), ("rank", rank),
+    ] { try check(key, value, value >= 1, "a whole number >= 1") }
+    for (key, value) in [
+      ("oversampling", oversampling), ("powerIterations", powerIterations), ("merges", merges),
+      ("warmup", warmup),
+    ] { try check(key, value, value >= 0, "a whole number >= 0") }
+    try check("merges", merges, merges <= 50_000, "at most the 50000 of GPT-2")
+    try check("width", width, width % heads == 0, "a multiple of the \(heads) heads")
+    try check(
+      "batchSize", batchSize, batchSize % microBatches == 0,
+      "a multiple of the \(microBatches) micro-batches")
+    try check("dropout", dropout, dropout >= 0 && dropout < 1, "a number in [0, 1)")
+  }
+
+  /// Which set an arm clips, its name says.
+  package func restricted(to arm: Arm) -> LanguageSettings {
+    var own = self
+    own.clippedSet = .authors
+    return own
+  }
+
+  package func methods(_ names: [String]) -> [String] { clippedSet.methods(names) }
+
+  package var rehearsal: (settings: LanguageSettings, step: Double, evaluation: Double) {
+    var small = self
+    small.evaluationSequences = min(evaluationSequences, batchSize / microBatches)
+    return (small, 1, Double(evaluationSequences) / Double(small.evaluationSequences))
+  }
+}
+
+/// Which parameters the norm arms clip.
+package enum ClippedSetVariant: String, Codable, Sendable, CaseIterable {
+  /// As in the authors' code: norm clipping sees all parameters, spectral clipping leaves the embeddings.
+  case authors
+  /// Norm clipping sees what spectral clipping sees.
+  case fair
+
+  /// The method names of a configuration under this reading: each arm once, in order.
+  func methods(_ names: [String]) -> [String] {
+    guard self == .fair else { return names }
+    var seen: Set<String> = []
+    return names.map { $0.hasSuffix("-norm") ? $0 + "-fair" : $0 }.filter {
+      seen.insert($0).inserted
+    }
+  }
+}
+
+extension LanguageData: WorkloadSource {}
+
+/// A GPT on text.
+package final class LanguageTask: Workload {
+  package static let layerName = "matrix parameter"
+  package static let metrics = [
+    Metric("val_loss", "cross-entropy on validation sequences, nats a token")
+  ]
+  package static func trainLossMeaning(_ settings: LanguageSettings) -> String {
+    "mean of the mini-batch losses since the point before (cross-entropy, nats a token)"
+  }
+  /// A loss beyond this has diverged (it starts near the logarithm of the vocabulary's size).
+  package static let lossLimit = 1e3
+
+  package static func load(_ settings: LanguageSettings, folder: String) throws -> LanguageData {
+    try LanguageData.load(
+      settings.corpus, folder: folder, merges: settings.merges, block: settings.block)
+  }
+
+  package let model: GPT
+  package let microBatches: Int
+  private let settings: LanguageSettings
+  private let data: LanguageData
+  private let seed: UInt64
+  private let pool: WorkerPool
+  private let tape: Tape
+  private let tokens: Indices, targets: Indices, loss: Tensor
+  private var batches: TokenBatches
+  private let validation: TokenBatches
+  private lazy var evaluation = makeEvaluation(rows: tokens.shape[0])
+  private lazy var single = makeEvaluation(rows: 1)
+
+  package init(
+    _ settings: LanguageSettings, _ arm: Arm, _ data: LanguageData, seed: UInt64, pool: WorkerPool
+  ) throws {
+    (self.settings, self.data, self.seed, self.pool) = (settings, data, seed, pool)
+    let stream = RandomStream(seed: seed, name: "language")
+    model = GPT(
+      settings.form,
+      GPT.Shape(
+        vocabulary: data.vocabulary, block: settings.block, layers: settings.layers,
+        heads: settings.heads, width: settings.width), dropout: settings.dropout)
+    model.initialize(stream.child("weights"))
+    microBatches = arm.clippedMicroBatches ?? settings.microBatches
+    guard settings.batchSize % microBatches == 0 else {
+      throw ConfigError(
+        "setting 'batchSize'",
+        "\(settings.batchSize) sequences do not divide into \(microBatches) micro-batches",
+        hint: "choose a multiple of \(microBatches)")
+    }
+    tape = Tape(pool: pool, dropoutStream: stream.child("dropout"))
+    let shape = [settings.batchSize / microBatches, settings.block]
+    tokens = tape.indices(shape)
+    targets = tape.indices(shape)
+    // A micro-batch that is clipped by itself has its own mean; else its part of the batch's mean.
+    let sequences = arm.clippedMicroBatches == nil ? settings.batchSize : shape[0]
+    loss = model.loss(tape, tokens, targets, total: sequences * settings.block)
+    let order: TokenBatches.Order = settings.form == .nanoGPT ? .windows : .chunks
+    let chunks = TokenBatches.chunks(in: data.training.count, length: settings.block)
+    guard order == .windows || chunks >= settings.batchSize else {
+      throw ConfigError(
+        "setting 'batchSize'",
+        "the corpus has \(chunks) sequences of \(settings.block) tokens, fewer than a batch",
+        hint: "use a longer text, a smaller batch or a shorter block")
+    }
+    batches = TokenBatches(
+      data.training, length: settings.block, size: settings.batchSize, order: order,
+      stream: stream.child("batches"))
+    validation = TokenBatches(
+      data.validation, length: settings.block, size: 1, order: .windows, stream: stream)
+  }
+
+  // MARK: - Training
+
+  package var parameters: [Parameter] { model.parameters }
+  package var modelState: [[Float]] {
+    get { model.values }
+    set { model.values = newValue }
+  }
+  package var recordedLayers: [String] { model.matrixNames }
+  package var lossLimit: Double { Self.lossLimit }
+  package var steps: Int { settings.steps }
+  package var stepsPerPoint: Int { settings.recordEvery }
+  package var schedule: Schedule {
+    settings.form == .nanoGPT ? .constant : .cosine(warmup: settings.warmup)
+  }
+  package var decomposition: Decomposition {
+    .sketch(
+      rank: settings.rank, oversampling: settings.oversampling,
+      powerIterations: settings.powerIterations)
+  }
+
+  package func names(in set: ParameterSet) -> [String] {
+    let all = parameters.map(\.name)
+    switch set {
+    case .all, .others: return all
+    case .matrices, .filters: return model.matrixNames
+    case .exceptEmbeddings: return all.filter { !model.embeddingNames.contains($0) }
+    case .matricesAndEmbeddings: return model.matrixNames + model.embeddingNames
+    }
+  }
+
+  package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
+    let starts = batches.starts(step: step)
+    let size = starts.count / microBatches
+    batches.fill(
+      starts[(microBatch * size)..<(microBatch * size + size)], inputs: tokens.base,
+      targets: targets.base)
+    return (tape, loss)
+  }
+
+  // MARK: - Evaluation
+
+  package func evaluate() -> [Double] {
+    [validationLoss(sequences: settings.evaluationSequences)]
+  }
+
+  package func objective(finalTrainLoss: Double) -> Double {
+    validationLoss(sequences: settings.evaluationSequences)
+  }
+
+  package func summary(lastMetrics: [Double]) -> Attributes {
+    let hasDiverged = lastMetrics.isEmpty
+    return [
+      "vocabulary": .int(data.vocabulary),
+      "final_val_loss": .double(
+        hasDiverged ? .nan : validationLoss(sequences: settings.finalSequences)),
+      "sample": .string(hasDiverged ? "" : sample()),
+    ]
+  }
+
+  package func save(to path: String) throws { try model.save(to: path) }
+
+  /// The mean loss over `sequences` validation sequences (or all, if fewer), the same for every arm and step.
+  func validationLoss(sequences: Int) -> Double {
+    let starts = validation.evenStarts(sequences)
+    let rows = tokens.shape[0]
+    var total = 0.0
+    for start in stride(from: 0, to: starts.count, by: rows) {
+      // What does not fill a batch goes one by one.
+      let own = starts[start..<min(starts.count, start + rows)]
+      if own.count == rows {
+        total += loss(of: own, on: evaluation) * Double(rows)
+      } else {
+        for index in own.indices { total += loss(of: own[index...index], on: single) }
+      }
+    }
+    return total / Double(starts.count)
+  }
+
+  private typealias Evaluation = (tape: Tape, tokens: Indices, targets: Indices, loss: Tensor)
+
+  private func loss(of starts: ArraySlice<Int>, on evaluation: Evaluation) -> Double {
+    validation.fill(
+      starts, inputs: evaluation.tokens.base, targets: evaluation.targets.base)
+    evaluation.tape.forward()
+    return Double(evaluation.loss.scalar)
+  }
+
+  private func makeEvaluation(rows: Int) -> Evaluation {
+    let tape = Tape(pool: pool, isTraining: false)
+    let shape = [rows, settings.block]
+    let (tokens, targets) = (tape.indices(shape), tape.indices(shape))
+    return (tape, tokens, targets, model.loss(tape, tokens, targets))
+  }
+
+  /// What the model writes, for a person to read.
+  private func sample() -> String {
+    let prompt = data.validation.prefix(min(16, settings.block)).map { Int($0) }
+    let drawn = model.sample(
+      after: prompt, count: model.parameterCount > 10_000_000 ? 24 : 200, temperature: 0.8,
+      stream: RandomStream(seed: seed, name: "language/sample"), pool: pool)
+    return data.decode(prompt + drawn)
+  }
+}

@@ -1,0 +1,155 @@
+import Foundation
+import LinearAlgebra
+import Storage
+import Training
+
+/// An experiment that trains arms on a workload and records curves: a figure says which, at which defaults, and what is
+/// claimed.
+package protocol CurveExperiment: Experiment where Config == CurveConfig<Task.Settings> {
+  /// The workload.
+  associatedtype Task: Workload
+  /// The arms that may be named.
+  static var arms: [Arm] { get }
+  /// The experiment whose tuned.yaml it reads, itself for most.
+  static var tunedBy: String { get }
+}
+
+/// The settings of an experiment on a workload: the workload's, encoded flat, and which arms and seeds.
+@dynamicMemberLookup
+package struct CurveConfig<Settings: WorkloadSettings>: ExperimentConfig {
+  /// The workload's.
+  package var settings: Settings
+  /// By arm; those that are not given are read from tuned.yaml.
+  package var hyperparameters = ArmHyperparameters()
+  /// Filled in from the data.
+  package var dataName = "", dataDigest = ""
+  /// The arms to run.
+  package var methods: [String]
+  /// One run an arm and seed.
+  package var seeds: [UInt64]
+
+  /// The settings given.
+  package init(_ settings: Settings, methods: [String], seeds: [UInt64]) {
+    (self.settings, self.methods, self.seeds) = (settings, methods, seeds)
+  }
+
+  /// The workload's settings are read and written as if they were the configuration's own.
+  package subscript<Value>(dynamicMember path: WritableKeyPath<Settings, Value>) -> Value {
+    get { settings[keyPath: path] }
+    set { settings[keyPath: path] = newValue }
+  }
+
+  private enum Key: String, CodingKey {
+    case hyperparameters, dataName, dataDigest, methods, seeds
+  }
+
+  /// One flat mapping.
+  package init(from decoder: any Decoder) throws {
+    settings = try Settings(from: decoder)
+    let container = try decoder.container(keyedBy: Key.self)
+    hyperparameters = try container.decode(ArmHyperparameters.self, forKey: .hyperparameters)
+    dataName = try container.decode(String.self, forKey: .dataName)
+    dataDigest = try container.decode(String.self, forKey: .dataDigest)
+    methods = try container.decode([String].self, forKey: .methods)
+    seeds = try container.decode([UInt64].self, forKey: .seeds)
+  }
+
+  /// One flat mapping.
+  package func encode(to encoder: any Encoder) throws {
+    try settings.encode(to: encoder)
+    var container = encoder.container(keyedBy: Key.self)
+    try container.encode(hyperparameters, forKey: .hyperparameters)
+    try container.encode(dataName, forKey: .dataName)
+    try container.encode(dataDigest, forKey: .dataDigest)
+    try container.encode(methods, forKey: .methods)
+    try container.encode(seeds, forKey: .seeds)
+  }
+
+  /// Throws a `ConfigError` for a value outside its range.
+  package func validate() throws { try settings.validate() }
+
+  /// Only the arm's own hyper-parameters.
+  package func restricted(to method: String) -> CurveConfig {
+    var own = self
+    own.hyperparameters = ArmHyperparameters()
+    own.hyperparameters[method] = hyperparameters[method]
+    return own
+  }
+}
+
+extension CurveExperiment {
+  package static var keepsWeights: Bool { true }
+  package static var tunedBy: String { name }
+
+  package static func checkMethods(_ config: Config) throws {
+    for method in config.methods { _ = try arms.named(method, place: "setting 'methods'") }
+    for name in config.hyperparameters.arms {
+      let place = "setting 'hyperparameters'"
+      let arm = try arms.named(name, place: place)
+      try arm.check(
+        config.hyperparameters[name] ?? [:], place: "\(place), method '\(name)'")
+    }
+  }
+
+  /// The data's name and digest, the numbers of samples there are, and tuned hyper-parameters.
+  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
+    var config = config
+    config.methods = config.settings.methods(config.methods)
+    try checkMethods(config)
+    let source = try Task.load(config.settings, folder: places.data)
+    config.settings = Task.resolved(config.settings, source)
+    (config.dataName, config.dataDigest) = (source.name, source.digest)
+    config.hyperparameters = try TunedHyperparameters.fill(
+      config.hyperparameters, methods: config.methods, arms: arms,
+      file: "\(places.folder)/../\(tunedBy)/tuned.yaml")
+    return config
+  }
+
+  package static func work(of job: Job, _ config: Config) -> Int { config.settings.stepCount }
+
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
+    try rehearse(Task.self, config.settings, config.methods, arms, context) { arm in
+      config.hyperparameters[arm.name]
+    }
+  }
+
+  package static func dataName(_ config: Config) -> String { config.dataName }
+
+  package static func run(
+    _ job: Job, _ config: Config, _ context: RunContext
+  ) throws -> [Record] {
+    let arm = try arms.named(job.methods[0], place: "method")
+    guard let values = config.hyperparameters[arm.name] else {
+      throw ConfigError(
+        "method '\(arm.name)'", "has no hyper-parameters",
+        hint: "add it to tuned.yaml (the search writes it), or to `hyperparameters`")
+    }
+    let settings = config.settings.restricted(to: arm)
+    let source = try Task.load(settings, folder: context.dataFolder)
+    let run = try TrainingRun<Task>(
+      settings, arm, values, source, seed: job.seed, pool: WorkerPool(threads: context.threads))
+    return [try context.record(run, arm, values, settings, source)]
+  }
+}
+
+/// Seconds a step, the mean over `methods`, from a small piece of each; an arm without values is tried in the middle of its
+/// ranges.
+func rehearse<Task: Workload>(
+  _ task: Task.Type, _ settings: Task.Settings, _ methods: [String], _ arms: [Arm],
+  _ context: RunContext, values: (Arm) -> Hyperparameters?
+) throws -> Double {
+  let (small, step, evaluation) = settings.rehearsal
+  let source = try Task.load(small, folder: context.dataFolder)
+  let pool = WorkerPool(threads: context.threads)
+  var total = 0.0
+  for name in methods {
+    let arm = try arms.named(name, place: "method")
+    let middle = Hyperparameters(
+      Dictionary(
+        uniqueKeysWithValues: arm.hyperparameters.map { ($0.name, $0.value(at: 0.5)) }))
+    let run = try TrainingRun<Task>(
+      small, arm, values(arm) ?? middle, source, seed: 0, pool: pool)
+    total += try run.rehearse(stepFactor: step, evaluationFactor: evaluation)
+  }
+  return total / Double(max(1, methods.count))
+}

@@ -1,0 +1,222 @@
+import Autodiff
+import Clipping
+import Foundation
+import LinearAlgebra
+import Optimizers
+
+/// What happens to the parameters once their gradients are there: one clipping rule on some of the layers, then the
+/// optimizer of each parameter group.
+///
+/// The groups are a partition of the trained parameters, checked by name when it is made.
+public final class ClippedOptimizer {
+  /// The clipping rule with its state.
+  public private(set) var rule: any GradientTransform
+  /// The parameter groups with their optimizers' states.
+  public private(set) var groups: [ParameterGroup]
+  /// Seconds spent in the rule and in the optimizers since the start.
+  public private(set) var seconds = (clip: 0.0, optimizer: 0.0)
+  private let members: [[Parameter]]
+  /// The watched layers, and those of them that the rule sees.
+  private let watched: Gradients, clipped: Gradients
+  /// The place of a watched layer among the clipped ones, nil if the rule does not see it.
+  private let clippedPlaces: [Int?]
+  private let pool: WorkerPool
+
+  /// `rule` on the layers `clipped`, then `groups`.
+  ///
+  /// `watched` names the layers that measurements look at; the clipped ones are among them. Throws a `ClippingError` for a
+  /// layer that does not exist or is named twice, and a `ParameterGroupError` unless every parameter is in exactly one group.
+  public init(
+    _ rule: any GradientTransform, on clipped: [String], then groups: [ParameterGroup],
+    parameters: [Parameter], watching watched: [String]? = nil, pool: WorkerPool = .single
+  ) throws {
+    (self.rule, self.groups, self.pool) = (rule, groups, pool)
+    let all = Gradients(
+      parameters.map {
+        Layer(name: $0.name, gradient: $0.gradient, weights: $0.matrix.readOnly)
+      }, pool: pool)
+    self.watched = try watched.map { try all.masked(to: $0) } ?? all
+    self.clipped = try self.watched.masked(to: clipped)
+    let seen = self.clipped.layers.map(\.name)
+    clippedPlaces = self.watched.layers.map { seen.firstIndex(of: $0.name) }
+    members = try ParameterGroup.partition(parameters, into: groups)
+  }
+
+  /// Everything as one group that one rule sees.
+  public convenience init(
+    _ rule: any GradientTransform, _ optimizer: any Optimizer, of parameters: [Parameter],
+    rate: LearningRate, pool: WorkerPool = .single
+  ) throws {
+    let names = parameters.map(\.name)
+    try self.init(
+      rule, on: names, then: [ParameterGroup(names, optimizer, rate: rate)],
+      parameters: parameters, pool: pool)
+  }
+
+  // MARK: - A step
+
+  /// What the clip of one step did to the watched layers.
+  public struct Measurement: Sendable {
+    /// ‖g‖ over all watched layers before and after.
+    public var normBefore = 0.0, normAfter = 0.0
+    /// Layer by layer in the order of the model. σ_1 is there for every layer.
+    public var layers: [(name: String, statistics: ClipStatistics)] = []
+    /// ‖C - C_exact‖_F/‖C_exact‖_F layer by layer, where it was asked for and singular values were clipped.
+    public var truncationErrors: [Double?] = []
+  }
+
+  /// The first half of a step: the rule.
+  ///
+  /// Throws what the rule throws: `LinearAlgebraError.notFinite` for a gradient with NaN or infinity.
+  public func clip() throws {
+    let watch = Stopwatch()
+    try rule.apply(to: clipped)
+    seconds.clip += watch.seconds
+  }
+
+  /// The same, looked at: changes no result. What the rule reports is not computed again.
+  ///
+  /// With `truncation` the result is compared with the exact clip at the same thresholds.
+  public func clipMeasuring(truncation: Bool = false) throws -> Measurement {
+    var before: [(norm: Double, sigmaMax: Double?)] = []
+    for (index, layer) in watched.layers.enumerated() {
+      let reports = clippedPlaces[index] != nil && rule.reportsSigmaMax
+      before.append(try measure(layer.gradient, sigmaMax: !reports))
+    }
+    let isSpectral = truncation && rule.reportsSigmaMax
+    let copies =
+      isSpectral ? watched.layers.map { $0.gradient.materialized.readOnly.copied() } : []
+    clipped.measuresSigmaMax = true
+    defer { clipped.measuresSigmaMax = false }
+    try clip()
+    var result = Measurement()
+    var (squareBefore, squareAfter) = (0.0, 0.0)
+    for (index, layer) in watched.layers.enumerated() {
+      var own = clippedPlaces[index].map { clipped.statistics[$0] } ?? ClipStatistics()
+      own.normBefore = before[index].norm
+      own.sigmaMax = before[index].sigmaMax ?? own.sigmaMax
+      let gradient = layer.gradient.materialized
+      let square = Float._sumOfSquares(gradient.base, gradient.count)
+      own.normAfter = square.squareRoot()
+      squareBefore += before[index].norm * before[index].norm
+      squareAfter += square
+      if truncation {
+        result.truncationErrors.append(
+          try isSpectral && clippedPlaces[index] != nil
+            ? truncationError(of: gradient.readOnly.copied(), copies[index], at: own.tau) : nil)
+      }
+      result.layers.append((layer.name, own))
+    }
+    (result.normBefore, result.normAfter) = (squareBefore.squareRoot(), squareAfter.squareRoot())
+    return result
+  }
+
+  /// The second half of step k: the optimizers of all groups whose rate is not over.
+  public func move(step k: Int) {
+    let watch = Stopwatch()
+    for index in groups.indices {
+      guard let rate = groups[index].rate(k) else { continue }
+      groups[index].optimizer.step(members[index], learningRate: rate, pool: pool)
+    }
+    seconds.optimizer += watch.seconds
+  }
+
+  /// ‖G‖_F and, if asked for, σ_1(G), without multiplying G out if it is in factors.
+  private func measure(
+    _ gradient: LayerGradient, sigmaMax isWanted: Bool
+  ) throws -> (norm: Double, sigmaMax: Double?) {
+    if let (left, right) = gradient.factors {
+      let workspace = watched.workspace
+      workspace.load(left: left, right: right)
+      let norm = workspace.frobeniusNorm
+      guard isWanted, norm.isFinite else { return (norm, nil) }
+      try workspace.decompose()
+      return (norm, workspace.singularValues.last ?? 0)
+    }
+    let entries = gradient.entries.readOnly
+    let norm = entries.frobeniusNorm
+    guard isWanted, norm.isFinite else { return (norm, nil) }
+    if min(entries.rows, entries.columns) == 1 { return (norm, norm) }
+    return (norm, try singularValues(entries.widened()).first ?? 0)
+  }
+
+  private func truncationError(
+    of clipped: Matrix<Float>, _ gradient: Matrix<Float>, at tau: Double
+  ) throws -> Double {
+    var exact = gradient
+    try SpectralClip.exact.clip(&exact, at: tau)
+    let norm = exact.frobeniusNorm
+    return norm == 0 ? 0 : (clipped - exact).frobeniusNorm / norm
+  }
+
+  // MARK: - Checkpoints
+
+  /// The states of the rule and of all optimizers, and the seconds.
+  public struct State: Codable {
+    var rule: Data
+    var optimizers: [Data]
+    var seconds: [Double]
+  }
+
+  /// The state between two steps.
+  public func state() throws -> State {
+    State(
+      rule: try rule.encoded(), optimizers: try groups.map { try $0.optimizer.encoded() },
+      seconds: [seconds.clip, seconds.optimizer])
+  }
+
+  /// Takes over a state that `state()` gave.
+  public func restore(_ state: State) throws {
+    precondition(
+      state.optimizers.count == groups.count && state.seconds.count == 2,
+      "\(state.optimizers.count) optimizers' states for \(groups.count) groups")
+    try rule.restore(state.rule)
+    for index in groups.indices { try groups[index].optimizer.restore(state.optimizers[index]) }
+    seconds = (state.seconds[0], state.seconds[1])
+  }
+}
+
+/// Parameter groups that are no partition.
+public enum ParameterGroupError: Error, Equatable, CustomStringConvertible {
+  /// A group names what the model does not have.
+  case unknown(String)
+  /// A parameter is in two groups, or twice in one.
+  case twice(String)
+  /// A trained parameter is in no group.
+  case missing(String)
+
+  /// One line: what, and what to do.
+  public var description: String {
+    switch self {
+    case .unknown(let name): "no parameter '\(name)' in this model; correct the group that names it"
+    case .twice(let name): "parameter '\(name)' is named twice; put it into one group"
+    case .missing(let name): "parameter '\(name)' is in no group; say which optimizer moves it"
+    }
+  }
+}
+
+extension ParameterGroup {
+  /// The members of each group, in the order of the model; every parameter must be in exactly one group.
+  static func partition(
+    _ parameters: [Parameter], into groups: [ParameterGroup]
+  ) throws -> [[Parameter]] {
+    var owner: [String: Int] = [:]
+    let known = Set(parameters.map(\.name))
+    for (index, group) in groups.enumerated() {
+      for name in group.names {
+        guard known.contains(name) else { throw ParameterGroupError.unknown(name) }
+        guard owner.updateValue(index, forKey: name) == nil else {
+          throw ParameterGroupError.twice(name)
+        }
+      }
+    }
+    var members = [[Parameter]](repeating: [], count: groups.count)
+    for parameter in parameters {
+      guard let index = owner[parameter.name] else {
+        throw ParameterGroupError.missing(parameter.name)
+      }
+      members[index].append(parameter)
+    }
+    return members
+  }
+}

@@ -1,0 +1,197 @@
+import Autodiff
+import Foundation
+import LinearAlgebra
+
+/// What is looked at in a step; nothing of it changes a result.
+public struct StepMeasuring: OptionSet, Sendable {
+  /// See `OptionSet`.
+  public let rawValue: Int
+  /// See `OptionSet`.
+  public init(rawValue: Int) { self.rawValue = rawValue }
+  /// Norms, σ_1, thresholds and clipped fractions.
+  public static let clip = StepMeasuring(rawValue: 1)
+  /// ‖x_{k+1} - x_k‖_F over all parameters.
+  public static let update = StepMeasuring(rawValue: 2)
+  /// The distance of a truncated clip from the exact one.
+  public static let truncation = StepMeasuring(rawValue: 4)
+}
+
+/// What a step has to tell.
+public struct StepReport {
+  /// The mean loss of the batch before the update.
+  public var loss = 0.0
+  /// What the clip did; nil where it was not measured.
+  public var clip: ClippedOptimizer.Measurement?
+  /// ‖x_{k+1} - x_k‖_F; nil where it was not measured.
+  public var updateNorm: Double?
+}
+
+/// The training loop: what every workload and every arm has in common. A step computes the gradient of a batch, clips it
+/// and moves the parameters.
+public final class Trainer<Task: TrainingTask> {
+  /// Model, data and loss.
+  public let task: Task
+  /// Clip and optimizers.
+  public let optimizer: ClippedOptimizer
+  /// Whether each micro-batch's gradient is clipped before they are added up (arXiv 2605.02701), with their mean as the
+  /// gradient; else their sum is clipped.
+  public let clipsMicroBatches: Bool
+  /// The step to be done next, from 0.
+  public private(set) var step = 0
+  /// The step at which the run diverged: the loss was beyond the task's limit, or the loss or a gradient was not finite.
+  /// Nil while it has not; a run that has diverged must not be continued.
+  public private(set) var divergedAt: Int?
+  /// Seconds in forward, in backward, and in all of the steps (clip and optimizers included; data, evaluation, measuring and
+  /// records not).
+  public private(set) var seconds = (forward: 0.0, backward: 0.0, model: 0.0)
+  private lazy var tree = GradientTree(task.parameters)
+
+  /// A run at its start.
+  public init(_ task: Task, _ optimizer: ClippedOptimizer, clipsMicroBatches: Bool = false) {
+    (self.task, self.optimizer, self.clipsMicroBatches) = (task, optimizer, clipsMicroBatches)
+  }
+
+  /// Trains on one batch.
+  ///
+  /// A gradient that is not finite is divergence; every other error of a rule is thrown on.
+  @discardableResult
+  public func advance(measuring: StepMeasuring = []) throws -> StepReport {
+    precondition(divergedAt == nil, "a step after divergence")
+    var report = StepReport()
+    do {
+      guard try gradient(&report) else { return report }
+      if !clipsMicroBatches {
+        task.perturbGradient(step: step)
+        try clip(&report, measuring)
+      }
+    } catch LinearAlgebraError.notFinite {
+      diverge()
+      return report
+    }
+    let before = measuring.contains(.update) ? task.parameters.map(\.tensor.array) : []
+    let started = optimizer.seconds.optimizer
+    optimizer.move(step: step)
+    seconds.model += optimizer.seconds.optimizer - started
+    if measuring.contains(.update) { report.updateNorm = distance(from: before) }
+    step += 1
+    return report
+  }
+
+  /// Leaves the gradient of the batch in the parameters; false if the loss has diverged.
+  private func gradient(_ report: inout StepReport) throws -> Bool {
+    let count = task.microBatches
+    for index in 0..<count {
+      guard let loss = pass(microBatch: index) else { return false }
+      report.loss += clipsMicroBatches ? loss / Double(count) : loss
+      guard report.loss.isFinite, report.loss <= task.lossLimit else {
+        diverge()
+        return false
+      }
+      if clipsMicroBatches { try clip(&report, []) }
+      if count > 1 {
+        tree.add(task.parameters, weight: clipsMicroBatches ? 1 / Float(count) : 1)
+      }
+    }
+    if count > 1 { tree.finish(into: task.parameters) }
+    return true
+  }
+
+  /// Forward and backward of one micro-batch; its loss, or nil (and no gradient) if that has diverged.
+  fileprivate func pass(microBatch index: Int) -> Double? {
+    let (tape, scalar) = task.load(step: step, microBatch: index)
+    tape.step = UInt64(step * task.microBatches + index)
+    let watch = Stopwatch()
+    tape.forward()
+    let forward = watch.seconds
+    let loss = Double(scalar.scalar) / task.lossScale
+    guard loss.isFinite, loss <= task.lossLimit else {
+      diverge()
+      return nil
+    }
+    task.observe(step: step, microBatch: index)
+    let start = watch.seconds
+    tape.backward(from: scalar)
+    let backward = watch.seconds - start
+    seconds.forward += forward
+    seconds.backward += backward
+    seconds.model += forward + backward
+    return loss
+  }
+
+  private func clip(_ report: inout StepReport, _ measuring: StepMeasuring) throws {
+    let started = optimizer.seconds.clip
+    if measuring.contains(.clip) {
+      report.clip = try optimizer.clipMeasuring(truncation: measuring.contains(.truncation))
+    } else {
+      try optimizer.clip()
+    }
+    seconds.model += optimizer.seconds.clip - started
+  }
+
+  private func diverge() {
+    divergedAt = step
+    tree.clear()
+  }
+
+  private func distance(from before: [[Float]]) -> Double {
+    var square = 0.0
+    for (parameter, old) in zip(task.parameters, before) {
+      for i in 0..<parameter.count {
+        let difference = Double(parameter.base[i]) - Double(old[i])
+        square.addProduct(difference, difference)
+      }
+    }
+    return square.squareRoot()
+  }
+
+  // MARK: - Checkpoints
+
+  /// Everything that a resumed run needs besides its settings.
+  public struct State: Codable {
+    var step: Int
+    var model: [Data]
+    var pending: [Double]
+    var optimizer: ClippedOptimizer.State
+    var seconds: [Double]
+  }
+
+  /// The state between two steps.
+  public func state() throws -> State {
+    State(
+      step: step,
+      model: task.modelState.map { values in values.withUnsafeBytes { Data($0) } },
+      pending: task.pending, optimizer: try optimizer.state(),
+      seconds: [seconds.forward, seconds.backward, seconds.model])
+  }
+
+  /// Takes over a state that `state()` gave.
+  public func restore(_ state: State) throws {
+    step = state.step
+    task.modelState = state.model.map { data in
+      data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+    }
+    task.pending = state.pending
+    try optimizer.restore(state.optimizer)
+    seconds = (state.seconds[0], state.seconds[1], state.seconds[2])
+  }
+}
+
+// MARK: - Rehearsal
+
+extension Trainer {
+  /// Seconds that a step will take, from one micro-batch and one update, or from several steps where they are short; the
+  /// run is spent then.
+  public func rehearse() throws -> Double {
+    let watch = Stopwatch()
+    guard pass(microBatch: 0) != nil else { return watch.seconds * Double(task.microBatches) }
+    let first = watch.seconds
+    try optimizer.clip()
+    optimizer.move(step: 0)
+    let estimate = first * Double(task.microBatches) + (watch.seconds - first)
+    guard estimate < 0.01 else { return estimate }
+    // The first step made buffers, so short steps are timed again.
+    let (again, start) = (20, watch.seconds)
+    for _ in 0..<again where divergedAt == nil { try advance() }
+    return (watch.seconds - start) / Double(again)
+  }
+}
