@@ -7,32 +7,45 @@ import Optimizers
 /// What happens to the parameters once the gradients are there: clipping rule, then optimizer.
 public struct Update {
   /// The clipping rule with its state.
-  public private(set) var rule: any GradientRule
+  public private(set) var rule: any GradientTransform
   /// The optimizer with its state.
   public private(set) var optimizer: any Optimizer
   /// The parameters in the order of the model.
   public let parameters: [Parameter]
-  /// What the rule did in the last step.
-  public private(set) var report: RuleReport
   /// Seconds spent in the rule and in the optimizer since the start.
   public private(set) var seconds = (clip: 0.0, optimizer: 0.0)
-  private let layers: [Layer]
   private let workspace = FactoredSpectrum()
   private let pool: WorkerPool
+  /// The gradients of all parameters, and those that the rule sees.
+  private let all: Gradients, clipped: Gradients
+  /// Where each clipped layer stands among the parameters.
+  private let places: [Int]
 
-  /// The update of `parameters` by `rule` and `optimizer`.
+  /// The update of `parameters` by `rule`, which sees those called `clipped` (all, if nil), and `optimizer`.
+  ///
+  /// Throws `ClippingError` for a name that no parameter has or that is given twice.
   public init(
-    _ rule: any GradientRule, _ optimizer: any Optimizer, of parameters: [Parameter],
-    pool: WorkerPool = .single
-  ) {
+    _ rule: any GradientTransform, _ optimizer: any Optimizer, of parameters: [Parameter],
+    clipping clipped: [String]? = nil, pool: WorkerPool = .single
+  ) throws {
     self.pool = pool
     self.rule = rule
     self.optimizer = optimizer
     self.parameters = parameters
-    layers = parameters.map {
-      Layer(name: $0.name, gradient: $0.gradient, weights: $0.matrix.readOnly)
-    }
-    report = RuleReport(layers: parameters.count)
+    all = Gradients(
+      parameters.map {
+        Layer(name: $0.name, gradient: $0.gradient, weights: $0.matrix.readOnly)
+      }, pool: pool)
+    self.clipped = try clipped.map { [all] in try all.masked(to: $0) } ?? all
+    let names = self.clipped.layers.map(\.name)
+    places = names.compactMap { name in parameters.firstIndex { $0.name == name } }
+  }
+
+  /// What the rule did to each parameter's gradient in the last step.
+  public var statistics: [ClipStatistics] {
+    var result = [ClipStatistics](repeating: ClipStatistics(), count: parameters.count)
+    for (place, own) in zip(places, clipped.statistics) { result[place] = own }
+    return result
   }
 
   /// Norms around a step's clipping, for records.
@@ -64,12 +77,12 @@ public struct Update {
     var measures: Measures?
     if measuring { measures = try measureBefore() }
     let watch = Stopwatch()
-    try rule.apply(to: layers, workspace: workspace, pool: pool, report: &report)
+    try rule.apply(to: clipped)
     seconds.clip += watch.seconds
     if measures != nil {
       measures?.normAfter = norm()
-      measures?.tau = report.tau
-      measures?.clippedShare = report.clippedShare
+      measures?.tau = statistics.map(\.tau)
+      measures?.clippedShare = statistics.map(\.clippedFraction)
     }
     return measures
   }
@@ -84,7 +97,7 @@ public struct Update {
   private func measureBefore() throws -> Measures {
     var measures = Measures()
     var square = 0.0
-    for layer in layers {
+    for layer in all.layers {
       let (norm, sigma) = try normAndSigmaMax(of: layer.gradient, workspace)
       square += norm * norm
       measures.sigmaMax.append(sigma)
@@ -96,8 +109,8 @@ public struct Update {
   /// ‖g‖ over all layers as they stand.
   private func norm() -> Double {
     var square = 0.0
-    for layer in layers {
-      square += Float._sumOfSquares(layer.gradient.formed.base, layer.gradient.count)
+    for layer in all.layers {
+      square += Float._sumOfSquares(layer.gradient.materialized.base, layer.gradient.count)
     }
     return square.squareRoot()
   }
@@ -118,7 +131,7 @@ public struct Update {
 
 /// ‖G‖_F and σ_1(G), without multiplying G out if it is in factors.
 private func normAndSigmaMax(
-  of gradient: FactoredMatrix, _ workspace: FactoredSpectrum
+  of gradient: LayerGradient, _ workspace: FactoredSpectrum
 ) throws -> (Double, Double) {
   if let (left, right) = gradient.factors {
     workspace.load(left: left, right: right)

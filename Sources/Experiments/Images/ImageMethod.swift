@@ -45,15 +45,15 @@ struct ImageMethod: TunableMethod {
   /// The rule for gradients of `filters`, whatever the order of the steps keyed by `seed`.
   func rule(
     _ values: Values, _ filters: [String], _ problem: ImageProblem, seed: UInt64
-  ) throws -> any GradientRule {
-    func spectral(_ rule: ThresholdRule) throws -> any GradientRule {
+  ) throws -> any GradientTransform {
+    func spectral(_ rule: ThresholdRule) throws -> any GradientTransform {
       let method: SpectralClip.Method =
         switch decomposition {
         case .exact: .exactSVD
         case .rank(let rank): problem.sketch(rank: rank)
         case .configured: problem.sketch(rank: problem.rank)
         }
-      return try LayerClipper(rule, SpectralClip(method), layers: filters, seed: seed)
+      return try LayerwiseSpectralClip(rule, SpectralClip(method), layers: filters, seed: seed)
     }
     let limit = values["maximumNorm"] ?? .nan
     switch clip {

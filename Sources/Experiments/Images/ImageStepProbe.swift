@@ -37,7 +37,8 @@ public final class ImageStepProbe {
     images.assign(stream.child("images").normals(images.count))
     targets.assign((0..<batch).map { Int32(stream.child("labels").integer(below: 10, at: $0)) })
     let parameters: [Parameter]
-    let rule: any GradientRule
+    let rule: any GradientTransform
+    var clipped: [String]?
     if probe == .resNet18 {
       let model = ResNet18()
       model.initialise(stream)
@@ -49,14 +50,14 @@ public final class ImageStepProbe {
       model.initialise(stream)
       loss = model.loss(tape, model.logits(tape, images), targets)
       parameters = model.parameters
-      rule = SelectedLayers(
-        try LayerClipper(
-          .constant(1),
-          SpectralClip(.randomizedSVD(rank: 10, oversampling: 5, powerIterations: 1)),
-          layers: model.filterNames, seed: 1), names: model.filterNames)
+      clipped = model.filterNames
+      rule = try LayerwiseSpectralClip(
+        .constant(1),
+        SpectralClip(.randomizedSVD(rank: 10, oversampling: 5, powerIterations: 1)),
+        layers: model.filterNames, seed: 1)
     }
-    update = Update(
-      rule, SGD(momentum: 0.85, nesterov: true), of: parameters, pool: pool)
+    update = try Update(
+      rule, SGD(momentum: 0.85, nesterov: true), of: parameters, clipping: clipped, pool: pool)
   }
 
   /// One step; the loss.

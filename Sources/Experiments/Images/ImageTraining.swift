@@ -242,7 +242,7 @@ private func relativeError(
   of update: Update, _ index: Int, exactly before: Matrix<Float>
 ) throws -> Double {
   var exact = before
-  let tau = update.report.tau[index]
+  let tau = update.statistics[index].tau
   try SpectralClip(.exactSVD).clip(&exact, at: tau)
   let clipped = update.parameters[index].gradient.entries.readOnly.copied()
   let norm = exact.frobeniusNorm

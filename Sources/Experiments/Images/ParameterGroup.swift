@@ -27,25 +27,25 @@ extension ParameterGroup {
     }
     let steps = problem.epochs * stepsPerEpoch
     // The authors divide the decay by the rate, so that the product is the same for both.
-    func second(_ names: [String], rate: Double, steps: Int) -> ParameterGroup {
+    func second(_ names: [String], rate: Double, steps: Int) throws -> ParameterGroup {
       let optimizer = SGD(
         momentum: problem.headMomentum, weightDecay: problem.decay / rate, nesterov: true)
       return ParameterGroup(
-        update: Update(NoClip(), optimizer, of: parameters(names), pool: pool), rate: rate,
+        update: try Update(NoClip(), optimizer, of: parameters(names), pool: pool), rate: rate,
         steps: steps)
     }
     let filters = ParameterGroup(
-      update: Update(
+      update: try Update(
         try method.rule(values, classifier.filterNames, problem, seed: seed),
         method.optimizer(values, problem), of: parameters(classifier.filterNames), pool: pool),
       rate: values["learningRate"] ?? .nan, steps: steps)
     return [
-      filters, second(classifier.biasNames, rate: problem.biasRate, steps: steps),
-      second([classifier.headName], rate: problem.headRate, steps: steps),
+      filters, try second(classifier.biasNames, rate: problem.biasRate, steps: steps),
+      try second([classifier.headName], rate: problem.headRate, steps: steps),
     ]
-      + (classifier.whiteningBiasName.map {
+      + (try classifier.whiteningBiasName.map {
         [
-          second(
+          try second(
             [$0], rate: problem.biasRate, steps: problem.whiteningEpochs * stepsPerEpoch)
         ]
       } ?? [])

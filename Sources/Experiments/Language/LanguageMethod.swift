@@ -67,36 +67,36 @@ struct LanguageMethod: TunableMethod {
   /// Rule and optimizer for `model` at `values`.
   func make(
     _ values: Values, model: GPT, sketch: Sketch, seed: UInt64
-  ) throws -> (any GradientRule, any Optimizers.Optimizer) {
+  ) throws -> (any GradientTransform, any Optimizers.Optimizer) {
     try check(values, place: "method '\(name)'")
     return (
       try rule(values, model: model, sketch: sketch, seed: seed), makeOptimizer(for: model)
     )
   }
 
+  /// The names of the parameters whose gradients are clipped, in the order of the model.
+  func clippedNames(of model: GPT) -> [String] {
+    switch clippedSet {
+    case .all: model.parameters.map(\.name)
+    case .matrices: model.matrixNames
+    case .matricesAndVectors:
+      model.parameters.map(\.name).filter { !model.embeddingNames.contains($0) }
+    }
+  }
+
   private func rule(
     _ values: Values, model: GPT, sketch: Sketch, seed: UInt64
-  ) throws -> any GradientRule {
-    let clipped =
-      switch clippedSet {
-      case .all: model.parameters.map(\.name)
-      case .matrices: model.matrixNames
-      case .matricesAndVectors:
-        model.parameters.map(\.name).filter { !model.embeddingNames.contains($0) }
-      }
+  ) throws -> any GradientTransform {
     switch clip {
     case .norm:
-      return SelectedLayers(
-        try NormClip(maximumNorm: values["maximumNorm"] ?? .nan, formula: .torch), names: clipped)
+      return try NormClip(maximumNorm: values["maximumNorm"] ?? .nan, formula: .torch)
     case .spectral:
       let operation = try SpectralClip(
         .randomizedSVD(
           rank: sketch.rank, oversampling: sketch.oversampling,
           powerIterations: sketch.powerIterations))
-      return SelectedLayers(
-        try LayerClipper(
-          .constant(values["tau"] ?? .nan), operation, layers: clipped, seed: seed),
-        names: clipped)
+      return try LayerwiseSpectralClip(
+        .constant(values["tau"] ?? .nan), operation, layers: clippedNames(of: model), seed: seed)
     }
   }
 

@@ -57,23 +57,24 @@ public final class LanguageStepProbe {
     }
     let stream = RandomStream(seed: 1, name: "probe")
     model.initialise(stream.child("weights"))
-    let clipped: any GradientRule
+    let rule: any GradientTransform
+    var clipped: [String]?
     switch probe {
-    case .nanoGPT, .nanoGPTPaper: clipped = try NormClip(maximumNorm: 1, formula: .torch)
+    case .nanoGPT, .nanoGPTPaper: rule = try NormClip(maximumNorm: 1, formula: .torch)
     case .nanoGPTSpectral, .gpt2Clip:
       let names = model.matrixNames
       let isWide = probe == .gpt2Clip
-      clipped = SelectedLayers(
-        try LayerClipper(
-          .constant(isWide ? 1 : 0.01),
-          SpectralClip(
-            .randomizedSVD(
-              rank: isWide ? 64 : 3, oversampling: isWide ? 10 : 5, powerIterations: 2)),
-          layers: names, seed: 1), names: names)
-    case .gpt2, .gpt2Short, .gpt2Spectra: clipped = NoClip()
+      clipped = names
+      rule = try LayerwiseSpectralClip(
+        .constant(isWide ? 1 : 0.01),
+        SpectralClip(
+          .randomizedSVD(
+            rank: isWide ? 64 : 3, oversampling: isWide ? 10 : 5, powerIterations: 2)),
+        layers: names, seed: 1)
+    case .gpt2, .gpt2Short, .gpt2Spectra: rule = NoClip()
     }
     let optimizer: any Optimizer = probe == .gpt2Short ? Adam(isDecoupled: true) : SGD()
-    update = Update(clipped, optimizer, of: model.parameters, pool: pool)
+    update = try Update(rule, optimizer, of: model.parameters, clipping: clipped, pool: pool)
     guard probe != .gpt2Clip else {
       loss = nil
       return

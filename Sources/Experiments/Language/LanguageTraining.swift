@@ -74,7 +74,8 @@ final class LanguageTraining: StepTraining {
     model.initialise(stream.child("weights"))
     let (rule, optimizer) = try method.make(
       values, model: model, sketch: problem.sketch, seed: seed)
-    update = Update(rule, optimizer, of: model.parameters, pool: pool)
+    update = try Update(
+      rule, optimizer, of: model.parameters, clipping: method.clippedNames(of: model), pool: pool)
     learningRate = values["learningRate"] ?? .nan
     schedule = method.schedule ?? problem.schedule
     pieces = method.parts ?? problem.microBatches
@@ -190,7 +191,7 @@ final class LanguageTraining: StepTraining {
   private func clipPart(_ piece: Int) throws {
     try update.clip()
     for (parameter, sum) in zip(model.parameters, sums) {
-      let gradient = parameter.gradient.formed.base
+      let gradient = parameter.gradient.materialized.base
       let weight = 1 / Float(pieces)
       for i in 0..<sum.count {
         sum.base[i] = (piece == 0 ? 0 : sum.base[i]).addingProduct(weight, gradient[i])

@@ -16,10 +16,10 @@ struct MLPMethod: TunableMethod {
   let hyperparameters: [Hyperparameter]
   /// Whether it looks at single samples, which the tape must then keep apart.
   var needsSamples = false
-  private let build: @Sendable (Values, [String]) throws -> (any GradientRule, any Optimizer)
+  private let build: @Sendable (Values, [String]) throws -> (any GradientTransform, any Optimizer)
 
   /// Rule and optimizer for `layers` at `values`, which must name exactly the method's hyper-parameters.
-  func make(_ values: Values, layers: [String]) throws -> (any GradientRule, any Optimizer) {
+  func make(_ values: Values, layers: [String]) throws -> (any GradientTransform, any Optimizer) {
     try check(values, place: "method '\(name)'")
     return try build(values, layers)
   }
@@ -30,8 +30,10 @@ extension MLPMethod {
   /// Without momentum a step is a tenth as large, so the range is shifted by ten.
   private static let plainRate = Hyperparameter.logarithmic("learningRate", 1e-3, 1)
 
-  private static func spectral(_ rule: ThresholdRule, _ layers: [String]) throws -> LayerClipper {
-    try LayerClipper(rule, SpectralClip(.exactSVD), layers: layers, seed: 0)
+  private static func spectral(_ rule: ThresholdRule, _ layers: [String]) throws
+    -> LayerwiseSpectralClip
+  {
+    try LayerwiseSpectralClip(rule, SpectralClip(.exactSVD), layers: layers, seed: 0)
   }
 
   /// Every method, the paper's first.

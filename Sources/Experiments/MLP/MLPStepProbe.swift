@@ -33,5 +33,7 @@ public final class MLPStepProbe {
   }
 
   /// Share of clipped singular values of each layer in the last step.
-  public var clippedShare: [Double] { training.update.report.clippedShare }
+  public var clippedShare: [Double] {
+    training.update.statistics.map(\.clippedFraction)
+  }
 }

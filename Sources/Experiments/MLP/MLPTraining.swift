@@ -89,9 +89,9 @@ final class MLPTraining: StepTraining {
     model.initialise(stream.child("weights"))
     let layers = model.parameters.map(\.name)
     let (rule, optimizer) = try method.make(values, layers: layers)
-    update = Update(rule, optimizer, of: model.parameters)
+    update = try Update(rule, optimizer, of: model.parameters)
     learningRate = values["learningRate"] ?? .nan
-    tape = Tape(pool: pool, weightGradients: method.needsSamples ? .factors : .thinFactors)
+    tape = Tape(pool: pool, weightGradients: method.needsSamples ? .perSample : .lowRank)
     x = tape.input([problem.batchSize, problem.inputs])
     y = tape.input([problem.batchSize, 1])
     loss = tape.meanSquaredError(model(tape, x), y)
@@ -147,7 +147,7 @@ final class MLPTraining: StepTraining {
     return report
   }
 
-  private lazy var gradients: [FactoredMatrix] = model.parameters.map(\.gradient)
+  private lazy var gradients: [LayerGradient] = model.parameters.map(\.gradient)
 
   private func distance(_ before: [[Float]]) -> Double {
     var square = 0.0
