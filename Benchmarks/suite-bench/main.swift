@@ -89,7 +89,7 @@ do {
   let (a, b) = (normal(33, 100, "a"), normal(33, 100, "b"))
   let dense = matmul(a, .yes, b, .no)
   let tau = Double(try singularValues(dense)[8])
-  let g = FactoredMatrix(rows: 100, columns: 100)
+  let g = LayerGradient(rows: 100, columns: 100)
   let workspace = FactoredSpectrum()
   let clip = try SpectralClip()
   try measure("clip 100x100 from rank-33 factors", repeats: 51) {

@@ -45,11 +45,11 @@ public final class Tape {
   /// or the tape runs again, so they cannot be accumulated over batches.
   public enum WeightGradients: Sendable {
     /// Multiplied out.
-    case formed
+    case dense
     /// Left as a product of factors where a batch is so small that the rank is far below full.
-    case thinFactors
+    case lowRank
     /// Left as a product of factors always, so that single samples can be told apart.
-    case factors
+    case perSample
   }
   /// What the randomness of dropout is keyed by; raise it for every mini-batch.
   public var step: UInt64 = 0
@@ -68,7 +68,7 @@ public final class Tape {
   /// An empty tape.
   public init(
     pool: WorkerPool = .single, isTraining: Bool = true,
-    weightGradients: WeightGradients = .formed,
+    weightGradients: WeightGradients = .dense,
     dropoutStream: RandomStream = RandomStream(seed: 0, name: "dropout")
   ) {
     self.dropoutStream = dropoutStream
@@ -120,12 +120,12 @@ public final class Tape {
   }
 
   /// Differentiates the one-element tensor `loss`: every parameter's gradient is replaced, or added to
-  /// if `accumulating` (for a batch in several parts, gradients `.formed`).
+  /// if `accumulating` (for a batch in several parts, gradients `.dense`).
   public func backward(from loss: Tensor, accumulating: Bool = false) {
     if plan == nil || plan?.loss !== loss { makePlan(loss) }
     guard let plan, let seed = loss.gradient else { return }
     precondition(
-      !accumulating || weightGradients == .formed, "factored gradients cannot be accumulated")
+      !accumulating || weightGradients == .dense, "factored gradients cannot be accumulated")
     seed.base[0] = 1
     for step in plan.steps {
       step.operation.backward(pool, beta: accumulating ? step.accumulating : step.fresh)

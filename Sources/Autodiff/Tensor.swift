@@ -54,7 +54,7 @@ public final class Parameter: @unchecked Sendable {
   /// The values, on every tape that uses them.
   public let tensor: Tensor
   /// The gradient as a matrix [shape[0], rest]; vectors are n×1.
-  public let gradient: FactoredMatrix
+  public let gradient: LayerGradient
 
   /// A parameter of zeros; one that is not trained keeps a gradient of zeros.
   public convenience init(_ name: String, shape: [Int], isTrained: Bool = true) {
@@ -67,7 +67,7 @@ public final class Parameter: @unchecked Sendable {
   private init(_ name: String, _ shape: [Int], _ value: Buffer, isTrained: Bool) {
     self.name = name
     tensor = Tensor(shape: shape, value: value, needsGradient: isTrained)
-    gradient = FactoredMatrix(
+    gradient = LayerGradient(
       rows: shape.first ?? 1, columns: max(1, shape.dropFirst().reduce(1, *)))
     if isTrained {
       tensor.gradient = Buffer(borrowing: gradient.base, count: gradient.count, owner: gradient)

@@ -4,8 +4,12 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
   case invalidThreshold(Double)
   /// A parameter outside its range.
   case invalidParameter(name: String, value: Double, expected: String)
-  /// A layer that the clipper was not made for.
+  /// A layer's name that is not among those known.
   case unknownLayer(String, known: [String])
+  /// A layer's name given twice.
+  case duplicateLayer(String)
+  /// A rule with one state a layer met the gradients of other layers than it was made for.
+  case differentLayers(rule: [String], gradients: [String])
   /// A rule on single samples met a gradient whose samples are summed already.
   case needsFactors(layer: String)
 
@@ -21,8 +25,13 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
         "the gradient of layer '\(layer)' is not kept sample by sample, which this rule needs; "
         + "record it on a tape that keeps all factors"
     case .unknownLayer(let name, let known):
+      return "there is no layer '\(name)' here, only \(known.joined(separator: ", "))"
+    case .duplicateLayer(let name):
+      return "layer '\(name)' is named twice; name each layer once"
+    case .differentLayers(let rule, let gradients):
       return
-        "no clipping state for layer '\(name)'; this clipper holds \(known.joined(separator: ", "))"
+        "this rule was made for the layers \(rule.joined(separator: ", ")), but the gradients are those "
+        + "of \(gradients.joined(separator: ", ")); give both the same names in the same order"
     }
   }
 }

@@ -5,9 +5,9 @@ import LinearAlgebra
 extension SpectralClip {
   /// min(m, n) = 1: σ_1 = ‖G‖_F, and clipping is scaling, bit for bit as NormClip(.exact) does it.
   func clipVector<Scalar>(
-    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ level: Level
-  ) throws -> ClipReport {
-    let tau = try level.tau(sigmaMax: norm)
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ source: ThresholdSource
+  ) throws -> ClipStatistics {
+    let tau = try source.tau(sigmaMax: norm)
     var report = try NormClip(maximumNorm: tau).clip(g)
     report.route = .vector
     report.sigmaMax = norm
@@ -16,22 +16,22 @@ extension SpectralClip {
   }
 
   func clipExactly<Scalar>(
-    _ g: MutableMatrixView<Scalar>, norm: Double, at level: Level
-  ) throws -> ClipReport {
-    if g.rows == 3 && g.columns == 3 { return try clip3x3(g, norm, level) }
-    if norm > 1e-140 && norm < 1e140, let report = try clipByGram(g, norm, level) { return report }
-    return try clipBySVD(g, norm, level)
+    _ g: MutableMatrixView<Scalar>, norm: Double, at source: ThresholdSource
+  ) throws -> ClipStatistics {
+    if g.rows == 3 && g.columns == 3 { return try clip3x3(g, norm, source) }
+    if norm > 1e-140 && norm < 1e140, let report = try clipByGram(g, norm, source) { return report }
+    return try clipBySVD(g, norm, source)
   }
 
   private func clip3x3<Scalar>(
-    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ level: Level
-  ) throws -> ClipReport {
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ source: ThresholdSource
+  ) throws -> ClipStatistics {
     var work = g.readOnly.widened().elements
     let sigma = Small3x3.singularValues(work)
     var sigmaMax = sigma[0]
-    let tau = try level.tau(sigmaMax: sigmaMax)
+    let tau = try source.tau(sigmaMax: sigmaMax)
     Small3x3.clip(&work, count: 1, sigmaMax: &sigmaMax) { _ in tau }
-    var report = ClipReport(
+    var report = ClipStatistics(
       route: .jacobi3x3, sigmaMax: sigmaMax, sigmaMaxBound: sigmaMax, tau: tau, clippedCount: 0,
       valueCount: 3, normBefore: norm, normAfter: norm)
     guard sigmaMax > tau else { return report }
@@ -47,11 +47,11 @@ extension SpectralClip {
   /// The Gram matrix has rounding errors of ε σ_1², so a value near τ is found to ε σ_1²/(2τ).
   /// Returns nil when σ_1/τ is so large that this would show (`gramRatioLimit`).
   private func clipByGram<Scalar>(
-    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ level: Level
-  ) throws -> ClipReport? {
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ source: ThresholdSource
+  ) throws -> ClipStatistics? {
     let wide = g.rows <= g.columns
     let product = wide ? gram(ofRows: g.readOnly) : gram(ofColumns: g.readOnly)
-    let head = try SpectrumHead(of: product, level: level, type: Scalar.self)
+    let head = try SpectrumHead(of: product, source: source, type: Scalar.self)
     guard let head else { return nil }
     if !head.sigma.isEmpty {
       if wide {
@@ -66,13 +66,13 @@ extension SpectralClip {
   /// C = U diag(min(σ, τ)) Vᵀ from a full SVD in Double: the route for σ_1/τ beyond the Gram route's
   /// reach and for entries whose squares leave the range of Double.
   private func clipBySVD<Scalar>(
-    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ level: Level
-  ) throws -> ClipReport {
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ source: ThresholdSource
+  ) throws -> ClipStatistics {
     let decomposition = try svd(g.readOnly.widened())
     let sigma = decomposition.sigma
-    let tau = try level.tau(sigmaMax: sigma[0])
+    let tau = try source.tau(sigmaMax: sigma[0])
     let clippedCount = sigma.count { $0 > tau }
-    var report = ClipReport(
+    var report = ClipStatistics(
       route: .svd, sigmaMax: sigma[0], sigmaMaxBound: sigma[0], tau: tau,
       clippedCount: clippedCount, valueCount: sigma.count, normBefore: norm, normAfter: norm)
     guard clippedCount > 0 else { return report }
@@ -96,28 +96,28 @@ extension SpectralClip {
   /// The gradient is multiplied out afterwards.
   @discardableResult
   public func clip(
-    _ gradient: FactoredMatrix, at level: Level, sketch: RandomStream = .defaultSketch,
+    _ gradient: LayerGradient, at source: ThresholdSource, sketch: RandomStream = .defaultSketch,
     workspace: FactoredSpectrum
-  ) throws -> ClipReport {
+  ) throws -> ClipStatistics {
     guard method == .exactSVD, let (left, right) = gradient.factors,
       4 * left.rows <= 3 * min(gradient.rows, gradient.columns)
-    else { return try clip(gradient.formed, at: level, sketch: sketch) }
+    else { return try clip(gradient.materialized, at: source, sketch: sketch) }
     workspace.load(left: left, right: right)
     let (norm, scale) = (workspace.frobeniusNorm, workspace.scale)
     if scale == 0 {
-      gradient.form()
-      let tau = try level.tau(sigmaMax: 0)
-      return ClipReport(
+      gradient.materialize()
+      let tau = try source.tau(sigmaMax: 0)
+      return ClipStatistics(
         route: .insideBall, sigmaMax: 0, sigmaMaxBound: 0, tau: tau, clippedCount: 0,
         valueCount: min(gradient.rows, gradient.columns), normBefore: 0, normAfter: 0)
     }
     guard norm.isFinite, scale > 1e-140, scale < 1e140 else {
-      return try clip(gradient.formed, at: level)
+      return try clip(gradient.materialized, at: source)
     }
-    var report = ClipReport(
+    var report = ClipStatistics(
       route: .insideBall, sigmaMax: nil, sigmaMaxBound: norm, tau: .infinity, clippedCount: 0,
       valueCount: min(gradient.rows, gradient.columns), normBefore: norm, normAfter: norm)
-    if let tau = try level.validatedTau {
+    if let tau = try source.validatedTau {
       report.tau = tau
       // A sum of products in Double is good to 1e-12 here: no value above τ passes for one below.
       if norm * (1 + 1e-12) > tau {
@@ -125,31 +125,31 @@ extension SpectralClip {
         report.route = .factors
       }
       guard scale <= gramRatioLimit(Float.self) * tau else {
-        return try clipByQR(gradient, left, right, level, report)
+        return try clipByQR(gradient, left, right, source, report)
       }
       if report.sigmaMaxBound * (1 + 1e-12) <= tau || workspace.isCertified(within: tau) {
         report.sigmaMaxBound = min(report.sigmaMaxBound, tau)
-        gradient.form()
+        gradient.materialize()
         return report
       }
     }
     try workspace.decompose()
     let sigma = workspace.singularValues
     let sigmaMax = sigma.last ?? 0
-    let tau = try level.tau(sigmaMax: sigmaMax)
+    let tau = try source.tau(sigmaMax: sigmaMax)
     report.route = .factors
     (report.sigmaMax, report.sigmaMaxBound, report.tau) = (sigmaMax, sigmaMax, tau)
     report.clippedCount = sigma.count { $0 > tau }
     guard report.clippedCount > 0 else {
-      gradient.form()
+      gradient.materialize()
       return report
     }
     guard scale <= gramRatioLimit(Float.self) * tau else {
-      return try clipByQR(gradient, left, right, level, report)
+      return try clipByQR(gradient, left, right, source, report)
     }
     report.normAfter = workspace.write(
       reweighting: report.clippedCount, { tau / $0 }, into: gradient.entries)
-    gradient.setFormed()
+    gradient.setMaterialized()
     return report
   }
 }
@@ -159,27 +159,27 @@ extension SpectralClip {
   /// rightᵀ = Q_b R_b, so G = Q_a (R_a R_bᵀ) Q_bᵀ, and the r×r matrix in the middle has G's singular
   /// values, to ε‖left‖‖right‖.
   private func clipByQR(
-    _ gradient: FactoredMatrix, _ left: MatrixView<Float>, _ right: MatrixView<Float>,
-    _ level: Level, _ report: ClipReport
-  ) throws -> ClipReport {
+    _ gradient: LayerGradient, _ left: MatrixView<Float>, _ right: MatrixView<Float>,
+    _ source: ThresholdSource, _ report: ClipStatistics
+  ) throws -> ClipStatistics {
     let a = try qr(left.widened().transposed)
     let b = try qr(right.widened().transposed)
     let middle = try svd(matmul(a.r, .no, b.r, .yes))
     var report = report
     let sigmaMax = middle.sigma.first ?? 0
-    let tau = try level.tau(sigmaMax: sigmaMax)
+    let tau = try source.tau(sigmaMax: sigmaMax)
     report.route = .factors
     (report.sigmaMax, report.sigmaMaxBound, report.tau) = (sigmaMax, sigmaMax, tau)
     report.clippedCount = middle.sigma.count { $0 > tau }
     guard report.clippedCount > 0 else {
-      gradient.form()
+      gradient.materialize()
       return report
     }
     var vT = middle.vT
     vT.scaleRows(by: middle.sigma.map { min($0, tau) })
     let core = matmul(matmul(a.q, middle.u), matmul(vT, .no, b.q, .yes))
     gradient.entries.assign(rounding: core)
-    gradient.setFormed()
+    gradient.setMaterialized()
     report.normAfter = middle.sigma.reduce(0) { $0 + min($1, tau) * min($1, tau) }.squareRoot()
     return report
   }
@@ -202,13 +202,13 @@ private struct SpectrumHead {
 
   /// Nil when σ_1/τ exceeds the accuracy limit of `type`.
   init?<Scalar: RealScalar>(
-    of product: Matrix<Double>, level: SpectralClip.Level, type: Scalar.Type
+    of product: Matrix<Double>, source: ThresholdSource, type: Scalar.Type
   ) throws {
     var (sigmaMax, tau, failure) = (0.0, Double.infinity, Error?.none)
     var beyondLimit = false
     let eigen = try symmetricEigen(product) { values in
       sigmaMax = max(0, values.last ?? 0).squareRoot()
-      do { tau = try level.tau(sigmaMax: sigmaMax) } catch { failure = error }
+      do { tau = try source.tau(sigmaMax: sigmaMax) } catch { failure = error }
       if failure != nil || sigmaMax <= tau { return 0 }
       beyondLimit = sigmaMax > gramRatioLimit(type) * tau
       if beyondLimit { return 0 }
@@ -224,10 +224,10 @@ private struct SpectrumHead {
   }
 
   func report<Scalar>(
-    _ route: ClipReport.Route, _ g: MutableMatrixView<Scalar>, normBefore: Double
-  ) -> ClipReport {
+    _ route: ClipStatistics.Route, _ g: MutableMatrixView<Scalar>, normBefore: Double
+  ) -> ClipStatistics {
     let removed = sigma.reduce(0) { $0 + ($1 * $1 - tau * tau) }
-    return ClipReport(
+    return ClipStatistics(
       route: route, sigmaMax: sigmaMax, sigmaMaxBound: sigmaMax, tau: tau,
       clippedCount: sigma.count, valueCount: min(g.rows, g.columns), normBefore: normBefore,
       normAfter: sigma.isEmpty

@@ -30,19 +30,19 @@ public struct NormClip: Codable, Equatable, Sendable {
 
   /// Clips one tensor in place.
   @discardableResult
-  public func clip<Scalar>(_ gradient: MutableMatrixView<Scalar>) throws -> ClipReport {
+  public func clip<Scalar>(_ gradient: MutableMatrixView<Scalar>) throws -> ClipStatistics {
     try clip([gradient])
   }
 
   /// Clips one matrix in place.
   @discardableResult
-  public func clip<Scalar>(_ gradient: inout Matrix<Scalar>) throws -> ClipReport {
+  public func clip<Scalar>(_ gradient: inout Matrix<Scalar>) throws -> ClipStatistics {
     try gradient.withMutableView { try clip([$0]) }
   }
 
   /// Clips several tensors by their joint norm (√Σ‖g_l‖²), in place; they share one report.
   @discardableResult
-  public func clip<Scalar>(_ gradients: [MutableMatrixView<Scalar>]) throws -> ClipReport {
+  public func clip<Scalar>(_ gradients: [MutableMatrixView<Scalar>]) throws -> ClipStatistics {
     var norm = 0.0
     for gradient in gradients {
       try gradient.readOnly.checkFinite()
@@ -53,10 +53,23 @@ public struct NormClip: Codable, Equatable, Sendable {
     if factor < 1 {
       for gradient in gradients { gradient.scale(by: Scalar(factor)) }
     }
-    return ClipReport(
+    return ClipStatistics(
       route: .norm, sigmaMax: nil, sigmaMaxBound: norm, tau: maximumNorm,
       clippedCount: factor < 1 ? 1 : 0, valueCount: 1, normBefore: norm,
       normAfter: norm * factor)
+  }
+}
+
+extension NormClip: GradientTransform {
+  /// Scales all layers by their joint norm.
+  public func apply(to gradients: Gradients) throws {
+    let factor = factor(norm: try gradients.jointNorm())
+    if factor < 1 {
+      gradients.pool.forEach(pieces: gradients.layers.count) { (index: Int) in
+        gradients.layers[index].gradient.entries.scale(by: Float(factor))
+      }
+    }
+    gradients.reportScaling(by: factor, tau: maximumNorm, isClipped: factor < 1)
   }
 }
 

@@ -8,9 +8,10 @@ extension SpectralClip {
   /// vector is ever divided by a singular value. Values beyond the rank, and everything outside
   /// the sketched subspace, stay as they are, so more than `rank` values above τ leave ‖C‖₂ > τ.
   func clipTruncated<Scalar>(
-    _ g: MutableMatrixView<Scalar>, norm: Double, at level: Level, rank: Int, oversampling: Int,
+    _ g: MutableMatrixView<Scalar>, norm: Double, at source: ThresholdSource, rank: Int,
+    oversampling: Int,
     powerIterations: Int, sketch stream: RandomStream
-  ) throws -> ClipReport {
+  ) throws -> ClipStatistics {
     let sketch = try RangeSketch(
       of: g.readOnly, vectors: rank + oversampling, powerIterations: powerIterations,
       stream: stream)
@@ -18,9 +19,9 @@ extension SpectralClip {
     // B = WΣZᵀ; B is small, and a clipped value needs W only.
     let core = try leftSingular(sketch.coefficients, keep: keep)
     let sigmaMax = core.sigma.first ?? 0
-    let tau = try level.tau(sigmaMax: sigmaMax)
+    let tau = try source.tau(sigmaMax: sigmaMax)
     let clipped = core.sigma.prefix { $0 > tau }
-    var report = ClipReport(
+    var report = ClipStatistics(
       route: .randomized, sigmaMax: sigmaMax, sigmaMaxBound: norm, tau: tau,
       clippedCount: clipped.count, valueCount: min(g.rows, g.columns), normBefore: norm,
       normAfter: norm)

@@ -7,7 +7,7 @@ import LinearAlgebra
 /// as n×1, where spectral and norm clipping are the same thing (§2.3).
 ///
 /// `.exactSVD` is exact to rounding: whatever the precision of G, the decomposition runs in
-/// `Double`. It takes the cheapest route that keeps that promise (see `ClipReport.Route`).
+/// `Double`. It takes the cheapest route that keeps that promise (see `ClipStatistics.Route`).
 public struct SpectralClip: Codable, Equatable, Sendable {
   /// How the singular values above τ are found.
   public enum Method: Codable, Equatable, Sendable {
@@ -32,14 +32,6 @@ public struct SpectralClip: Codable, Equatable, Sendable {
     self.method = method
   }
 
-  /// The threshold: known beforehand, or a function of σ_1(G) (an EMA that includes the present value).
-  public enum Level {
-    /// τ, whatever G is. With `measuringSigmaMax` the report carries σ_1 even where a bound would do.
-    case fixed(Double, measuringSigmaMax: Bool = false)
-    /// τ from σ_1(G).
-    case fromSigmaMax((Double) -> Double)
-  }
-
   /// Clips `gradient`[m,n] in place at threshold `tau`; `sketch` feeds the randomized method only.
   ///
   /// Throws `ClippingError.invalidThreshold` for a negative or NaN τ, `LinearAlgebraError.notFinite`
@@ -47,7 +39,7 @@ public struct SpectralClip: Codable, Equatable, Sendable {
   @discardableResult
   public func clip<Scalar>(
     _ gradient: inout Matrix<Scalar>, at tau: Double, sketch: RandomStream = .defaultSketch
-  ) throws -> ClipReport {
+  ) throws -> ClipStatistics {
     try gradient.withMutableView { try clip($0, at: .fixed(tau), sketch: sketch) }
   }
 
@@ -57,23 +49,24 @@ public struct SpectralClip: Codable, Equatable, Sendable {
   @_specialize(where Scalar == Float)
   @_specialize(where Scalar == Double)
   public func clip<Scalar>(
-    _ gradient: MutableMatrixView<Scalar>, at level: Level, sketch: RandomStream = .defaultSketch
-  ) throws -> ClipReport {
+    _ gradient: MutableMatrixView<Scalar>, at source: ThresholdSource,
+    sketch: RandomStream = .defaultSketch
+  ) throws -> ClipStatistics {
     let norm = try finiteNorm(gradient.readOnly)
-    let known = try level.validatedTau
+    let known = try source.validatedTau
     let count = min(gradient.rows, gradient.columns)
     if let known, norm <= known || count == 0 {
-      return ClipReport(
+      return ClipStatistics(
         route: .insideBall, sigmaMax: norm == 0 ? 0 : nil, sigmaMaxBound: norm, tau: known,
         clippedCount: 0, valueCount: count, normBefore: norm, normAfter: norm)
     }
-    if count <= 1 { return try clipVector(gradient, norm, level) }
+    if count <= 1 { return try clipVector(gradient, norm, source) }
     switch method {
     case .exactSVD:
-      return try clipExactly(gradient, norm: norm, at: level)
+      return try clipExactly(gradient, norm: norm, at: source)
     case .randomizedSVD(let rank, let oversampling, let powerIterations):
       return try clipTruncated(
-        gradient, norm: norm, at: level, rank: rank, oversampling: oversampling,
+        gradient, norm: norm, at: source, rank: rank, oversampling: oversampling,
         powerIterations: powerIterations, sketch: sketch)
     }
   }
@@ -85,22 +78,38 @@ public struct SpectralClip: Codable, Equatable, Sendable {
   }
 }
 
+/// Where the threshold of one clip comes from.
+public enum ThresholdSource {
+  /// τ, known beforehand.
+  case fixed(Double)
+  /// τ, known beforehand; the statistics are to carry σ_1(G) even where a bound would do for clipping.
+  case fixedMeasuringSigmaMax(Double)
+  /// τ as a function of σ_1(G) (an EMA that includes the present value).
+  case fromSigmaMax((Double) -> Double)
+}
+
 // MARK: - The pieces that every route shares
 
-extension SpectralClip.Level {
+extension ThresholdSource {
   /// τ if it is fixed and then valid (σ_1 not asked for), nil if σ_1 must be known first.
   var validatedTau: Double? {
     get throws {
-      guard case .fixed(let tau, let measuring) = self else { return nil }
-      try validate(tau)
-      return measuring ? nil : tau
+      switch self {
+      case .fixed(let tau):
+        try validate(tau)
+        return tau
+      case .fixedMeasuringSigmaMax(let tau):
+        try validate(tau)
+        return nil
+      case .fromSigmaMax: return nil
+      }
     }
   }
 
   /// The threshold once σ_1 is known.
   func tau(sigmaMax: Double) throws -> Double {
     switch self {
-    case .fixed(let tau, _): return tau
+    case .fixed(let tau), .fixedMeasuringSigmaMax(let tau): return tau
     case .fromSigmaMax(let rule):
       let tau = rule(sigmaMax)
       try validate(tau)

@@ -27,7 +27,7 @@ public struct HeavyTailedNoise: Sendable {
   /// Adds the noise of `step`, if there is any, to the gradients of a batch of `batchSize` samples.
   @discardableResult
   public mutating func add(
-    to gradients: [FactoredMatrix], step: Int, batchSize: Int
+    to gradients: [LayerGradient], step: Int, batchSize: Int
   ) -> Bool {
     precondition(gradients.count == layers.count, "\(gradients.count) of \(layers.count) layers")
     let coin = coins.at(step: step)

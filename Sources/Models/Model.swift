@@ -141,7 +141,7 @@ extension Model {
     let tensors: [SafetensorsTensor]
     if gradients {
       tensors = parameters.map { parameter in
-        let formed = parameter.gradient.formed
+        let formed = parameter.gradient.materialized
         return SafetensorsTensor(
           parameter.name, shape: parameter.fileShape,
           floats: parameter.fileValues(

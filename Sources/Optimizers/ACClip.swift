@@ -24,7 +24,7 @@ public struct ACClip: Optimizer {
     let (w1, w2, epsilon) = (Float(1 - betas[0]), Float(1 - betas[1]), Float(epsilon))
     let rate = Float(learningRate)
     for (index, parameter) in parameters.enumerated() {
-      let (x, g, count) = (parameter.base, parameter.gradient.formed.base, parameter.count)
+      let (x, g, count) = (parameter.base, parameter.gradient.materialized.base, parameter.count)
       first.with(index, of: parameters) { m in
         thresholds.with(index, of: parameters) { tau in
           for i in 0..<count {

@@ -40,7 +40,7 @@ public struct Adam: Optimizer {
     let shrink = isDecoupled ? Float(1 - learningRate * weightDecay) : 1
     let coupled = isDecoupled ? 0 : decay
     for (index, parameter) in parameters.enumerated() {
-      let (x, g, count) = (parameter.base, parameter.gradient.formed.base, parameter.count)
+      let (x, g, count) = (parameter.base, parameter.gradient.materialized.base, parameter.count)
       first.with(index, of: parameters) { m in
         second.with(index, of: parameters) { v in
           pool.forRanges(of: count, size: pieceSize) { range in

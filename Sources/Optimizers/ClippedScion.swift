@@ -26,7 +26,7 @@ public struct ClippedScion: Optimizer {
     var directions: [Matrix<Float>] = []
     var dual = 0.0
     for (index, parameter) in parameters.enumerated() {
-      let g = parameter.gradient.formed
+      let g = parameter.gradient.materialized
       var d = Matrix<Float>(rows: g.rows, columns: g.columns)
       d.withMutableView { d in
         buffers.with(index, of: parameters) { state in

@@ -40,7 +40,7 @@ public struct Muon: Optimizer {
     let shrink = Float(1 - learningRate * weightDecay)
     let form = form
     var updates = parameters.enumerated().map { index, parameter in
-      let (g, count) = (parameter.gradient.formed, parameter.count)
+      let (g, count) = (parameter.gradient.materialized, parameter.count)
       precondition(parameter.shape.count >= 2, "Muon on \(parameter.name)\(parameter.shape)")
       var update = Matrix<Float>(rows: g.rows, columns: g.columns)
       update.withMutableView { update in

@@ -25,7 +25,7 @@ public struct SGD: Optimizer {
   ) {
     let (rate, beta, decay) = (Float(learningRate), Float(momentum), Float(weightDecay))
     for (index, parameter) in parameters.enumerated() {
-      let (x, g, count) = (parameter.base, parameter.gradient.formed.base, parameter.count)
+      let (x, g, count) = (parameter.base, parameter.gradient.materialized.base, parameter.count)
       if momentum == 0 {
         for i in 0..<count { x[i].addProduct(-rate, g[i] + decay * x[i]) }
         continue

@@ -73,7 +73,7 @@ struct Clip: ParsableCommand {
     let file = try TensorFile(input)
     let clip = try SpectralClip(operatorMethod)
     var replaced: [String: TensorValues] = [:]
-    var reports: [(entry: TensorEntry, report: ClipReport)] = []
+    var reports: [(entry: TensorEntry, report: ClipStatistics)] = []
     for entry in tensors.entries(of: file) {
       let stream = RandomStream(seed: seed ?? 0, name: "sketch/\(entry.name)")
       let (report, values) = try withTensor(entry, of: file) {
@@ -96,7 +96,7 @@ struct Clip: ParsableCommand {
   }
 
   /// One line a tensor and a total, whose norms are those of all the tensors together.
-  static func table(_ reports: [(entry: TensorEntry, report: ClipReport)]) -> TextTable {
+  static func table(_ reports: [(entry: TensorEntry, report: ClipStatistics)]) -> TextTable {
     var table = TextTable([
       ("tensor", .left), ("shape", .right), ("sigma_max", .right), ("tau", .right),
       ("clipped", .right), ("norm before", .right), ("", .left), ("after", .right),
@@ -112,13 +112,15 @@ struct Clip: ParsableCommand {
     for (entry, report) in reports {
       add(
         entry.name, shapeText(entry.shape), report.sigmaMax, short(report.tau),
-        report.clippedCount, of: report.valueCount, report.normBefore, report.normAfter)
+        report.clippedCount, of: report.valueCount, report.normBefore ?? .nan,
+        report.normAfter ?? .nan)
     }
     let all = reports.map(\.report)
     add(
       "total", counted(all.count, "tensor", "tensors"), all.compactMap(\.sigmaMax).max(), "",
       all.reduce(0) { $0 + $1.clippedCount }, of: all.reduce(0) { $0 + $1.valueCount },
-      rootSumOfSquares(all.map(\.normBefore)), rootSumOfSquares(all.map(\.normAfter)))
+      rootSumOfSquares(all.compactMap(\.normBefore)),
+      rootSumOfSquares(all.compactMap(\.normAfter)))
     return table
   }
 }
@@ -127,11 +129,11 @@ struct Clip: ParsableCommand {
 func clipped(
   _ values: TensorValues, shape: [Int], by clip: SpectralClip, at tau: Double,
   sketch: RandomStream
-) throws -> (ClipReport, TensorValues) {
-  func run<Scalar: RealScalar>(_ values: [Scalar]) throws -> (ClipReport, [Scalar]) {
+) throws -> (ClipStatistics, TensorValues) {
+  func run<Scalar: RealScalar>(_ values: [Scalar]) throws -> (ClipStatistics, [Scalar]) {
     var work = matrix(values, shape: shape)
     let report = try work.withMutableView {
-      try clip.clip($0, at: .fixed(tau, measuringSigmaMax: true), sketch: sketch)
+      try clip.clip($0, at: .fixedMeasuringSigmaMax(tau), sketch: sketch)
     }
     return (report, work.elements)
   }

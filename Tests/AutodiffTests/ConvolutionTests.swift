@@ -13,7 +13,7 @@ import Testing
   }
 
   private func gradient(_ parameter: Parameter) -> [Float] {
-    (0..<parameter.count).map { parameter.gradient.formed.base[$0] }
+    (0..<parameter.count).map { parameter.gradient.materialized.base[$0] }
   }
 
   /// A small network with every kind of operation, on 20 images so that there are several blocks and pieces.

@@ -17,7 +17,7 @@ import Testing
     let loss = tape.sum(y)
     tape.forward()
     tape.backward(from: loss)
-    let gradient = x.gradient.formed
+    let gradient = x.gradient.materialized
     return (y.array, (0..<count).map { gradient.base[$0] })
   }
 
@@ -56,8 +56,8 @@ import Testing
     tape.forward()
     tape.backward(from: loss)
     #expect(Set(z.array) == [2, 4])
-    #expect((0..<500).allSatisfy { x.gradient.formed.base[$0] == 1 })
-    #expect((0..<500).allSatisfy { y.gradient.formed.base[$0] == z.array[$0] - 2 })
+    #expect((0..<500).allSatisfy { x.gradient.materialized.base[$0] == 1 })
+    #expect((0..<500).allSatisfy { y.gradient.materialized.base[$0] == z.array[$0] - 2 })
   }
 
   /// Dropped attention probabilities: the expectation over masks is plain attention, and the gradient is
@@ -94,7 +94,7 @@ import Testing
     tape.backward(from: loss)
     for parameter in x {
       for i in stride(from: 0, to: 36, by: 5) {
-        let gradient = Double(parameter.gradient.formed.base[i])
+        let gradient = Double(parameter.gradient.materialized.base[i])
         let old = parameter.base[i]
         var values: [Double] = []
         for h in [Float(0.01), -0.01] {

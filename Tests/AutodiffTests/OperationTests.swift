@@ -46,7 +46,7 @@ import Testing
 
   @Test(
     arguments: Twin.all,
-    [(1, Tape.WeightGradients.formed), (3, .formed), (2, .thinFactors), (1, .factors)])
+    [(1, Tape.WeightGradients.dense), (3, .dense), (2, .lowRank), (1, .perSample)])
   func theKernelIsTheTwin(_ twin: Twin, _ way: (threads: Int, gradients: Tape.WeightGradients)) {
     let x = inputs(twin)
     let parameters = zip(twin.shapes, x).enumerated().map { index, input in
@@ -72,7 +72,7 @@ import Testing
       #expect(abs(Double(got) - want) <= tolerance * sizeY, "\(twin.name) y[\(i)]: \(got), \(want)")
     }
     for (index, want) in twin.backward(x, dy).enumerated() {
-      let gradient = parameters[index].gradient.formed
+      let gradient = parameters[index].gradient.materialized
       let size = max(1, want.map(abs).max() ?? 1)
       for i in want.indices {
         #expect(
@@ -110,7 +110,7 @@ import Testing
     tape.backward(from: loss)
     // y = (-3, 6), loss 45, dW = 2 y xᵀ.
     #expect(loss.scalar == 45)
-    let gradient = weight.gradient.formed
+    let gradient = weight.gradient.materialized
     #expect((0..<6).map { gradient.base[$0] } == [-12, -6, 6, 24, 12, -12])
   }
 
@@ -125,14 +125,14 @@ import Testing
       x.assign(values)
       tape.forward()
       tape.backward(from: loss)
-      for i in 0..<6 { separate[i] += weight.gradient.formed.base[i] }
+      for i in 0..<6 { separate[i] += weight.gradient.materialized.base[i] }
     }
     for (k, values) in ([[2, 1, -1], [0, 3, 1]] as [[Float]]).enumerated() {
       x.assign(values)
       tape.forward()
       tape.backward(from: loss, accumulating: k > 0)
     }
-    #expect((0..<6).map { weight.gradient.formed.base[$0] } == separate)
+    #expect((0..<6).map { weight.gradient.materialized.base[$0] } == separate)
   }
 
   @Test func aSteadyStepAllocatesNoBuffer() {
@@ -179,7 +179,7 @@ import Testing
       let loss = tape.mean(tape.relu(tape.linear(x, weight)))
       tape.forward()
       tape.backward(from: loss)
-      let formed = weight.gradient.formed
+      let formed = weight.gradient.materialized
       return [loss.scalar] + (0..<formed.count).map { formed.base[$0] }
     }
     let one = gradient(1)

@@ -35,7 +35,7 @@ import Testing
         a.initialize(from: left.elements, count: left.elements.count)
         b.initialize(from: right.elements, count: right.elements.count)
         held.append((a, b))
-        let gradient = FactoredMatrix(rows: m, columns: n)
+        let gradient = LayerGradient(rows: m, columns: n)
         gradient.setProduct(
           left: MatrixView(rows: Self.samples, columns: m, base: UnsafePointer(a)),
           right: MatrixView(rows: Self.samples, columns: n, base: UnsafePointer(b)))
@@ -44,7 +44,7 @@ import Testing
           let v: [Float] = RandomStream(seed: 8, name: "v\(index)").normals(n)
           gradient.addRankOne(noise * scale, u, v, sample: 2)
         }
-        if formed { gradient.form() }
+        if formed { gradient.materialize() }
         let w = UnsafeMutablePointer<Float>.allocate(capacity: m * n)
         w.initialize(from: weights[index].elements, count: m * n)
         held.append((w, w))
@@ -65,13 +65,16 @@ import Testing
     }
 
     /// The gradients as they are now, in Double.
-    var gradients: [Matrix<Double>] { layers.map { $0.gradient.formed.readOnly.widened() } }
+    var gradients: [Matrix<Double>] { layers.map { $0.gradient.materialized.readOnly.widened() } }
 
-    func applying(_ rule: some GradientRule) throws -> (gradients: [Matrix<Double>], RuleReport) {
+    /// The gradients after `rule`, and what it did to each.
+    func applying(
+      _ rule: some GradientTransform
+    ) throws -> (gradients: [Matrix<Double>], statistics: [ClipStatistics]) {
       var rule = rule
-      var report = RuleReport(layers: layers.count)
-      try rule.apply(to: layers, workspace: FactoredSpectrum(), pool: .single, report: &report)
-      return (gradients, report)
+      let gradients = Gradients(layers)
+      try rule.apply(to: gradients)
+      return (self.gradients, gradients.statistics)
     }
 
     /// Each sample's own gradient (times the number of samples), both layers.
@@ -112,7 +115,7 @@ import Testing
   @Test func normAndItsRelatives() throws {
     let raw = Fixture().gradients
     let size = norm(raw)
-    func result(_ rule: some GradientRule) throws -> [Matrix<Double>] {
+    func result(_ rule: some GradientTransform) throws -> [Matrix<Double>] {
       try Fixture().applying(rule).gradients
     }
     let tolerance = 1e-5 * size
@@ -130,15 +133,15 @@ import Testing
 
   @Test func spectralRuleClipsEachLayer() throws {
     let raw = Fixture().gradients
-    let rule = try LayerClipper(
+    let rule = try LayerwiseSpectralClip(
       .constant(1.5), SpectralClip(), layers: ["layer0", "layer1"], seed: 0)
     for formed in [false, true] {
-      let (clipped, report) = try Fixture(formed: formed).applying(rule)
+      let (clipped, statistics) = try Fixture(formed: formed).applying(rule)
       for (got, g) in zip(clipped, raw) {
         let expected = PlainSVD(g).clipped(at: 1.5, rows: g.rows)
         #expect((got - expected).frobeniusNorm <= 1e-5 * g.frobeniusNorm)
       }
-      #expect(report.tau == [1.5, 1.5] && report.clippedShare[0] > 0)
+      #expect(statistics.map(\.tau) == [1.5, 1.5] && statistics[0].clippedFraction > 0)
     }
   }
 
@@ -159,11 +162,11 @@ import Testing
 
   @Test func coordinatesAndRowsAreLimited() throws {
     let raw = Fixture().gradients
-    let (coordinates, report) = try Fixture().applying(CoordinateClip(limit: 0.25))
+    let (coordinates, statistics) = try Fixture().applying(CoordinateClip(limit: 0.25))
     for (got, g) in zip(coordinates, raw) {
       for (x, y) in zip(got.elements, g.elements) { #expect(x == min(max(y, -0.25), 0.25)) }
     }
-    #expect(report.clippedShare[0] > 0 && report.clippedShare[0] < 1)
+    #expect(statistics[0].clippedFraction > 0 && statistics[0].clippedFraction < 1)
     let fixture = Fixture()
     let (rows, _) = try fixture.applying(AdaptiveGradientClip(ratio: 0.5))
     for (layer, (got, g)) in zip(fixture.layers, zip(rows, raw)) {
@@ -242,10 +245,11 @@ import Testing
   }
 
   @Test func gradientsThatAreNotFiniteAreNamed() throws {
-    let rules: [any GradientRule] = [
+    let rules: [any GradientTransform] = [
       try NormClip(maximumNorm: 1), try CoordinateClip(limit: 1),
       try AdaptiveGradientClip(ratio: 1),
-      try LayerClipper(.constant(1), SpectralClip(), layers: ["layer0", "layer1"], seed: 0),
+      try LayerwiseSpectralClip(
+        .constant(1), SpectralClip(), layers: ["layer0", "layer1"], seed: 0),
     ]
     for rule in rules {
       let fixture = Fixture(formed: true)
@@ -255,18 +259,16 @@ import Testing
   }
 
   @Test func adaptiveStateSurvivesACheckpoint() throws {
-    var rule: any GradientRule = try LayerClipper(
+    var rule: any GradientTransform = try LayerwiseSpectralClip(
       .quantile(level: 0.7, window: 3, .lowerOrderStatistic), SpectralClip(),
       layers: ["layer0", "layer1"], seed: 0)
-    func step(_ rule: inout any GradientRule, _ scale: Float) throws -> [Matrix<Double>] {
+    func step(_ rule: inout any GradientTransform, _ scale: Float) throws -> [Matrix<Double>] {
       let fixture = Fixture(scale: scale)
-      var report = RuleReport(layers: 2)
-      try rule.apply(
-        to: fixture.layers, workspace: FactoredSpectrum(), pool: .single, report: &report)
+      try rule.apply(to: Gradients(fixture.layers))
       return fixture.gradients
     }
     for scale in [1, 2, 0.5, 3] as [Float] { _ = try step(&rule, scale) }
-    var resumed: any GradientRule = try LayerClipper(
+    var resumed: any GradientTransform = try LayerwiseSpectralClip(
       .quantile(level: 0.7, window: 3, .lowerOrderStatistic), SpectralClip(),
       layers: ["layer0", "layer1"], seed: 0)
     try resumed.restore(rule.encoded())
@@ -277,7 +279,7 @@ import Testing
 @Suite struct SelectionTests {
   private func layers(_ seed: UInt64) -> [Layer] {
     [("a", 40, 60), ("b", 25, 1), ("c", 120, 30), ("d", 7, 7)].map { name, rows, columns in
-      let gradient = FactoredMatrix(rows: rows, columns: columns)
+      let gradient = LayerGradient(rows: rows, columns: columns)
       gradient.base.update(
         from: RandomStream(seed: seed, name: name).normals(rows * columns) as [Float],
         count: rows * columns)
@@ -289,21 +291,20 @@ import Testing
     layers.map { Array(UnsafeBufferPointer(start: $0.gradient.base, count: $0.gradient.count)) }
   }
 
-  private func apply<R: GradientRule>(
-    _ rule: R, _ layers: [Layer], threads: Int = 1
-  ) throws -> (rule: R, report: RuleReport) {
+  private func apply<R: GradientTransform>(
+    _ rule: R, _ layers: [Layer], names: [String]? = nil, threads: Int = 1
+  ) throws -> (rule: R, statistics: [ClipStatistics]) {
     var rule = rule
-    var report = RuleReport(layers: layers.count)
-    try rule.apply(
-      to: layers, workspace: FactoredSpectrum(), pool: WorkerPool(threads: threads),
-      report: &report)
-    return (rule, report)
+    var gradients = Gradients(layers, pool: WorkerPool(threads: threads))
+    if let names { gradients = try gradients.masked(to: names) }
+    try rule.apply(to: gradients)
+    return (rule, gradients.statistics)
   }
 
-  @Test func onlyTheSelectedLayersAreClippedAndCounted() throws {
+  @Test func onlyTheLayersOfAMaskAreClippedAndCounted() throws {
     let (before, after) = (layers(1), layers(1))
-    let (_, report) = try apply(
-      SelectedLayers(try NormClip(maximumNorm: 0.5), names: ["b", "d"]), after)
+    // The order of the names does not matter: the layers keep theirs.
+    let (_, statistics) = try apply(NormClip(maximumNorm: 0.5), after, names: ["d", "b"])
     let (old, new) = (values(before), values(after))
     #expect(new[0] == old[0] && new[2] == old[2])
     func norm(_ x: [[Float]]) -> Double {
@@ -311,23 +312,58 @@ import Testing
     }
     // The norm is taken over the selected layers alone.
     #expect(abs(norm([new[1], new[3]]) - 0.5) <= 1e-6)
-    #expect(report.tau == [.infinity, 0.5, .infinity, 0.5])
+    #expect(statistics.map(\.tau) == [0.5, 0.5])
+    for (own, place) in zip(statistics, [1, 3]) {
+      #expect(abs((own.normBefore ?? .nan) - norm([old[place]])) <= 1e-5 * norm([old[place]]))
+      #expect(abs((own.normAfter ?? .nan) - norm([new[place]])) <= 1e-6)
+    }
+  }
+
+  @Test func aMaskNamesLayersThatExistAndEachOnce() throws {
+    let gradients = Gradients(layers(1))
+    let known = ["a", "b", "c", "d"]
+    #expect(throws: ClippingError.unknownLayer("e", known: known)) {
+      try gradients.masked(to: ["a", "e"])
+    }
+    #expect(throws: ClippingError.duplicateLayer("a")) {
+      try gradients.masked(to: ["a", "b", "a"])
+    }
+    let mask = try gradients.masked(to: ["c", "a"])
+    #expect(mask.layers.map(\.name) == ["a", "c"] && mask.statistics.count == 2)
+    #expect(mask.workspace === gradients.workspace && mask.pool === gradients.pool)
+    #expect(try gradients.masked(to: []).layers.isEmpty)
+  }
+
+  @Test func layerwiseClippingChecksTheNamesOfItsLayers() throws {
+    #expect(throws: ClippingError.duplicateLayer("b")) {
+      try LayerwiseSpectralClip(.constant(1), SpectralClip(), layers: ["a", "b", "b"], seed: 0)
+    }
+    for names in [["a", "b", "c"], ["a", "b", "d", "c"], ["a", "b", "c", "e"]] {
+      let before = layers(1)
+      let rule = try LayerwiseSpectralClip(.constant(1), SpectralClip(), layers: names, seed: 0)
+      #expect(throws: ClippingError.differentLayers(rule: names, gradients: ["a", "b", "c", "d"])) {
+        try apply(rule, before)
+      }
+      #expect(values(before) == values(layers(1)), "a refused step must change nothing")
+    }
   }
 
   @Test(arguments: [SpectralClip.Method.exactSVD, .randomizedSVD(rank: 4, powerIterations: 2)])
   func threadsDoNotChangeABitOfLayerWiseClipping(_ method: SpectralClip.Method) throws {
-    func run(_ threads: Int) throws -> ([[Float]], RuleReport, LayerClipper) {
+    func run(
+      _ threads: Int
+    ) throws -> ([[Float]], [ClipStatistics], LayerwiseSpectralClip) {
       let layers = layers(2)
-      let clipper = try LayerClipper(
+      let clipper = try LayerwiseSpectralClip(
         .ema(coefficient: 0.9, .repository), SpectralClip(method), layers: layers.map(\.name),
         seed: 3)
       let first = try apply(clipper, layers, threads: threads)
       let second = try apply(first.rule, layers, threads: threads)
-      return (values(layers), second.report, second.rule)
+      return (values(layers), second.statistics, second.rule)
     }
     let (one, three) = (try run(1), try run(3))
     #expect(one.0 == three.0)
-    #expect(one.1.tau == three.1.tau && one.1.clippedShare == three.1.clippedShare)
+    #expect(one.1 == three.1)
     #expect(one.2 == three.2)
   }
 
@@ -335,7 +371,7 @@ import Testing
     for threads in [1, 3] {
       let layers = layers(3)
       layers[2].gradient.base[5] = .nan
-      let clipper = try LayerClipper(
+      let clipper = try LayerwiseSpectralClip(
         .constant(1), SpectralClip(), layers: layers.map(\.name), seed: 0)
       #expect(throws: LinearAlgebraError.self) { try apply(clipper, layers, threads: threads) }
     }

@@ -37,7 +37,7 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
     for tau in thresholds(sigma) {
       var result = g
       let report = try result.withMutableView {
-        try clip.clip($0, at: .fixed(tau, measuringSigmaMax: true))
+        try clip.clip($0, at: .fixedMeasuringSigmaMax(tau))
       }
       let expected = plain.clipped(at: tau, rows: c.rows)
       let limit = tolerance(S.self, c, max(sigma[0], 1e-300))
@@ -51,8 +51,9 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
       // Values within rounding of τ may count either way.
       let (sure, possible) = (sigma.count { $0 > tau + limit }, sigma.count { $0 > tau - limit })
       #expect((sure...max(sure, possible)).contains(report.clippedCount), "\(c) tau \(tau)")
-      #expect(abs(report.normBefore - wide.frobeniusNorm) <= limit * 4)
-      #expect(abs(report.normAfter - result.frobeniusNorm) <= limit * 4, "\(c) tau \(tau)")
+      #expect(abs((report.normBefore ?? .nan) - wide.frobeniusNorm) <= limit * 4)
+      #expect(
+        abs((report.normAfter ?? .nan) - result.frobeniusNorm) <= limit * 4, "\(c) tau \(tau)")
 
       if tau >= sigma[0] * (1 + 1e-6) || sigma[0] == 0 {
         #expect(result == g, "\(c): the very same bits")
@@ -110,7 +111,7 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
   }
 
   @Test func everyRouteIsTaken() throws {
-    func route(_ g: Matrix<Double>, _ tau: Double) throws -> ClipReport.Route {
+    func route(_ g: Matrix<Double>, _ tau: Double) throws -> ClipStatistics.Route {
       var g = g
       return try SpectralClip().clip(&g, at: tau).route
     }
@@ -140,7 +141,7 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
     for (m, n) in [(0, 4), (4, 0), (0, 0)] {
       var g = Matrix<Float>(rows: m, columns: n)
       let report = try SpectralClip().clip(&g, at: 1)
-      #expect(report.valueCount == 0 && report.clippedShare == 0)
+      #expect(report.valueCount == 0 && report.clippedFraction == 0)
     }
   }
 
@@ -155,12 +156,13 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
       for tau in [1e-6 * top, 0.05 * top, 0.5 * top, 0.999 * top, 1.001 * top, 2 * top + 1] {
         let expected = plain.clipped(at: tau, rows: m)
         for measuring in [false, true] {
-          let g = FactoredMatrix(rows: m, columns: n)
+          let g = LayerGradient(rows: m, columns: n)
           let report = try a.withView { a in
             try b.withView { b in
               g.setProduct(left: a, right: b)
               return try SpectralClip().clip(
-                g, at: .fixed(tau, measuringSigmaMax: measuring), workspace: FactoredSpectrum())
+                g, at: measuring ? .fixedMeasuringSigmaMax(tau) : .fixed(tau),
+                workspace: FactoredSpectrum())
             }
           }
           #expect(g.factors == nil)

@@ -93,7 +93,7 @@ import Testing
   init() { _ = BLASEnvironment.pinned() }
 
   @Test func layersKeepTheirOwnState() throws {
-    var clipper = try LayerClipper(
+    var clipper = try LayerwiseSpectralClip(
       .ema(coefficient: 0.5, .repository), SpectralClip(), layers: ["a", "b"], seed: 1)
     var g = Matrix<Double>.diagonal([4, 1])
     #expect(try clipper.clip(&g, layer: "a").tau == .infinity)
@@ -110,7 +110,7 @@ import Testing
   @Test func theOrderOfLayersDoesNotMatterAndSavingResumes() throws {
     let rule = ThresholdRule.quantile(level: 0.5, window: 5)
     let operation = try SpectralClip(.randomizedSVD(rank: 2))
-    var forward = try LayerClipper(rule, operation, layers: ["a", "b"], seed: 9)
+    var forward = try LayerwiseSpectralClip(rule, operation, layers: ["a", "b"], seed: 9)
     var backward = forward
     for k in UInt64(0)..<8 {
       var (a1, b1) = (Content.random.matrix(9, 7, seed: k), Content.random.matrix(6, 8, seed: k))
@@ -122,7 +122,7 @@ import Testing
       #expect(a1 == a2 && b1 == b2)
       if k == 4 {
         let data = try PropertyListEncoder().encode(backward)
-        backward = try PropertyListDecoder().decode(LayerClipper.self, from: data)
+        backward = try PropertyListDecoder().decode(LayerwiseSpectralClip.self, from: data)
       }
     }
     #expect(forward == backward)

@@ -41,7 +41,7 @@ import Testing
     var noise = HeavyTailedNoise(
       probability: 0.25, alpha: 1.5, scale: 2, layers: ["a", "b"],
       stream: RandomStream(seed: 3, name: "noise"))
-    let gradients = [FactoredMatrix(rows: 6, columns: 4), FactoredMatrix(rows: 1, columns: 6)]
+    let gradients = [LayerGradient(rows: 6, columns: 4), LayerGradient(rows: 1, columns: 6)]
     var sizes: [Double] = []
     var on = 0
     for step in 0..<2000 {
@@ -66,7 +66,7 @@ import Testing
     var noise = HeavyTailedNoise(
       probability: 0, alpha: 1.1, scale: 5, layers: ["a"],
       stream: RandomStream(seed: 3, name: "noise"))
-    let gradient = FactoredMatrix(rows: 2, columns: 2)
+    let gradient = LayerGradient(rows: 2, columns: 2)
     #expect(!(0..<100).contains { noise.add(to: [gradient], step: $0, batchSize: 4) })
   }
 }

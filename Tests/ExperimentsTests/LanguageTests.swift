@@ -106,7 +106,7 @@ import Training
       for split in splits { loss = try training.accumulate(starts, pieces: split, from: loss ?? 0) }
       return [[Float(loss ?? .nan)]]
         + training.model.parameters.map {
-          Array(UnsafeBufferPointer(start: $0.gradient.formed.base, count: $0.count))
+          Array(UnsafeBufferPointer(start: $0.gradient.materialized.base, count: $0.count))
         }
     }
     let whole = try gradients([0..<4])

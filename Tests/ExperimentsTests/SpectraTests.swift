@@ -184,7 +184,8 @@ import Testing
         let g = Matrix(
           rows: parameter.shape[0], columns: parameter.shape[1],
           elements: Array(
-            UnsafeBufferPointer(start: parameter.gradient.formed.base, count: parameter.count)))
+            UnsafeBufferPointer(start: parameter.gradient.materialized.base, count: parameter.count)
+          ))
         let want = try singularValues(g.converted(to: Double.self))
         largest[layer] = max(largest[layer], want[0])
         let start = (count * sweep.names.count + layer) * width

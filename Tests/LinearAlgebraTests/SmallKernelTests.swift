@@ -320,17 +320,17 @@ import Testing
     let right = Matrix<Float>(rows: 2, columns: 2, elements: [1, 1, 2, 0])
     let u: [Float] = [1, 0, 2]
     let v: [Float] = [3, -1]
-    let (kept, formed) = (FactoredMatrix(rows: 3, columns: 2), FactoredMatrix(rows: 3, columns: 2))
+    let (kept, formed) = (LayerGradient(rows: 3, columns: 2), LayerGradient(rows: 3, columns: 2))
     left.withView { left in
       right.withView { right in
         kept.setProduct(left: left, right: right)
         formed.setProduct(left: left, right: right)
-        formed.form()
+        formed.materialize()
         #expect(formed.factors == nil && kept.factors != nil)
         kept.addRankOne(-4, u, v, sample: 1)
         formed.addRankOne(-4, u, v, sample: 1)
         #expect(kept.samples == [0, 1, 1])
-        let difference = zip(array(kept.formed), array(formed.entries)).map { abs($0 - $1) }
+        let difference = zip(array(kept.materialized), array(formed.entries)).map { abs($0 - $1) }
         #expect((difference.max() ?? 1) <= 1e-5)
         // Half of sample 1: its own row and the rank-one term it carries.
         kept.setProduct(left: left, right: right)
@@ -339,7 +339,7 @@ import Testing
         let want: [Float] = [
           1 + 0.5 * (-2 + 12), 1 + 0.5 * (0 - 4), 2, 2, 3 + 0.5 * (2 + 24), 3 + 0.5 * (0 - 8),
         ]
-        for (got, want) in zip(array(kept.formed), want) { #expect(abs(got - want) <= 1e-5) }
+        for (got, want) in zip(array(kept.materialized), want) { #expect(abs(got - want) <= 1e-5) }
       }
     }
   }

@@ -93,7 +93,7 @@ import Testing
       fixture.model.parameters.map { "gradient." + $0.name }.sorted()
         == gradients.map(\.name).sorted())
     for parameter in fixture.model.parameters {
-      let formed = parameter.gradient.formed
+      let formed = parameter.gradient.materialized
       let got = parameter.fileValues((0..<parameter.count).map { formed.base[$0] })
       let error = Self.error(got, try file.floats("gradient.\(parameter.name)"))
       // PyTorch in float32 is within 1e-6 of the same goldens.
@@ -266,7 +266,7 @@ import Testing
       let loss = model.loss(tape, model.logits(tape, images, whiteningBias: bias), targets)
       tape.forward()
       tape.backward(from: loss)
-      return model.parameters.map { p in (0..<p.count).map { p.gradient.formed.base[$0] } }
+      return model.parameters.map { p in (0..<p.count).map { p.gradient.materialized.base[$0] } }
     }
     let (trained, frozen) = (gradients(.trained), gradients(.frozen))
     #expect(frozen[0][0] == 123 && trained[0][0] != 123)

@@ -28,7 +28,7 @@ import Testing
 
   private static func gradients(_ model: GPT) -> [[Float]] {
     model.parameters.map {
-      Array(UnsafeBufferPointer(start: $0.gradient.formed.base, count: $0.count))
+      Array(UnsafeBufferPointer(start: $0.gradient.materialized.base, count: $0.count))
     }
   }
 

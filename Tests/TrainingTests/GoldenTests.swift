@@ -16,7 +16,7 @@ import Training
     return try SafetensorsFile(folder.appendingPathComponent("Goldens/\(name)").path)
   }
 
-  @Test(arguments: [Tape.WeightGradients.formed, .thinFactors, .factors])
+  @Test(arguments: [Tape.WeightGradients.dense, .lowRank, .perSample])
   func gradientsOfThePapersMLP(_ way: Tape.WeightGradients) throws {
     let file = try Self.golden("mlp-gradients.safetensors")
     let model = MLP(inputs: 100, hidden: [100, 100, 100], outputs: 1)
@@ -33,7 +33,7 @@ import Training
     #expect(abs(loss.scalar - want) <= 1e-6 * want, "loss \(loss.scalar) against \(want)")
     for parameter in model.parameters {
       let want = try file.floats("grad.\(parameter.name)")
-      let got = parameter.gradient.formed
+      let got = parameter.gradient.materialized
       var (error, size) = (0.0, 0.0)
       for i in want.indices {
         error += pow(Double(got.base[i]) - Double(want[i]), 2)
@@ -47,9 +47,9 @@ import Training
   /// Rule and optimizer of a golden method, with the values of make_goldens.py.
   private static func make(
     _ name: String, layers: [String]
-  ) throws -> (any GradientRule, any Optimizer, Double) {
-    func spectral(_ rule: ThresholdRule) throws -> LayerClipper {
-      try LayerClipper(rule, SpectralClip(), layers: layers, seed: 0)
+  ) throws -> (any GradientTransform, any Optimizer, Double) {
+    func spectral(_ rule: ThresholdRule) throws -> LayerwiseSpectralClip {
+      try LayerwiseSpectralClip(rule, SpectralClip(), layers: layers, seed: 0)
     }
     let torchNorm = try NormClip(maximumNorm: 0.8, formula: .torch)
     switch name {
@@ -111,8 +111,8 @@ import Training
       parameter.tensor.assign(try file.floats("init.\(parameter.name)"))
     }
     let (rule, optimizer, learningRate) = try Self.make(method, layers: parameters.map(\.name))
-    var update = Update(rule, optimizer, of: parameters)
-    let tape = Tape(weightGradients: .factors)
+    var update = try Update(rule, optimizer, of: parameters)
+    let tape = Tape(weightGradients: .perSample)
     let (x, y) = (tape.input([5, 8]), tape.input([5, 1]))
     let loss = tape.meanSquaredError(model(tape, x), y)
     let (inputs, targets) = (try file.floats("input"), try file.floats("target"))

@@ -255,7 +255,7 @@ final class BatchNorm: Operation {
 
   /// The sums of dz and dz·x̂ over all pieces: gradients of bias and weight, and their means for dx.
   private func joinSums(_ beta: [Float]) {
-    for parameter in [weight, bias] { parameter.gradient.setFormed() }
+    for parameter in [weight, bias] { parameter.gradient.setMaterialized() }
     for channel in 0..<x.columns {
       var (sum, product) = (0.0, 0.0)
       forPartials(channel) { _, own, other in

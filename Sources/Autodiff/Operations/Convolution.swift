@@ -71,7 +71,7 @@ final class Convolution: Operation {
     if let dx = x.gradient?.base { inputGradient(dy, dx, beta[0], pool) }
     if weight.tensor.needsGradient { weightGradient(dy, beta[1], pool) }
     if let bias, bias.tensor.needsGradient {
-      bias.gradient.setFormed()
+      bias.gradient.setMaterialized()
       addRows(
         MatrixView(rows: output.rows, columns: filters, base: UnsafePointer(dy)),
         to: bias.gradient.base, beta: beta[2], pool)
@@ -125,7 +125,7 @@ final class Convolution: Operation {
           into: sums + range.lowerBound &* patchStride, ldc: patchStride)
       }
     }
-    weight.gradient.setFormed()
+    weight.gradient.setMaterialized()
     for o in 0..<filters {
       let target = weight.gradient.base + o * geometry.terms
       accumulate(

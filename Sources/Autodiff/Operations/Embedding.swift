@@ -38,7 +38,7 @@ final class Embedding: Operation {
     guard let dy = output.gradient?.base else { return }
     let (width, length) = (output.columns, indices.shape.last ?? 1)
     for (parameter, beta) in [(table, beta[0]), (positions, beta[1])] {
-      parameter.gradient.setFormed()
+      parameter.gradient.setMaterialized()
       if beta == 0 { parameter.gradient.base.update(repeating: 0, count: parameter.count) }
     }
     let (dTable, dPositions) = (table.gradient.base, positions.gradient.base)

@@ -62,8 +62,8 @@ final class LayerNorm: Operation {
     guard let dy = output.gradient?.base else { return }
     let n = x.columns
     let dx = x.gradient?.base
-    weight.gradient.setFormed()
-    bias.gradient.setFormed()
+    weight.gradient.setMaterialized()
+    bias.gradient.setMaterialized()
     pool.forRanges(of: x.rows, size: pieceRows) { range in
       let dWeight = partial.base + range.lowerBound / pieceRows &* 2 &* n
       let dBias = dWeight + n

@@ -46,9 +46,9 @@ final class Linear: Operation {
     packing?.reserve(max(PackedMatrix.size(out, width), PackedMatrix.size(width, out)))
     keepsFactors =
       switch tape.weightGradients {
-      case .formed: false
-      case .thinFactors: min(out, width) == 1 || 4 * x.rows <= 3 * min(out, width)
-      case .factors: true
+      case .dense: false
+      case .lowRank: min(out, width) == 1 || 4 * x.rows <= 3 * min(out, width)
+      case .perSample: true
       }
     pieceRows =
       isSmall
@@ -119,7 +119,7 @@ final class Linear: Operation {
       precondition(beta[1] == 0, "\(weight.name) is used twice on a tape that keeps factors")
       weight.gradient.setProduct(left: left, right: right)
     } else {
-      weight.gradient.setFormed()
+      weight.gradient.setMaterialized()
       // Rows of the weight are shared out; each is one product over all samples, in order.
       let size = left.columns >= 1024 ? 256 : max(64, (left.columns / 4 + 7) & ~7)
       pool.forRanges(of: left.columns, size: size) { range in
@@ -129,7 +129,7 @@ final class Linear: Operation {
       }
     }
     if let bias {
-      bias.gradient.setFormed()
+      bias.gradient.setMaterialized()
       addRows(dOutput, to: bias.gradient.base, beta: beta[2], pool)
     }
   }

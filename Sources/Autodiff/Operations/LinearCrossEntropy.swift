@@ -133,9 +133,9 @@ final class LinearCrossEntropy: Operation {
   func backward(_ pool: WorkerPool, beta: [Float]) {
     guard let dx, let dWeight, let seed = output.gradient?.base[0] else { return }
     var parts = [(dx, x.gradient?.base, beta[0]), (dWeight, weight.gradient.base, beta[1])]
-    weight.gradient.setFormed()
+    weight.gradient.setMaterialized()
     if let bias, let dBias {
-      bias.gradient.setFormed()
+      bias.gradient.setMaterialized()
       parts.append((dBias, bias.gradient.base, beta[2]))
     }
     for (source, target, beta) in parts {

@@ -249,7 +249,7 @@ final class WinogradConvolution: Operation {
       backward(SIMD8<Float>.self, dy, pool, beta)
     }
     if let bias, bias.tensor.needsGradient {
-      bias.gradient.setFormed()
+      bias.gradient.setMaterialized()
       addRows(
         MatrixView(rows: output.rows, columns: filters, base: UnsafePointer(dy)),
         to: bias.gradient.base, beta: beta[2], pool)
@@ -388,7 +388,7 @@ final class WinogradConvolution: Operation {
   private func transformWeightGradient<V: ChannelVector>(
     _ type: V.Type, _ du: UnsafePointer<Float>, _ beta: Float, _ pool: WorkerPool
   ) {
-    weight.gradient.setFormed()
+    weight.gradient.setMaterialized()
     let (c, step) = (channels, filters * channelStride)
     pool.forRanges(of: filters, size: 16) { range in
       for filter in range {

@@ -2,7 +2,7 @@ import LinearAlgebra
 
 /// Adaptive gradient clipping, unit by unit: a row G_i of a layer's gradient with
 /// ‖G_i‖ > λ · max(‖W_i‖, ε) is scaled to that norm (AGC, Brock et al., arXiv 2102.06171, eq. 3).
-public struct AdaptiveGradientClip: GradientRule {
+public struct AdaptiveGradientClip: GradientTransform {
   /// λ > 0, the largest ratio of gradient to weight norm.
   public let ratio: Double
   /// ε, the smallest weight norm that counts (1e-3 in the source).
@@ -17,11 +17,9 @@ public struct AdaptiveGradientClip: GradientRule {
   }
 
   /// Scales the rows that are too long.
-  public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
-  ) throws {
-    for (index, layer) in layers.enumerated() {
-      let (g, n) = (layer.gradient.formed, layer.gradient.columns)
+  public func apply(to gradients: Gradients) throws {
+    for (index, layer) in gradients.layers.enumerated() {
+      let (g, n) = (layer.gradient.materialized, layer.gradient.columns)
       var clipped = 0
       for i in 0..<g.rows {
         let norm = Float._sumOfSquares(g.base + i &* n, n).squareRoot()
@@ -33,8 +31,8 @@ public struct AdaptiveGradientClip: GradientRule {
           clipped += 1
         }
       }
-      report.tau[index] = .infinity
-      report.clippedShare[index] = Double(clipped) / Double(g.rows)
+      gradients.statistics[index] = ClipStatistics(
+        route: .rows, clippedCount: clipped, valueCount: g.rows)
     }
   }
 }

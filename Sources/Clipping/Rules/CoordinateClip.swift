@@ -2,7 +2,7 @@ import LinearAlgebra
 
 /// Coordinate-wise clipping: every entry of every gradient is clamped to [-c, c]
 /// (torch.nn.utils.clip_grad_value_; Zhang et al., arXiv 1912.03194, section 5).
-public struct CoordinateClip: GradientRule {
+public struct CoordinateClip: GradientTransform {
   /// c >= 0.
   public let limit: Double
 
@@ -13,12 +13,10 @@ public struct CoordinateClip: GradientRule {
   }
 
   /// Clamps every entry; NaN stays NaN and is reported as an error.
-  public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
-  ) throws {
+  public func apply(to gradients: Gradients) throws {
     let limit = Float(limit)
-    for (index, layer) in layers.enumerated() {
-      let entries = layer.gradient.formed
+    for (index, layer) in gradients.layers.enumerated() {
+      let entries = layer.gradient.materialized
       try entries.readOnly.checkFinite()
       let (base, count) = (entries.base, entries.count)
       var clipped = 0
@@ -28,8 +26,8 @@ public struct CoordinateClip: GradientRule {
           clipped &+= 1
         }
       }
-      report.tau[index] = self.limit
-      report.clippedShare[index] = Double(clipped) / Double(count)
+      gradients.statistics[index] = ClipStatistics(
+        route: .entries, tau: self.limit, clippedCount: clipped, valueCount: count)
     }
   }
 }

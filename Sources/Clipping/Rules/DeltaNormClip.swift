@@ -2,7 +2,7 @@ import LinearAlgebra
 
 /// δ-GClip (arXiv 2404.08624): the gradient times min{1, max(δ, γ/‖g‖)}, joint over all layers, so that
 /// the step size never falls below δη. δ = 0 is norm clipping (GClip), δ = 1 no clipping.
-public struct DeltaNormClip: GradientRule {
+public struct DeltaNormClip: GradientTransform {
   /// γ >= 0, the norm beyond which the gradient shrinks.
   public let maximumNorm: Double
   /// δ in [0, 1], the smallest factor.
@@ -24,13 +24,11 @@ public struct DeltaNormClip: GradientRule {
   }
 
   /// Scales all layers.
-  public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
-  ) throws {
-    let factor = factor(norm: try jointNorm(of: layers, pool))
+  public func apply(to gradients: Gradients) throws {
+    let factor = factor(norm: try gradients.jointNorm())
     if factor < 1 {
-      for layer in layers { layer.gradient.entries.scale(by: Float(factor)) }
+      for layer in gradients.layers { layer.gradient.entries.scale(by: Float(factor)) }
     }
-    report.set(tau: maximumNorm, share: factor < 1 ? 1 : 0)
+    gradients.reportScaling(by: factor, tau: maximumNorm, isClipped: factor < 1)
   }
 }

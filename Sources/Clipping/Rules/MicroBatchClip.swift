@@ -4,7 +4,7 @@ import LinearAlgebra
 /// accumulated gradient (Nobile & Grohs, arXiv 2605.02701: clip before accumulating).
 ///
 /// The micro-batches are consecutive samples, n_p = ⌈n/parts⌉ each but the last.
-public struct MicroBatchClip: GradientRule {
+public struct MicroBatchClip: GradientTransform {
   /// How a micro-batch's gradient is clipped.
   public enum Inner: Codable, Sendable {
     /// By its norm over all layers, at most `limit`.
@@ -32,9 +32,8 @@ public struct MicroBatchClip: GradientRule {
   /// Clips the micro-batches and adds them up.
   ///
   /// Throws `ClippingError.needsFactors` where a gradient is multiplied out already.
-  public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
-  ) throws {
+  public func apply(to gradients: Gradients) throws {
+    let layers = gradients.layers
     for layer in layers where layer.gradient.factors == nil {
       throw ClippingError.needsFactors(layer: layer.name)
     }
@@ -42,16 +41,16 @@ public struct MicroBatchClip: GradientRule {
     let size = (count + parts - 1) / parts
     switch inner {
     case .norm(let limit):
-      try clipNorms(layers, count: count, size: size, limit: limit, workspace, &report)
+      try clipNorms(gradients, count: count, size: size, limit: limit)
     case .spectral(let tau):
-      try clipSpectra(layers, count: count, size: size, tau: tau, workspace, &report)
+      try clipSpectra(gradients, count: count, size: size, tau: tau)
     }
   }
 
   private func clipNorms(
-    _ layers: [Layer], count: Int, size: Int, limit: Double, _ workspace: FactoredSpectrum,
-    _ report: inout RuleReport
+    _ gradients: Gradients, count: Int, size: Int, limit: Double
   ) throws {
+    let (layers, workspace) = (gradients.layers, gradients.workspace)
     var weights = [Float](repeating: 1, count: count)
     var clipped = 0
     for start in stride(from: 0, to: count, by: size) {
@@ -65,41 +64,41 @@ public struct MicroBatchClip: GradientRule {
       let norm = square.squareRoot()
       if norm > limit {
         for sample in range { weights[sample] = Float(limit / norm) }
-        clipped += 1
+        clipped += range.count
       }
     }
     if clipped > 0 {
       for layer in layers { layer.gradient.scaleSamples(by: weights) }
     }
-    report.set(tau: limit, share: Double(clipped * size) / Double(count))
+    gradients.reportSamples(.microBatches, tau: limit, clipped: clipped, of: count)
   }
 
   private func clipSpectra(
-    _ layers: [Layer], count: Int, size: Int, tau: Double, _ workspace: FactoredSpectrum,
-    _ report: inout RuleReport
+    _ gradients: Gradients, count: Int, size: Int, tau: Double
   ) throws {
     let exact = try SpectralClip(.exactSVD)
-    for (index, layer) in layers.enumerated() {
-      let own = FactoredMatrix(rows: layer.gradient.rows, columns: layer.gradient.columns)
+    for (index, layer) in gradients.layers.enumerated() {
+      let own = LayerGradient(rows: layer.gradient.rows, columns: layer.gradient.columns)
       var sum = Matrix<Float>(rows: own.rows, columns: own.columns)
-      var share = 0.0
+      var (clipped, values) = (0, 0)
       for start in stride(from: 0, to: count, by: size) {
         let range = start..<min(count, start + size)
         let part = try Part(layer, range, count)
         try part.withFactors { left, right in
           own.setProduct(left: left, right: right)
-          let result = try exact.clip(own, at: .fixed(tau), workspace: workspace)
+          let result = try exact.clip(own, at: .fixed(tau), workspace: gradients.workspace)
           let weight = Float(range.count) / Float(count)
           sum.withMutableView { sum in
             for i in 0..<sum.count { sum.base[i].addProduct(weight, own.base[i]) }
           }
-          share += Double(weight) * result.clippedShare
+          clipped += result.clippedCount
+          values += result.valueCount
         }
       }
-      layer.gradient.setFormed()
+      layer.gradient.setMaterialized()
       sum.withView { layer.gradient.base.update(from: $0.base, count: $0.count) }
-      report.tau[index] = tau
-      report.clippedShare[index] = share
+      gradients.statistics[index] = ClipStatistics(
+        route: .microBatches, tau: tau, clippedCount: clipped, valueCount: values)
     }
   }
 }

@@ -2,7 +2,7 @@ import LinearAlgebra
 
 /// The normalised gradient g/(‖g‖ + β), joint over all layers: with plain gradient descent and step
 /// size η_n this is the NGD of Zhang et al. (arXiv 1905.11881), within a factor two of clipped GD.
-public struct NormalisedGradient: GradientRule {
+public struct NormalisedGradient: GradientTransform {
   /// β >= 0.
   public let offset: Double
 
@@ -13,13 +13,12 @@ public struct NormalisedGradient: GradientRule {
   }
 
   /// Scales all layers; a gradient of zero with β = 0 stays zero.
-  public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
-  ) throws {
-    let denominator = try jointNorm(of: layers, pool) + offset
+  public func apply(to gradients: Gradients) throws {
+    let denominator = try gradients.jointNorm() + offset
     if denominator > 0 {
-      for layer in layers { layer.gradient.entries.scale(by: Float(1 / denominator)) }
+      for layer in gradients.layers { layer.gradient.entries.scale(by: Float(1 / denominator)) }
     }
-    report.set(tau: 1, share: 1)
+    gradients.reportScaling(
+      by: denominator > 0 ? 1 / denominator : 1, tau: 1, isClipped: true)
   }
 }

@@ -7,7 +7,7 @@ import LinearAlgebra
 ///
 /// The norm is over all layers together. It comes from the factors of the layers' gradients (‖δ xᵀ‖ =
 /// ‖δ‖‖x‖), so no sample's gradient is ever formed. Sensible only where the order of samples is random.
-public struct PerSampleClip: GradientRule {
+public struct PerSampleClip: GradientTransform {
   /// a, the threshold of the first sample.
   public let scale: Double
   /// b, the order of the moment that is assumed to be finite; infinite for one threshold for all.
@@ -24,9 +24,8 @@ public struct PerSampleClip: GradientRule {
   /// Scales every sample's share of all gradients.
   ///
   /// Throws `ClippingError.needsFactors` where a gradient is multiplied out already.
-  public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
-  ) throws {
+  public func apply(to gradients: Gradients) throws {
+    let layers = gradients.layers
     let norms = try sampleNorms(of: layers)
     var weights = [Float](repeating: 1, count: norms.count)
     var clipped = 0
@@ -40,7 +39,7 @@ public struct PerSampleClip: GradientRule {
     if clipped > 0 {
       for layer in layers { layer.gradient.scaleSamples(by: weights) }
     }
-    report.set(tau: scale, share: Double(clipped) / Double(norms.count))
+    gradients.reportSamples(.samples, tau: scale, clipped: clipped, of: norms.count)
   }
 }
 

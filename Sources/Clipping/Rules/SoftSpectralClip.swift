@@ -4,7 +4,7 @@ import LinearAlgebra
 /// curve below min(σ, c) (SPECTRA, arXiv 2603.14315).
 ///
 /// Exact, from singular values in Double, where the source iterates in bf16.
-public struct SoftSpectralClip: GradientRule {
+public struct SoftSpectralClip: GradientTransform {
   /// c > 0, the limit of the clipped singular values.
   public let limit: Double
 
@@ -15,11 +15,10 @@ public struct SoftSpectralClip: GradientRule {
   }
 
   /// Shrinks every singular value of every layer.
-  public func apply(
-    to layers: [Layer], workspace: FactoredSpectrum, pool: WorkerPool, report: inout RuleReport
-  ) throws {
-    for layer in layers { try apply(to: layer.gradient, workspace) }
-    report.set(tau: limit, share: 1)
+  public func apply(to gradients: Gradients) throws {
+    for (index, layer) in gradients.layers.enumerated() {
+      gradients.statistics[index] = try apply(to: layer.gradient, gradients.workspace)
+    }
   }
 
   private func weight(_ sigma: Double) -> Double {
@@ -27,26 +26,43 @@ public struct SoftSpectralClip: GradientRule {
     return 1 / (1 + ratio * ratio).squareRoot()
   }
 
-  private func apply(to gradient: FactoredMatrix, _ workspace: FactoredSpectrum) throws {
+  private func apply(
+    to gradient: LayerGradient, _ workspace: FactoredSpectrum
+  ) throws -> ClipStatistics {
     let smaller = min(gradient.rows, gradient.columns)
+    func statistics(
+      _ route: ClipStatistics.Route, _ sigmaMax: Double, _ before: Double?, _ after: Double?
+    ) -> ClipStatistics {
+      ClipStatistics(
+        route: route, sigmaMax: sigmaMax, sigmaMaxBound: sigmaMax, tau: limit,
+        clippedCount: smaller, valueCount: smaller, normBefore: before, normAfter: after)
+    }
     if smaller == 1 {
-      let entries = gradient.formed
+      let entries = gradient.materialized
       try entries.readOnly.checkFinite()
-      return entries.scale(by: Float(weight(entries.readOnly.frobeniusNorm)))
+      let norm = entries.readOnly.frobeniusNorm
+      entries.scale(by: Float(weight(norm)))
+      return statistics(.vector, norm, norm, norm * weight(norm))
     }
     if let (left, right) = gradient.factors, 4 * left.rows <= 3 * smaller {
       workspace.load(left: left, right: right)
-      if workspace.scale == 0 { return gradient.form() }
+      if workspace.scale == 0 {
+        gradient.materialize()
+        return statistics(.insideBall, 0, 0, 0)
+      }
       if workspace.scale <= 1e4 * limit {
         try workspace.decompose()
-        workspace.write(
-          reweighting: workspace.singularValues.count, weight, into: gradient.entries)
-        return gradient.setFormed()
+        let sigma = workspace.singularValues
+        let after = workspace.write(
+          reweighting: sigma.count, weight, into: gradient.entries)
+        gradient.setMaterialized()
+        return statistics(.factors, sigma.last ?? 0, workspace.frobeniusNorm, after)
       }
     }
-    let decomposition = try svd(gradient.formed.readOnly.widened())
+    let decomposition = try svd(gradient.materialized.readOnly.widened())
     var right = decomposition.vT
     right.scaleRows(by: decomposition.sigma.map { $0 * weight($0) })
     gradient.entries.assign(rounding: matmul(decomposition.u, right))
+    return statistics(.svd, decomposition.sigma.first ?? 0, nil, nil)
   }
 }

@@ -133,7 +133,7 @@ final class ReplacementSweep {
 
   private func add(_ factor: Float, to sums: [Buffer], replacing: Bool = false) {
     for (parameter, sum) in zip(matrices, sums) {
-      let gradient = parameter.gradient.formed.base
+      let gradient = parameter.gradient.materialized.base
       pool.forRanges(of: sum.count, size: 1 << 16) { range in
         for i in range {
           sum.base[i] = replacing ? factor * gradient[i] : sum.base[i] + factor * gradient[i]
@@ -191,7 +191,7 @@ final class ReplacementSweep {
 func matrixSpectra(_ model: GPT, _ pool: WorkerPool) throws -> [GramSpectrum] {
   let matrices = model.matrices
   return try sideBySide(matrices.count, pool) {
-    try GramSpectrum(of: matrices[$0].gradient.formed.readOnly)
+    try GramSpectrum(of: matrices[$0].gradient.materialized.readOnly)
   }
 }
 

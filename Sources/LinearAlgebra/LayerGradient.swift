@@ -1,14 +1,14 @@
 /// A matrix[rows, columns] in Float that may still be a product of thin factors, leftᵀ[rows, r] · right[r, columns].
 ///
 /// The gradient of a linear layer is such a product, with one row of `left` and `right` a sample. Kept
-/// apart, it gives single samples their norms and spectral clipping its short cut; `form()` multiplies
-/// it out. The factors are borrowed from whoever computed them until `form()` or the next `setProduct`.
-public final class FactoredMatrix: @unchecked Sendable {
+/// apart, it gives single samples their norms and spectral clipping its short cut; `materialize()` multiplies
+/// it out. The factors are borrowed from whoever computed them until `materialize()` or the next `setProduct`.
+public final class LayerGradient: @unchecked Sendable {
   /// Number of rows.
   public let rows: Int
   /// Number of columns.
   public let columns: Int
-  /// The rows * columns entries; meaningful once formed.
+  /// The rows * columns entries; meaningful once materialized.
   public let base: UnsafeMutablePointer<Float>
   /// The factors left[r, rows] and right[r, columns], nil once multiplied out.
   public private(set) var factors: (left: MatrixView<Float>, right: MatrixView<Float>)?
@@ -18,7 +18,7 @@ public final class FactoredMatrix: @unchecked Sendable {
   private var ownRight: UnsafeMutablePointer<Float>?
   private var ownCapacity = 0
 
-  /// A formed matrix of zeros.
+  /// A materialized matrix of zeros.
   public init(rows: Int, columns: Int) {
     precondition(rows >= 1 && columns >= 1, "a factored matrix[\(rows), \(columns)]")
     self.rows = rows
@@ -37,8 +37,8 @@ public final class FactoredMatrix: @unchecked Sendable {
   public var count: Int { rows * columns }
 
   /// The entries, multiplied out first if need be.
-  public var formed: MutableMatrixView<Float> {
-    form()
+  public var materialized: MutableMatrixView<Float> {
+    materialize()
     return entries
   }
 
@@ -58,10 +58,10 @@ public final class FactoredMatrix: @unchecked Sendable {
   }
 
   /// Says that the entries now hold the matrix: the factors are forgotten.
-  public func setFormed() { factors = nil }
+  public func setMaterialized() { factors = nil }
 
   /// Multiplies the factors out, if there are any.
-  public func form() {
+  public func materialize() {
     guard let (left, right) = factors else { return }
     gemm(left, .yes, right, .no, into: entries)
     factors = nil

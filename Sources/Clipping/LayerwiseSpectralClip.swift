@@ -1,0 +1,114 @@
+import LinearAlgebra
+
+/// Layer-wise adaptive spectral clipping (§5.3): one operator, one threshold for each named layer.
+///
+/// It is a value: encoding it saves every layer's state, decoding it resumes bit for bit. The sketches
+/// of a randomized method are keyed by (seed, layer, step), so they do not depend on the order of calls.
+public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
+  /// The operator.
+  public let operation: SpectralClip
+  /// The layers, in the order they were given.
+  public let layers: [String]
+  /// One threshold a layer, in the order of `layers`.
+  public private(set) var thresholds: [Threshold]
+  private let sketches: RandomStream
+
+  /// A clip of `layers`, each starting with the rule `rule`.
+  ///
+  /// Throws `ClippingError` for parameters out of range and for a layer named twice.
+  public init(
+    _ rule: ThresholdRule, _ operation: SpectralClip, layers: [String], seed: UInt64
+  ) throws {
+    for (index, name) in layers.enumerated() where layers[..<index].contains(name) {
+      throw ClippingError.duplicateLayer(name)
+    }
+    self.operation = operation
+    self.layers = layers
+    thresholds = try layers.map { _ in try Threshold(rule) }
+    sketches = RandomStream(seed: seed, name: "sketch")
+  }
+
+  /// Clips the gradient[m,n] of `layer` in place and updates that layer's threshold.
+  @discardableResult
+  public mutating func clip<Scalar>(
+    _ gradient: MutableMatrixView<Scalar>, layer: String
+  ) throws -> ClipStatistics {
+    guard let index = layers.firstIndex(of: layer) else {
+      throw ClippingError.unknownLayer(layer, known: layers)
+    }
+    let report = try operation.clip(gradient, at: source(index), sketch: sketch(index))
+    observe(report, index)
+    return report
+  }
+
+  private func source(_ index: Int) -> ThresholdSource {
+    let threshold = thresholds[index]
+    if threshold.rule.includesPresentValue { return .fromSigmaMax { threshold.tau(sigmaMax: $0) } }
+    let tau = threshold.tau(sigmaMax: .nan)
+    return threshold.rule.isAdaptive ? .fixedMeasuringSigmaMax(tau) : .fixed(tau)
+  }
+
+  /// Only a randomized method draws numbers.
+  private func sketch(_ index: Int) -> RandomStream {
+    operation.method == .exactSVD
+      ? sketches : sketches.child(layers[index]).at(step: thresholds[index].step)
+  }
+
+  /// Only a constant rule may lack σ_1, and it does not look at it.
+  private mutating func observe(_ report: ClipStatistics, _ index: Int) {
+    thresholds[index].observe(sigmaMax: report.sigmaMax ?? report.sigmaMaxBound)
+  }
+
+  /// Clips a matrix of `layer` in place; see above.
+  @discardableResult
+  public mutating func clip<Scalar>(
+    _ gradient: inout Matrix<Scalar>, layer: String
+  ) throws -> ClipStatistics {
+    try gradient.withMutableView { try clip($0, layer: layer) }
+  }
+}
+
+extension LayerwiseSpectralClip: GradientTransform {
+  /// Clips the singular values of each layer at the layer's own threshold, and updates the thresholds.
+  ///
+  /// Throws `ClippingError.differentLayers` unless the layers' names are those of `layers`, in their order.
+  public mutating func apply(to gradients: Gradients) throws {
+    let found = gradients.layers
+    guard found.count == layers.count, zip(layers, found).allSatisfy({ $0 == $1.name }) else {
+      throw ClippingError.differentLayers(rule: layers, gradients: found.map(\.name))
+    }
+    // A gradient in factors needs the one workspace, so those layers are clipped one after another.
+    if gradients.pool.threads == 1 || found.contains(where: { $0.gradient.factors != nil }) {
+      for index in found.indices {
+        let clipped = try operation.clip(
+          found[index].gradient, at: source(index), sketch: sketch(index),
+          workspace: gradients.workspace)
+        observe(clipped, index)
+        gradients.statistics[index] = clipped
+      }
+    } else {
+      try applySideBySide(to: gradients)
+    }
+  }
+
+  private mutating func applySideBySide(to gradients: Gradients) throws {
+    let found = gradients.layers
+    var results = [Result<ClipStatistics, any Error>?](repeating: nil, count: found.count)
+    // The largest first, so that no thread is left with it at the end.
+    let order = found.indices.sorted { found[$0].gradient.count > found[$1].gradient.count }
+    results.withUnsafeMutableBufferPointer { results in
+      gradients.pool.forEach(pieces: order.count) { (piece: Int) in
+        let index = order[piece]
+        results[index] = Result {
+          try operation.clip(
+            found[index].gradient.entries, at: source(index), sketch: sketch(index))
+        }
+      }
+    }
+    for (index, result) in results.enumerated() {
+      guard let clipped = try result?.get() else { continue }
+      observe(clipped, index)
+      gradients.statistics[index] = clipped
+    }
+  }
+}
