@@ -120,8 +120,8 @@ record: build ## promote fresh records of this PROFILE from build/results to res
 	@for f in $(FIGURES); do if [ -d $(RESULTS)/$$f/$(PROFILE) ]; then \
 	  mkdir -p results/$$f/$(PROFILE) && cp -v $(RESULTS)/$$f/$(PROFILE)/*.h5 results/$$f/$(PROFILE)/ | tail -n 1; \
 	fi; done
-	@$(foreach s,$(SEARCHES),if [ -f $(RESULTS)/$(s)/$(PROFILE)/chosen.yaml ]; then \
-	  cp -v $(RESULTS)/$(s)/$(PROFILE)/chosen.yaml experiments/$(chosen_$(s))/; fi;)
+	@$(foreach s,$(SEARCHES),if [ -f $(RESULTS)/$(s)/$(PROFILE)/tuned.yaml ]; then \
+	  cp -v $(RESULTS)/$(s)/$(PROFILE)/tuned.yaml experiments/$(chosen_$(s))/; fi;)
 	@$(MAKE) --no-print-directory figures claims
 
 smoke: build ## everything end to end at toy size (what CI runs)

@@ -192,7 +192,7 @@ func gram(ofRows m: Matrix<Float>) -> Matrix<Double> {
 }
 
 // MLP steps at paper size, batch 32, one thread, noise included; compare.py runs PyTorch's in turn.
-// "tuned" is the threshold of chosen.yaml; at 0.001 every singular value that is not zero is clipped.
+// "tuned" is the threshold of tuned.yaml; at 0.001 every singular value that is not zero is clipped.
 for (name, method, values) in [
   ("no clip", "sgdm-none", ["learningRate": 1e-6]),
   ("norm clip", "sgdm-norm", ["learningRate": 0.0076, "maximumNorm": 3.7]),
@@ -201,26 +201,24 @@ for (name, method, values) in [
   ("spectral clip, everything", "sgdm-spectral-const", ["learningRate": 1e-4, "tau": 0.001]),
   ("spectral clip, quantile", "sgdm-spectral-quantile", ["learningRate": 0.0145, "level": 0.55]),
   ("muon", "muon", ["learningRate": 0.0006]),
-] {
-  let probe = try MLPStepProbe(method: method, values: values)
+] as [(String, String, Hyperparameters)] {
+  let run = try StepBenchmark.mlp(method, values)
   try measure("mlp step, \(name)", unit: "steps/s", work: 1000, repeats: 7) {
-    _ = probe.run(steps: 1000)
+    for _ in 0..<1000 { _ = try run.step() }
   }
 }
 
 // Two runs at once against one: the machine's second core must be worth at least 1.9 times.
 try measure("mlp steps of two runs side by side", unit: "steps/s", work: 8000, repeats: 3) {
   try runSideBySide(count: 2, jobs: 2) { _ in
-    let probe = try MLPStepProbe(
-      method: "sgdm-norm", values: ["learningRate": 0.0076, "maximumNorm": 3.7])
-    _ = probe.run(steps: 4000)
+    let run = try StepBenchmark.mlp("sgdm-norm", ["learningRate": 0.0076, "maximumNorm": 3.7])
+    for _ in 0..<4000 { _ = try run.step() }
   }
 }
 try measure("mlp steps of two runs one after the other", unit: "steps/s", work: 8000, repeats: 3) {
   try runSideBySide(count: 2, jobs: 1) { _ in
-    let probe = try MLPStepProbe(
-      method: "sgdm-norm", values: ["learningRate": 0.0076, "maximumNorm": 3.7])
-    _ = probe.run(steps: 4000)
+    let run = try StepBenchmark.mlp("sgdm-norm", ["learningRate": 0.0076, "maximumNorm": 3.7])
+    for _ in 0..<4000 { _ = try run.step() }
   }
 }
 

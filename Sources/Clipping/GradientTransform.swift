@@ -10,9 +10,14 @@ public protocol GradientTransform: Codable, Sendable {
   /// It may leave a gradient in factors; whoever needs the entries materializes them. Throws
   /// `LinearAlgebraError.notFinite` for a NaN or an infinity that it meets.
   mutating func apply(to gradients: Gradients) throws
+  /// Whether it reports σ_1 of every layer where `Gradients.measuresSigmaMax` asks for it.
+  var reportsSigmaMax: Bool { get }
 }
 
 extension GradientTransform {
+  /// Most rules never look at singular values.
+  public var reportsSigmaMax: Bool { false }
+
   /// The rule with its state, for a checkpoint.
   public func encoded() throws -> Data {
     let encoder = PropertyListEncoder()

@@ -34,6 +34,8 @@ public final class Gradients {
   package let workspace: FactoredSpectrum
   /// The threads that layers are shared out to.
   package let pool: WorkerPool
+  /// Whether rules that find singular values are to report σ_1 even where a bound would do; changes no result.
+  package var measuresSigmaMax = false
   /// One number a layer: scratch of rules that need a joint norm.
   var squares: [Double]
 

@@ -41,11 +41,11 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
     return report
   }
 
-  private func source(_ index: Int) -> ThresholdSource {
+  private func source(_ index: Int, measuring: Bool = false) -> ThresholdSource {
     let threshold = thresholds[index]
     if threshold.rule.includesPresentValue { return .fromSigmaMax { threshold.tau(sigmaMax: $0) } }
     let tau = threshold.tau(sigmaMax: .nan)
-    return threshold.rule.isAdaptive ? .fixedMeasuringSigmaMax(tau) : .fixed(tau)
+    return threshold.rule.isAdaptive || measuring ? .fixedMeasuringSigmaMax(tau) : .fixed(tau)
   }
 
   /// Only a randomized method draws numbers.
@@ -69,6 +69,9 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
 }
 
 extension LayerwiseSpectralClip: GradientTransform {
+  /// It finds σ_1 on its way, or an estimate from below by Algorithm 2.
+  public var reportsSigmaMax: Bool { true }
+
   /// Clips the singular values of each layer at the layer's own threshold, and updates the thresholds.
   ///
   /// Throws `ClippingError.differentLayers` unless the layers' names are those of `layers`, in their order.
@@ -81,8 +84,8 @@ extension LayerwiseSpectralClip: GradientTransform {
     if gradients.pool.threads == 1 || found.contains(where: { $0.gradient.factors != nil }) {
       for index in found.indices {
         let clipped = try operation.clip(
-          found[index].gradient, at: source(index), sketch: sketch(index),
-          workspace: gradients.workspace)
+          found[index].gradient, at: source(index, measuring: gradients.measuresSigmaMax),
+          sketch: sketch(index), workspace: gradients.workspace)
         observe(clipped, index)
         gradients.statistics[index] = clipped
       }
@@ -101,7 +104,8 @@ extension LayerwiseSpectralClip: GradientTransform {
         let index = order[piece]
         results[index] = Result {
           try operation.clip(
-            found[index].gradient.entries, at: source(index), sketch: sketch(index))
+            found[index].gradient.entries,
+            at: source(index, measuring: gradients.measuresSigmaMax), sketch: sketch(index))
         }
       }
     }

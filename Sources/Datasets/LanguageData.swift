@@ -19,6 +19,16 @@ public struct LanguageData: Sendable {
   /// Text of tokens.
   public let decode: @Sendable ([Int]) -> String
 
+  /// Data as given.
+  public init(
+    name: String, isStandIn: Bool, vocabulary: Int, training: [UInt16], validation: [UInt16],
+    digest: String, decode: @escaping @Sendable ([Int]) -> String
+  ) {
+    (self.name, self.isStandIn, self.vocabulary) = (name, isStandIn, vocabulary)
+    (self.training, self.validation) = (training, validation)
+    (self.digest, self.decode) = (digest, decode)
+  }
+
   /// The corpora that experiments may name.
   public enum Source: String, Codable, Sendable, CaseIterable {
     /// Tiny Shakespeare by characters, 90 % to train on (nanoGPT's shakespeare_char).

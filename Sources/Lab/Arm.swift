@@ -115,10 +115,11 @@ package enum Decomposition: Equatable, Sendable {
   package var operation: SpectralClip {
     get throws {
       switch self {
-      case .exact: .exact
+      case .exact: try SpectralClip(.exactSVD)
       case .sketch(let rank, let oversampling, let powerIterations):
-        try .randomized(
-          rank: rank, oversampling: oversampling, powerIterations: powerIterations)
+        try SpectralClip(
+          .randomizedSVD(
+            rank: rank, oversampling: oversampling, powerIterations: powerIterations))
       }
     }
   }

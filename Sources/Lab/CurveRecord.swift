@@ -13,19 +13,21 @@ struct CurveSeries: Codable {
   mutating func add(_ name: String, _ value: Double) { values[name, default: []].append(value) }
 }
 
+/// What a checkpoint of a run holds.
+private struct Unfinished<Run: Codable>: Codable {
+  var run: Run
+  var series: CurveSeries
+}
+
 extension RunContext {
   /// Trains a run to its end or to divergence, from the checkpoint where there is one, and makes its record.
   package func record<Task: Workload>(
     _ run: TrainingRun<Task>, _ arm: Arm, _ values: Hyperparameters,
     _ settings: Task.Settings, _ source: Task.Source
   ) throws -> Record {
-    struct Unfinished: Codable {
-      var run: TrainingRun<Task>.State
-      var series: CurveSeries
-    }
     let (trainer, task) = (run.trainer, run.task)
     var series = CurveSeries()
-    var checkpoint = checkpoint(Unfinished.self)
+    var checkpoint = checkpoint(Unfinished<TrainingRun<Task>.State>.self)
     if let saved = try checkpoint?.load() {
       try run.restore(saved.run)
       series = saved.series
@@ -62,8 +64,8 @@ extension RunContext {
     guard let clip = report.clip else { return }
     series.add("grad_norm_pre", clip.normBefore)
     series.add("grad_norm_post", clip.normAfter)
-    let isRecorded = Set(task.recordedLayers)
-    for (index, layer) in clip.layers.enumerated() where isRecorded.contains(layer.name) {
+    let recorded = Set(task.recordedLayers)
+    for (index, layer) in clip.layers.enumerated() where recorded.contains(layer.name) {
       let statistics = layer.statistics
       series.layers["sigma_max", default: []].append(statistics.sigmaMax ?? .nan)
       series.layers["tau", default: []].append(statistics.tau)
@@ -88,8 +90,8 @@ extension RunContext {
       "diverged_at": .int(trainer.divergedAt ?? -1),
       "final_train_loss": .double(run.finalLoss(lastPoint: lastLoss)),
     ]
-    for (name, value) in task.summary(lastMetrics: run.hasDiverged ? [] : last) {
-      attributes[name] = value
+    for entry in task.summary(lastMetrics: run.hasDiverged ? [] : last) {
+      attributes[entry.name] = entry.value
     }
     for parameter in arm.hyperparameters {
       attributes[parameter.name] = .double(try values(parameter.name))

@@ -38,7 +38,7 @@ package struct Paths: Sendable {
   package func profiles(of experiment: String) -> [String] {
     let folder = (root ?? ".") + "/experiments/\(experiment)"
     let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    return files.filter { $0.hasSuffix(".yaml") && !$0.hasPrefix("chosen") }
+    return files.filter { $0.hasSuffix(".yaml") && !$0.hasPrefix("tuned") }
       .map { String($0.dropLast(5)) }.sorted()
   }
 

@@ -137,14 +137,14 @@ public final class ClippedOptimizer {
     let norm = entries.frobeniusNorm
     guard isWanted, norm.isFinite else { return (norm, nil) }
     if min(entries.rows, entries.columns) == 1 { return (norm, norm) }
-    return (norm, try singularValues(entries.widened()).first ?? 0)
+    return (norm, try GramSpectrum(of: entries).sigma.first ?? 0)
   }
 
   private func truncationError(
     of clipped: Matrix<Float>, _ gradient: Matrix<Float>, at tau: Double
   ) throws -> Double {
     var exact = gradient
-    try SpectralClip.exact.clip(&exact, at: tau)
+    try SpectralClip(.exactSVD).clip(&exact, at: tau)
     let norm = exact.frobeniusNorm
     return norm == 0 ? 0 : (clipped - exact).frobeniusNorm / norm
   }

@@ -7,6 +7,7 @@ package enum ImageArms {
   private typealias Clip = @Sendable (ArmSite) throws -> any GradientTransform
   private static let norm = Hyperparameter.logarithmic("maximumNorm", 0.01, 10)
   private static let tau = Hyperparameter.logarithmic("tau", 1e-3, 5)
+  private static let none: Clip = { _ in NoClip() }
   private static let spectral: Clip = { try $0.spectral(.constant($0("tau"))) }
 
   private static func arm(
@@ -14,7 +15,7 @@ package enum ImageArms {
     _ more: Hyperparameter..., highestRate: Double = 0.8,
     optimizer: @escaping @Sendable (ArmSite) throws -> any Optimizer = {
       SGD(momentum: try $0("momentum"), nesterov: true)
-    }, clip: @escaping Clip = { _ in NoClip() }
+    }, clip: @escaping Clip
   ) -> Arm {
     Arm(
       "\(network.rawValue)-\(suffix)", "\(network.title): \(title)", source: source,
@@ -32,7 +33,7 @@ package enum ImageArms {
     [
       arm(
         network, "none", "SGDM", source: "paper, Fig 2a", .linear("momentum", 0.5, 0.95),
-        highestRate: 0.2),
+        highestRate: 0.2, clip: none),
       arm(network, "norm", "SGDM, norm clip", source: "paper, Fig 2a", norm) {
         try NormClip(maximumNorm: $0("maximumNorm"), formula: .torch)
       },
@@ -49,7 +50,7 @@ package enum ImageArms {
       ) { try $0.spectral(.quantile(level: $0("level"), window: 100, .lowerOrderStatistic)) },
       arm(
         network, "muon", "Muon", source: "torch.optim.Muon; momentum of airbench94_muon",
-        optimizer: { _ in Muon(form: .torch, momentum: 0.6) }),
+        optimizer: { _ in Muon(form: .torch, momentum: 0.6) }, clip: none),
       arm(network, "delta", "SGDM, δ-GClip, δ = 0.001", source: "arXiv 2404.08624", norm) {
         try DeltaNormClip(maximumNorm: $0("maximumNorm"), minimumFactor: 1e-3)  // its paper's δ
       },

@@ -69,7 +69,7 @@ enum ImageTable {
   /// The numbers of a caption.
   static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
-    let config = try config(of: set)
+    let config = try CIFAR10ResNet18.config(of: set).settings
     let lines = try set.methods.map { method in
       let accuracies = try set.values("final_val_accuracy", of: method)
       let diverged = accuracies.count { !$0.isFinite }

@@ -207,12 +207,18 @@ package final class ImageTask: Workload {
 
   // MARK: - Training
 
-  package var parameters: [Parameter] { classifier.model.parameters }
+  /// All but the scales of norms, which stay at 1 in the AirBench setup.
+  package private(set) lazy var parameters: [Parameter] = {
+    let moved = Set(
+      classifier.filterNames + classifier.biasNames + [classifier.headName]
+        + (classifier.whiteningBiasName.map { [$0] } ?? []))
+    return classifier.model.parameters.filter { moved.contains($0.name) }
+  }()
   package var modelState: [[Float]] {
     get { classifier.model.values }
     set { classifier.model.values = newValue }
   }
-  package var watchedLayers: [String] { parameters.map(\.name).filter(Set(classifier.filterNames).contains) }
+  package var watchedLayers: [String] { classifier.filterNames }
   package var recordedLayers: [String] { classifier.filterNames }
   package var microBatches: Int { settings.parts }
   package var lossScale: Double { Double(settings.imagesSummed) }
@@ -307,6 +313,7 @@ package final class ImageTask: Workload {
       hasDiverged ? .nan : evaluation.measure(settings.finalViews, count: data.test.count).accuracy
     return [
       "network": .string(network.rawValue),
+      "parameters": .int(classifier.model.parameterCount),
       "training_images": .int(data.training.count), "test_images": .int(data.test.count),
       "steps_per_epoch": .int(stepsPerEpoch),
       "final_val_loss": .double(hasDiverged ? .nan : lastMetrics[2]),

@@ -62,6 +62,10 @@ package struct LanguageSettings: WorkloadSettings {
     return s
   }()
 
+  /// Algorithm 2 as set.
+  package var decomposition: Decomposition {
+    .sketch(rank: rank, oversampling: oversampling, powerIterations: powerIterations)
+  }
   package var stepCount: Int { steps }
   package var pointEvery: Int { recordEvery }
 
@@ -162,7 +166,7 @@ package final class LanguageTask: Workload {
       GPT.Shape(
         vocabulary: data.vocabulary, block: settings.block, layers: settings.layers,
         heads: settings.heads, width: settings.width), dropout: settings.dropout)
-    model.initialize(stream.child("weights"))
+    model.initialise(stream.child("weights"))
     microBatches = arm.clippedMicroBatches ?? settings.microBatches
     guard settings.batchSize % microBatches == 0 else {
       throw ConfigError(
@@ -206,11 +210,7 @@ package final class LanguageTask: Workload {
   package var schedule: Schedule {
     settings.form == .nanoGPT ? .constant : .cosine(warmup: settings.warmup)
   }
-  package var decomposition: Decomposition {
-    .sketch(
-      rank: settings.rank, oversampling: settings.oversampling,
-      powerIterations: settings.powerIterations)
-  }
+  package var decomposition: Decomposition { settings.decomposition }
 
   package func names(in set: ParameterSet) -> [String] {
     let all = parameters.map(\.name)

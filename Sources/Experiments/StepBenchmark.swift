@@ -1,0 +1,182 @@
+import Autodiff
+import Clipping
+import Datasets
+import Foundation
+import Lab
+import LinearAlgebra
+import Models
+import Optimizers
+import Training
+
+/// A step that the benchmark times: of the trainer itself, at sizes and with optimizers that PyTorch's peer has too.
+package struct StepBenchmark: Sendable {
+  /// The case's name, the same in compare.py.
+  package let name: String
+  /// Makes the run on some threads. Its `step` returns the loss.
+  package let make: @Sendable (WorkerPool) throws -> Run
+
+  /// A run that is timed.
+  package struct Run {
+    /// What comes before each step and is not part of it.
+    package var prepare: () -> Void = {}
+    /// One step; the loss.
+    package let step: () throws -> Double
+    /// Seconds so far in the clip and in the optimizers.
+    package var seconds: () -> (clip: Double, optimizer: Double) = { (0, 0) }
+  }
+
+  /// A step of `arm` on a workload.
+  static func trainer<Task: Workload>(
+    _ name: String, _ task: Task.Type, _ settings: Task.Settings, _ arm: Arm,
+    _ values: Hyperparameters, _ source: @escaping @Sendable () throws -> Task.Source
+  ) -> StepBenchmark {
+    StepBenchmark(name: name) { pool in
+      let run = try TrainingRun<Task>(settings, arm, values, source(), seed: 1, pool: pool)
+      return Run(
+        step: { try run.advance().loss }, seconds: { run.trainer.optimizer.seconds })
+    }
+  }
+
+  /// The steps of networks that are compared with PyTorch.
+  package static let all: [StepBenchmark] = language + images + [gpt2Clip, gpt2Spectra]
+
+  /// The step of an MLP arm at the paper's size.
+  package static func mlp(_ arm: String, _ values: Hyperparameters) throws -> Run {
+    try trainer(
+      "mlp", MLPTask.self, MLPSettings(), MLPArms.all.named(arm, place: "benchmark"), values
+    ) { MLPTask.Source(MLPSettings()) }.make(.single)
+  }
+
+  // MARK: - Language models
+
+  private static let sgd: @Sendable (ArmSite) throws -> any Optimizer = { _ in SGD() }
+
+  private static func arm(
+    _ name: String, _ optimizer: @escaping @Sendable (ArmSite) throws -> any Optimizer = sgd,
+    clip: @escaping @Sendable (ArmSite) throws -> any GradientTransform
+  ) -> Arm {
+    Arm(
+      name, name, source: "benchmark", [.logarithmic("learningRate", 1e-4, 1)], optimizer,
+      clip: clip)
+  }
+
+  private static let normClip = arm("norm") { _ in
+    try NormClip(maximumNorm: 1, formula: .torch)
+  }
+
+  private static func random(vocabulary: Int, block: Int) -> LanguageData {
+    let stream = RandomStream(seed: 1, name: "benchmark/tokens")
+    return LanguageData(
+      name: "random tokens", isStandIn: true, vocabulary: vocabulary,
+      training: (0..<(64 * block)).map { UInt16(stream.integer(below: vocabulary, at: $0)) },
+      validation: Array(repeating: 0, count: 2 * block), digest: "") { _ in "" }
+  }
+
+  private static let language: [StepBenchmark] = {
+    func nano(_ name: String, _ change: (inout LanguageSettings) -> Void, _ arm: Arm)
+      -> StepBenchmark
+    {
+      var s = LanguageSettings.nanoGPT
+      change(&s)
+      let block = s.block
+      return trainer(name, LanguageTask.self, s, arm, ["learningRate": 0.01]) {
+        random(vocabulary: 65, block: block)
+      }
+    }
+    func small(_ s: inout LanguageSettings) {
+      (s.layers, s.heads, s.width, s.block, s.batchSize, s.dropout) = (4, 4, 128, 64, 12, 0)
+    }
+    func gpt2(_ name: String, block: Int, _ arm: Arm) -> StepBenchmark {
+      var s = LanguageSettings.gpt2
+      (s.block, s.batchSize, s.microBatches, s.warmup) = (block, 4, 1, 0)
+      let settings = s
+      return trainer(name, LanguageTask.self, settings, arm, ["learningRate": 0.01]) {
+        random(vocabulary: 50_257, block: block)
+      }
+    }
+    let spectral = arm("spectral") { try $0.spectral(.constant(0.01)) }
+      .with { $0.clippedSet = .matrices }
+    let none: @Sendable (ArmSite) throws -> any GradientTransform = { _ in NoClip() }
+    return [
+      nano("nanogpt-cpu", small, normClip), nano("nanogpt-cpu-spectral", small, spectral),
+      nano("nanogpt-paper", { _ in }, normClip),
+      gpt2("gpt2-4x1024", block: 1024, arm("sgd", clip: none)),
+      gpt2("gpt2-4x64", block: 64, arm("adamw", { _ in Adam(isDecoupled: true) }, clip: none)),
+    ]
+  }()
+
+  // MARK: - Images
+
+  private static let images: [StepBenchmark] = {
+    func image(_ name: String, _ network: ImageNetwork, batch: Int, _ arm: Arm) -> StepBenchmark {
+      var s = ImageSettings()
+      (s.images, s.batchSize, s.trainingImages, s.testImages) = (.standIn, batch, batch, 1)
+      (s.epochs, s.whiteningEpochs) = (1000, 1000)
+      let settings = s
+      return trainer(
+        name, ImageTask.self, settings,
+        arm.with {
+          $0.model = network.rawValue
+          $0.clippedSet = .filters
+          $0.optimizers = [(.filters, { _ in SGD(momentum: 0.85, nesterov: true) })]
+        }, ["learningRate": 0.001]
+      ) { try ImageTask.load(settings, folder: "") }
+    }
+    let spectral = arm("spectral") { try $0.spectral(.constant(1)) }
+    return [
+      image("cifarnet-500", .cifarNet, batch: 500, spectral),
+      image("cifarnet-2000", .cifarNet, batch: 2000, spectral),
+      image("resnet18-128", .resNet18, batch: 128, normClip),
+    ]
+  }()
+
+  // MARK: - Pieces of GPT-2
+
+  /// Algorithm 2 at rank 64 on gradients of all of GPT-2's matrices, and nothing else.
+  private static let gpt2Clip = StepBenchmark(name: "gpt2-clip") { pool in
+    let model = GPT(.gpt2, .gpt2)
+    let names = model.matrixNames
+    let optimizer = try ClippedOptimizer(
+      LayerwiseSpectralClip(
+        .constant(1), LanguageSettings.gpt2.decomposition.operation, layers: names, seed: 1),
+      on: names,
+      then: [
+        ParameterGroup(model.parameters.map(\.name), SGD(), rate: LearningRate(0.01, steps: 1))
+      ], parameters: model.parameters, pool: pool)
+    return Run(
+      prepare: {
+        for parameter in model.matrices {
+          RandomStream(seed: 1, name: parameter.name).fill(
+            normal: UnsafeMutableBufferPointer(
+              start: parameter.gradient.base, count: parameter.count))
+        }
+      },
+      step: {
+        try optimizer.clip()
+        return 0
+      }, seconds: { optimizer.seconds })
+  }
+
+  /// GPT-2's gradients of 8 contexts of 128 tokens with one next token each, and all singular values of its 48 matrices: a
+  /// mini-batch of bad-token-spectra.
+  private static let gpt2Spectra = StepBenchmark(name: "gpt2-spectra") { pool in
+    let model = GPT(.gpt2, .gpt2)
+    let stream = RandomStream(seed: 1, name: "probe")
+    model.initialise(stream.child("weights"))
+    let tape = Tape(pool: pool)
+    let (tokens, targets) = (tape.indices([8, 128]), tape.indices([8]))
+    let loss = model.nextLoss(tape, tokens, targets)
+    for (index, part) in [tokens, targets].enumerated() {
+      part.assign(
+        (0..<part.count).map {
+          Int32(stream.child("\(index)").integer(below: 50_257, at: $0))
+        })
+    }
+    return Run(step: {
+      tape.forward()
+      tape.backward(from: loss)
+      _ = try matrixSpectra(model, pool)
+      return Double(loss.scalar)
+    })
+  }
+}
