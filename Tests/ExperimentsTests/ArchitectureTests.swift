@@ -29,7 +29,7 @@ import Testing
     (#"\bexit\("#, ["spectral/"]),
     (
       #"(^|\s)print\("#,
-      ["spectral/", "trace-regression/", "clip-cost/", "Experiments/ExperimentCommand"]
+      ["spectral/", "trace-regression/", "clip-cost/", "Lab/ExperimentCommand"]
     ),
     (
       #"\bDate\(|DispatchTime|clock_gettime|gettimeofday"#,
@@ -55,7 +55,7 @@ import Testing
     let floors: [[String]] = [
       ["COpenBLAS", "CLAPACKE", "CHDF5"], ["LinearAlgebra", "Storage"],
       ["Clipping", "Autodiff"], ["Datasets", "Models", "Optimizers"], ["Training", "Theory"],
-      ["Experiments"],
+      ["Lab"], ["Experiments"],
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
         "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "spectral",

@@ -8,13 +8,13 @@ import Testing
 
   private func message(_ yaml: String, _ overrides: [String] = []) -> String {
     do {
-      _ = try Config.decode(yaml: yaml, file: "x.yaml", overrides: overrides)
+      _ = try TraceRegression.defaults.overlaid(yaml: yaml, file: "x.yaml", overrides: overrides)
       return ""
     } catch { return "\(error)" }
   }
 
   @Test func defaultsAreOverlaidByTheFileAndThenByOverrides() throws {
-    let config = try Config.decode(
+    let config = try TraceRegression.defaults.overlaid(
       yaml: "steps: 7\nnoise: 0.5\n", file: "x.yaml",
       overrides: ["steps=9", "seeds=[4, 5]", "rng=numpy", "emaVariant=paper"])
     #expect(config.steps == 9)
@@ -22,9 +22,9 @@ import Testing
     #expect(config.seeds == [4, 5])
     #expect(config.rng == .numpy)
     #expect(config.emaVariant == .paper)
-    #expect(config.methods == Config().methods)
-    #expect(try Config.decode(yaml: "", file: "x.yaml", overrides: []) == Config())
-    #expect(try Config.decode(yaml: config.yaml, file: "x.yaml", overrides: []) == config)
+    #expect(config.methods == TraceRegression.defaults.methods)
+    #expect(try TraceRegression.defaults.overlaid(yaml: "", file: "x.yaml", overrides: []) == TraceRegression.defaults)
+    #expect(try TraceRegression.defaults.overlaid(yaml: config.yaml, file: "x.yaml", overrides: []) == config)
   }
 
   @Test func anUnknownKeyNamesTheNearest() {

@@ -115,7 +115,7 @@ import Training
 
   @Test func clipCostRecordsWhatTheClipsDid() throws {
     let scratch = Scratch()
-    var config = ClipCost.Config()
+    var config = ClipCost.defaults
     config.sizes = ["24x24", "20x32"]
     config.ranks = [1, 8]
     config.repeats = 1

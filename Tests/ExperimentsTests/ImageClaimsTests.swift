@@ -160,7 +160,7 @@ import Testing
 
   /// Half an image keeps a perfect accuracy comparable.
   @Test func anErrorIsNeverZero() {
-    #expect(ImageTable.error(accuracy: 1, of: 1000) == 0.0005)
-    #expect(abs(ImageTable.error(accuracy: 0.25, of: 4) - 0.75) <= 1e-15)
+    #expect(ImageTask.error(accuracy: 1, of: 1000) == 0.0005)
+    #expect(abs(ImageTask.error(accuracy: 0.25, of: 4) - 0.75) <= 1e-15)
   }
 }

@@ -15,33 +15,33 @@ import Training
   init() { _ = BLASEnvironment.pinned() }
 
   /// Three steps of eight images an epoch, two epochs, the whitening bias trained in the first.
-  private func config(_ methods: [String]) throws -> ImageConfig {
-    var config = ImageConfig()
+  private func config(_ methods: [String]) throws -> CIFAR10ResNet18.Config {
+    var config = CIFAR10ResNet18.defaults
     (config.images, config.trainingImages, config.testImages) = (.standIn, 24, 10)
     (config.narrowing, config.imagesSummed, config.batchSize) = (32, 62, 8)
     (config.epochs, config.whiteningEpochs, config.rank) = (2, 1, 2)
     (config.methods, config.seeds) = (methods, [1])
-    config.settings = try methods.map { name in
-      let method = try ImageMethod.named(name, place: "test")
-      let values = method.hyperparameters.map {
-        ($0.name, $0.name == "tau" ? 0.5 : $0.value(at: 0.4))
+    for name in methods {
+      var values = Hyperparameters()
+      for parameter in try ImageArms.all.named(name, place: "test").hyperparameters {
+        values[parameter.name] = parameter.name == "tau" ? 0.5 : parameter.value(at: 0.4)
       }
-      return MethodSetting(method, Dictionary(uniqueKeysWithValues: values)).line
+      config.hyperparameters[name] = values
     }
     return config
   }
 
   private func training(
-    _ name: String, _ config: ImageConfig, _ images: PreparedImages? = nil
-  ) throws -> ImageTraining {
-    try ImageTraining(
-      config.problem, .named(name, place: "test"),
-      MethodSetting<ImageMethod>.values(of: name, in: config.settings),
-      images: images ?? PreparedImages(config.load("nowhere")), seed: 1)
+    _ name: String, _ config: CIFAR10ResNet18.Config, _ images: PreparedImages? = nil
+  ) throws -> TrainingRun<ImageTask> {
+    try TrainingRun(
+      config.settings, ImageArms.all.named(name, place: "test"),
+      #require(config.hyperparameters[name]),
+      images ?? ImageTask.load(config.settings, folder: "nowhere"), seed: 1)
   }
 
   /// Two steps of four images an epoch.
-  private func short(_ methods: [String]) throws -> ImageConfig {
+  private func short(_ methods: [String]) throws -> CIFAR10ResNet18.Config {
     var config = try config(methods)
     (config.trainingImages, config.batchSize, config.testImages) = (8, 4, 4)
     config.finalViews = .mirror
@@ -83,7 +83,11 @@ import Training
     let scratch = Scratch()
     let names = ["cifarnet-norm", "cifarnet-exact", "resnet18-muon"]
     let set = try run(
-      CIFAR10ResNet18.self, config(names).identified("nowhere"), scratch.path, jobs: 2)
+      CIFAR10ResNet18.self,
+      CIFAR10ResNet18.resolve(
+        config(names),
+        Places(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
+      scratch.path, jobs: 2)
     for (name, layers) in zip(names, [6, 6, 20]) {
       let record = try set.records(of: name)[0]
       #expect(try record.ints("step") == [1, 3, 6])
@@ -116,81 +120,75 @@ import Training
   @Test func ratesFallLinearlyEachOverItsOwnSteps() throws {
     var config = try config(["cifarnet-norm"])
     (config.epochs, config.whiteningEpochs) = (8, 3)
-    config.settings = ["cifarnet-norm learningRate=0.24 maximumNorm=1"]
-    let classifier = ImageClassifier(
-      .cifarNet, narrowing: 32, classes: 10, whitening: Array(repeating: 0, count: 288),
-      RandomStream(seed: 1, name: "test"))
-    let groups = try ParameterGroup.groups(
-      classifier, config.problem, .named("cifarnet-norm", place: "test"),
-      ["learningRate": 0.24, "maximumNorm": 1], stepsPerEpoch: 25, seed: 1, pool: .single)
+    (config.trainingImages, config.batchSize) = (50, 2)
+    config.hyperparameters["cifarnet-norm"] = ["learningRate": 0.24, "maximumNorm": 1]
+    let run = try training("cifarnet-norm", config)
+    let groups = run.trainer.optimizer.groups
     let wanted: [(Int, [Double?])] = [
       (0, [0.24, 0.053, 0.67, 0.053]), (50, [0.18, 0.03975, 0.5025, 0.053 / 3]),
       (74, [0.1512, 0.03339, 0.4221, 0.053 / 75]), (75, [0.15, 0.033125, 0.41875, nil]),
       (199, [0.0012, 0.000265, 0.00335, nil]), (200, [nil, nil, nil, nil]),
     ]
     for (step, rates) in wanted {
-      for (got, want) in zip(groups.map { $0.rate(at: step) }, rates) {
+      for (got, want) in zip(groups.map { $0.rate(step) }, rates) {
         #expect((got == nil) == (want == nil), "step \(step)")
         #expect(abs((got ?? 0) - (want ?? 0)) <= 1e-15, "step \(step)")
       }
     }
-    let names = groups.map { $0.update.parameters.map(\.name) }
-    #expect(names[0] == classifier.filterNames && names[0].count == 6)
+    let names = groups.map(\.names)
+    #expect(names[0] == run.task.classifier.filterNames && names[0].count == 6)
     #expect(names[1].count == 6 && names[1].allSatisfy { $0.hasSuffix(".bias") })
     #expect(names[2] == ["head.weight"] && names[3] == ["whiten.bias"])
     // Nesterov's first step on a head entry 2 with gradient 3: 2 - 0.67·1.85·(3 + 2·0.004/0.67).
-    var head = groups[2].update
-    let parameter = head.parameters[0]
-    parameter.tensor.value.fill(2)
-    for i in 0..<parameter.count { parameter.gradient.entries.base[i] = 3 }
-    head.move(learningRate: 0.67)
-    #expect(abs(Double(parameter.base[0]) + 1.7333) <= 1e-6)
+    let head = try #require(run.task.parameters.first { $0.name == "head.weight" })
+    head.tensor.value.fill(2)
+    for i in 0..<head.count { head.gradient.entries.base[i] = 3 }
+    run.trainer.optimizer.move(step: 0)
+    #expect(abs(Double(head.base[0]) + 1.7333) <= 1e-6)
   }
 
   @Test func theWhiteningBiasIsTrainedInItsEpochsOnly() throws {
-    let training = try training("cifarnet-norm", config(["cifarnet-norm"]))
+    let run = try training("cifarnet-norm", config(["cifarnet-norm"]))
     func values(_ name: String) throws -> [Float] {
-      for case .parameter(let parameter) in training.classifier.model.state
+      for case .parameter(let parameter) in run.task.classifier.model.state
       where parameter.name == name { return parameter.tensor.array }
       throw Killed()
     }
     let weight = try values("whiten.weight")
     for step in 0..<6 {
       let (bias, head) = (try values("whiten.bias"), try values("head.weight"))
-      try training.advance()
+      try run.advance()
       #expect(try (values("whiten.bias") != bias) == (step < 3), "step \(step)")
       #expect(try values("head.weight") != head, "step \(step)")
     }
     #expect(try values("whiten.weight") == weight)
-    #expect(weight.contains { $0 != 0 } && training.step == training.steps)
+    #expect(weight.contains { $0 != 0 } && run.trainer.step == run.task.steps)
   }
 
   /// With rates too small to matter, a batch of eight in two parts has the loss and the gradients of two batches of four.
   @Test func partsAddUpToTheBatch() throws {
     var whole = try config(["cifarnet-none"])
     (whole.biasRate, whole.headRate, whole.decay, whole.parts) = (1e-30, 1e-30, 0, 2)
-    whole.settings = ["cifarnet-none learningRate=1e-30 momentum=0.5"]
+    whole.hyperparameters["cifarnet-none"] = ["learningRate": 1e-30, "momentum": 0.5]
     var half = whole
     (half.batchSize, half.parts) = (4, 1)
-    let images = try PreparedImages(whole.load("nowhere"))
-    func gradients(_ training: ImageTraining) -> [[Float]] {
-      training.filters.parameters.map {
+    let images = try ImageTask.load(whole.settings, folder: "nowhere")
+    func gradients(_ run: TrainingRun<ImageTask>) -> [[Float]] {
+      run.task.parameters.filter { run.task.classifier.filterNames.contains($0.name) }.map {
         Array(UnsafeBufferPointer(start: $0.gradient.entries.base, count: $0.count))
       }
     }
     let both = try training("cifarnet-none", whole, images)
     let report = try both.advance()
     let single = try training("cifarnet-none", half, images)
-    var (loss, correct, sums) = (0.0, 0, [[Float]]())
+    var (loss, sums) = (0.0, [[Float]]())
     for part in 0..<2 {
-      let own = try single.advance()
-      loss += own.loss / 2
-      correct += own.correct
+      loss += try single.advance().loss / 2
       sums =
         part == 0
         ? gradients(single) : zip(sums, gradients(single)).map { zip($0, $1).map { $0 + $1 } }
     }
-    #expect(abs(report.loss - loss) <= 1e-6 * loss && report.correct == correct)
+    #expect(abs(report.loss - loss) <= 1e-6 * loss && both.task.pending == single.task.pending)
     for (got, want) in zip(gradients(both), sums) {
       let size = want.reduce(0) { $0 + Double($1 * $1) }.squareRoot()
       let error = zip(got, want).reduce(0) { $0 + pow(Double($1.0 - $1.1 / 2), 2) }.squareRoot()
@@ -199,7 +197,7 @@ import Training
   }
 
   @Test func theSearchWritesWhatTheExperimentsRead() throws {
-    var config = CIFAR10Search.Config()
+    var config = CIFAR10Search.defaults
     (config.images, config.trainingImages, config.testImages) = (.standIn, 16, 10)
     (config.narrowing, config.imagesSummed, config.batchSize) = (32, 62, 8)
     (config.epochs, config.trials, config.methods) = (1, 3, ["cifarnet-spectral"])
@@ -210,10 +208,10 @@ import Training
     try FileManager.default.createDirectory(
       atPath: folder, withIntermediateDirectories: true)
     try companion.text.write(
-      toFile: folder + "/chosen.yaml", atomically: true, encoding: .utf8)
-    let chosen = HyperparameterSearch<ImageMethod>.values(
-      try .named("cifarnet-spectral", place: ""),
-      at: try set.records[0].int(attribute: "best_trial"), stream: "cifar10-search")
+      toFile: folder + "/tuned.yaml", atomically: true, encoding: .utf8)
+    let chosen = CIFAR10Search.values(
+      try ImageArms.all.named("cifarnet-spectral", place: ""),
+      at: try set.records[0].int(attribute: "best_trial"))
     // The truncations take the values of the method that they truncate.
     var curves = try self.config([])
     curves.methods = ["cifarnet-exact", "cifarnet-spectral", "cifarnet-rank5"]
@@ -226,25 +224,23 @@ import Training
       try CIFAR10ResNet18.resolve(curves, places(folder)),
       try CIFAR10Truncation.resolve(curves, places(beside)),
     ] {
-      #expect(complete.settings.count == 3 && complete.trainingImages == 24)
-      for method in curves.methods {
-        #expect(
-          try MethodSetting<ImageMethod>.values(of: method, in: complete.settings) == chosen)
-      }
+      #expect(complete.hyperparameters.arms.count == 3 && complete.trainingImages == 24)
+      for method in curves.methods { #expect(complete.hyperparameters[method] == chosen) }
     }
     #expect(throws: ConfigError.self) {
-      var other = CIFAR10Search.Config()
+      var other = CIFAR10Search.defaults
       other.methods = ["cifarnet-rank5"]
-      try other.validate()
+      _ = try CIFAR10Search.resolve(other, places(folder))
     }
   }
 
   @Test func wrongSettingsAreOneClearLine() throws {
-    func message(_ change: (inout ImageConfig) -> Void) -> String {
-      var config = ImageConfig()
+    func message(_ change: (inout CIFAR10ResNet18.Config) -> Void) -> String {
+      var config = CIFAR10ResNet18.defaults
       change(&config)
       do {
         try config.validate()
+        try CIFAR10ResNet18.checkMethods(config)
         return ""
       } catch { return "\(error)" }
     }
@@ -256,15 +252,16 @@ import Training
     #expect(message { $0.headRate = 0 }.contains("'headRate'"))
     #expect(message { $0.filterMomentum = 1 }.contains("'filterMomentum'"))
     #expect(message { $0.epochs = 0 }.contains("'epochs'"))
-    #expect(message { $0.settings = ["cifarnet-none learningRate=1"] }.contains("'momentum'"))
+    #expect(
+      message { $0.hyperparameters["cifarnet-none"] = ["learningRate": 1] }.contains("'momentum'"))
     // The stand-in has 5 000 images; a set without files is not replaced unless it may be.
-    var large = ImageConfig()
+    var large = CIFAR10ResNet18.defaults.settings
     (large.images, large.batchSize) = (.standIn, 6000)
-    #expect(throws: StorageError.self) { try large.load("nowhere") }
+    #expect(throws: StorageError.self) { try ImageTask.load(large, folder: "nowhere") }
     large.images = .cifar10Canonical
-    #expect(throws: StorageError.self) { try large.load("nowhere") }
+    #expect(throws: StorageError.self) { try ImageTask.load(large, folder: "nowhere") }
     (large.images, large.batchSize) = (.cifar10Exact, 100)
-    #expect(try large.load("nowhere").isStandIn)
+    #expect(try ImageTask.load(large, folder: "nowhere").isStandIn)
     var few = try config(["cifarnet-none"])
     few.batchSize = 30
     #expect(throws: ConfigError.self) { try training("cifarnet-none", few) }

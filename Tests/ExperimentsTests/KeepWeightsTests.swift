@@ -15,7 +15,7 @@ import Training
   init() { _ = BLASEnvironment.pinned() }
 
   private static let method = "sgdm-spectral"
-  private static let values = ["learningRate": 0.01, "tau": 0.05]
+  private static let values: Hyperparameters = ["learningRate": 0.01, "tau": 0.05]
 
   /// On a few tokens of its own, below `results`.
   private func runner(
@@ -27,13 +27,13 @@ import Training
       let tokens = (0..<200).map { UInt16($0 * $0 % 11) }
       try TokenFile.write(tokens, to: "\(results)/bin/\(name).bin", as: .plain)
     }
-    var config = NanoGPT.Config()
+    var config = NanoGPT.defaults
     (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 9)
     (config.batchSize, config.steps, config.recordEvery) = (4, 5, 5)
     (config.dropout, config.corpus) = (0, .binary)
     (config.evaluationSequences, config.finalSequences) = (3, 3)
     (config.methods, config.seeds) = ([Self.method], [1])
-    config.settings = ["\(Self.method) learningRate=0.01 tau=0.05"]
+    config.hyperparameters[Self.method] = Self.values
     return Runner(
       config: config, profile: "test", results: results, dataFolder: results,
       telemetry: Telemetry(root: nil, threads: 1, jobs: 1), keepWeights: keepWeights)
@@ -46,14 +46,15 @@ import Training
     let path = runner.weightsPath(Self.method, 1)
     #expect(path == "\(runner.folder)/sgdm-spectral-seed1.safetensors")
     let kept = try GPT(loading: path, form: .nanoGPT, heads: 2)
-    let data = try runner.config.load(scratch.path)
-    let training = try LanguageTraining(
-      runner.config.problem, .named(Self.method, place: "test"), Self.values, data: data, seed: 1)
+    let settings = runner.config.settings
+    let data = try LanguageTask.load(settings, folder: scratch.path)
+    let training = try TrainingRun<LanguageTask>(
+      settings, NanoGPT.arms.named(Self.method, place: "test"), Self.values, data, seed: 1)
     for _ in 0..<5 {
-      #expect(training.model.values != kept.values)
+      #expect(training.task.model.values != kept.values)
       try training.advance()
     }
-    #expect(training.model.values == kept.values && kept.shape.vocabulary == data.vocabulary)
+    #expect(training.task.model.values == kept.values && kept.shape.vocabulary == data.vocabulary)
     // A table of the folder is not disturbed by them.
     #expect(try RecordSet(folder: runner.folder).records.count == 1)
   }

@@ -14,19 +14,24 @@ import Training
   init() { _ = BLASEnvironment.pinned() }
 
   private func config(_ methods: [String], steps: Int = 12) throws -> NanoGPT.Config {
-    var config = NanoGPT.Config()
+    var config = NanoGPT.defaults
     (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 9)
     (config.batchSize, config.steps, config.recordEvery) = (4, steps, 5)
     (config.dropout, config.corpus) = (0.1, .standIn)
     (config.evaluationSequences, config.finalSequences) = (5, 7)
     config.methods = methods
     config.seeds = [1]
-    config.settings = methods.map { name in
-      name.contains("norm")
-        ? "\(name) learningRate=0.01 maximumNorm=0.5" : "\(name) learningRate=0.01 tau=0.05"
-    }
+    for name in methods { config.hyperparameters[name] = values(name) }
     return config
   }
+
+  private func values(_ name: String) -> Hyperparameters {
+    name.contains("norm")
+      ? ["learningRate": 0.01, "maximumNorm": 0.5] : ["learningRate": 0.01, "tau": 0.05]
+  }
+
+  private let places = Places(
+    folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")
 
   @Test func threadsJobsAndKillsDoNotChangeABit() throws {
     let config = try config(["sgdm-spectral", "muon-norm", "sgdm-norm-micro"])
@@ -49,7 +54,7 @@ import Training
   @Test func theRecordSaysWhatHappened() throws {
     let scratch = Scratch()
     let set = try run(
-      NanoGPT.self, config(["sgdm-spectral"]).identified("nowhere"), scratch.path)
+      NanoGPT.self, NanoGPT.resolve(config(["sgdm-spectral"]), places), scratch.path)
     let record = set.records[0]
     #expect(try record.ints("step") == [1, 5, 10, 12])
     let losses = try record.doubles("train_loss")
@@ -63,7 +68,7 @@ import Training
     #expect(tau.count == 4 * layers && tau.allSatisfy { abs($0 - 0.05) < 1e-7 })
     let sigma = try record.doubles("sigma_max")
     #expect(sigma.count == 4 * layers && sigma.allSatisfy { $0 > 0 })
-    let seconds = try LanguageTable.modelSeconds(record)
+    let seconds = try record.doubles("telemetry/model_seconds")
     #expect(zip(seconds, seconds.dropFirst()).allSatisfy { $0 < $1 })
     #expect(try record.string(attribute: "sample").count > 100)
     #expect(try NanoGPT.table(of: set).split(separator: "\n").count == 1 + 4 + 2)
@@ -74,14 +79,14 @@ import Training
   @Test func microBatchesAddUpToTheBatch() throws {
     var config = try config(["sgdm-norm"], steps: 4)
     config.dropout = 0
-    let data = try config.load("nowhere")
+    let data = try LanguageTask.load(config.settings, folder: "nowhere")
     func losses(_ parts: Int) throws -> [Double] {
-      var config = config
-      config.microBatches = parts
-      let method = try LanguageMethod.named("sgdm-norm", place: "test")
-      let training = try LanguageTraining(
-        config.problem, method, ["learningRate": 0.05, "maximumNorm": 0.5], data: data, seed: 1)
-      return try (0..<4).map { _ in try training.advance().loss }
+      var settings = config.settings
+      settings.microBatches = parts
+      let run = try TrainingRun<LanguageTask>(
+        settings, NanoGPT.arms.named("sgdm-norm", place: "test"),
+        ["learningRate": 0.05, "maximumNorm": 0.5], data, seed: 1)
+      return try (0..<4).map { _ in try run.advance().loss }
     }
     let whole = try losses(1)
     for parts in [2, 4] {
@@ -90,38 +95,12 @@ import Training
     #expect(throws: ConfigError.self) { try losses(3) }
   }
 
-  @Test(arguments: ["sgdm-norm", "sgdm-spectral-micro"])
-  func anySplitOfTheSamePiecesGivesTheSameBits(_ name: String) throws {
-    var config = try config([name])
-    config.microBatches = 4
-    let data = try config.load("nowhere")
-    func gradients(_ splits: [Range<Int>]) throws -> [[Float]] {
-      let training = try LanguageTraining(
-        config.problem, .named(name, place: "test"),
-        ["learningRate": 0.05, name.contains("norm") ? "maximumNorm" : "tau": 0.05], data: data,
-        seed: 1)
-      try training.advance()
-      let starts = training.nextBatch()
-      var loss: Double? = 0
-      for split in splits { loss = try training.accumulate(starts, pieces: split, from: loss ?? 0) }
-      return [[Float(loss ?? .nan)]]
-        + training.model.parameters.map {
-          Array(UnsafeBufferPointer(start: $0.gradient.materialized.base, count: $0.count))
-        }
-    }
-    let whole = try gradients([0..<4])
-    #expect(whole[1].contains { $0 != 0 })
-    for splits in [[0..<1, 1..<4], [0..<2, 2..<4], [0..<1, 1..<2, 2..<3, 3..<4]] {
-      #expect(try gradients(splits) == whole, "\(splits)")
-    }
-  }
-
   @Test func fairMeansTheSameSetInBothArms() throws {
     #expect(
       ClippedSetVariant.fair.methods(["sgdm-norm", "sgdm-spectral", "sgdm-norm-fair"])
         == ["sgdm-norm-fair", "sgdm-spectral"])
     #expect(ClippedSetVariant.authors.methods(["sgdm-norm"]) == ["sgdm-norm"])
-    for methods in [LanguageMethod.nanoGPT, LanguageMethod.gpt2] {
+    for methods in [LanguageArms.nanoGPT, LanguageArms.gpt2] {
       for method in methods where method.name.hasSuffix("-fair") {
         let spectral = method.name.replacingOccurrences(of: "norm-fair", with: "spectral")
         let other = try #require(methods.first { $0.name == spectral })
@@ -134,7 +113,7 @@ import Training
 
   @Test func aRunThatDivergesIsRecordedAsSuch() throws {
     var config = try config(["sgdm-norm"])
-    config.settings = ["sgdm-norm learningRate=1e30 maximumNorm=1e30"]
+    config.hyperparameters["sgdm-norm"] = ["learningRate": 1e30, "maximumNorm": 1e30]
     let scratch = Scratch()
     let record = try run(NanoGPT.self, config, scratch.path).records[0]
     #expect((1...3).contains(try record.int(attribute: "diverged_at")))
@@ -143,16 +122,13 @@ import Training
   }
 
   @Test func allArmsOfGPT2TrainAndCompare() throws {
-    var config = GPT2FineWeb.Config()
+    var config = GPT2FineWeb.defaults
     (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 8)
     (config.batchSize, config.microBatches, config.steps, config.warmup) = (4, 2, 10, 2)
     (config.recordEvery, config.rank) = (5, 2)
     (config.evaluationSequences, config.finalSequences) = (4, 6)
     (config.corpus, config.seeds) = (.standIn, [1, 2])
-    config.settings = config.methods.map {
-      $0.contains("norm")
-        ? "\($0) learningRate=0.01 maximumNorm=0.5" : "\($0) learningRate=0.01 tau=0.05"
-    }
+    for name in config.methods { config.hyperparameters[name] = values(name) }
     let scratch = Scratch()
     let set = try run(GPT2FineWeb.self, config, scratch.path, jobs: 2)
     #expect(set.records.count == 12)
@@ -165,39 +141,40 @@ import Training
   }
 
   @Test func theSearchWritesWhatTheExperimentReads() throws {
-    var config = NanoGPTSearch.Config()
+    var config = NanoGPTSearch.defaults
     (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 8)
     (config.batchSize, config.steps, config.trials, config.evaluationSequences) = (4, 3, 3, 4)
     config.corpus = .standIn
     config.methods = ["sgdm-norm", "muon-spectral"]
     let scratch = Scratch()
     let set = try run(NanoGPTSearch.self, config, scratch.path + "/results", threads: 2)
+    try FileManager.default.createDirectory(
+      atPath: scratch.path + "/nanogpt-shakespeare", withIntermediateDirectories: true)
     let companion = try #require(try NanoGPTSearch.sideFiles(of: set).first)
     try companion.text.write(
-      toFile: scratch.path + "/chosen.yaml", atomically: true, encoding: .utf8)
+      toFile: scratch.path + "/nanogpt-shakespeare/tuned.yaml", atomically: true, encoding: .utf8)
     var curves = try self.config([])
     curves.methods = ["sgdm-norm", "muon-spectral"]
     let complete = try NanoGPT.resolve(
       curves,
       Places(
-        folder: scratch.path, profile: "quick", data: "nowhere", results: "nowhere"))
-    #expect(complete.settings.count == 2 && complete.dataDigest.hasSuffix("characters"))
-    let values = try MethodSetting<LanguageMethod>.values(
-      of: "muon-spectral", in: complete.settings)
+        folder: scratch.path + "/nanogpt-shakespeare", profile: "quick", data: "nowhere",
+        results: "nowhere"))
+    #expect(complete.hyperparameters.arms.count == 2 && complete.dataDigest.hasSuffix("characters"))
     #expect(
-      values
-        == HyperparameterSearch<LanguageMethod>.values(
-          try .named("muon-spectral", place: ""),
-          at: try set.records(of: "muon-spectral")[0].int(attribute: "best_trial"),
-          stream: "nanogpt-search"))
+      complete.hyperparameters["muon-spectral"]
+        == NanoGPTSearch.values(
+          try NanoGPT.arms.named("muon-spectral", place: ""),
+          at: try set.records(of: "muon-spectral")[0].int(attribute: "best_trial")))
   }
 
   @Test func wrongSettingsAreOneClearLine() throws {
     func message(_ change: (inout NanoGPT.Config) -> Void) -> String {
-      var config = NanoGPT.Config()
+      var config = NanoGPT.defaults
       change(&config)
       do {
         try config.validate()
+        try NanoGPT.checkMethods(config)
         return ""
       } catch { return "\(error)" }
     }
@@ -205,12 +182,14 @@ import Training
     #expect(message { $0.heads = 5 }.contains("'width'"))
     #expect(message { $0.microBatches = 7 }.contains("micro-batches"))
     #expect(message { $0.methods = ["sgdm-nrom"] }.contains("did you mean 'sgdm-norm'"))
-    #expect(message { $0.methods = ["gpt2-sgdm-norm"] }.contains("another experiment"))
+    #expect(message { $0.methods = ["gpt2-sgdm-norm"] }.contains("unknown method"))
     #expect(message { $0.dropout = 1 }.contains("'dropout'"))
     #expect(message { $0.rank = 0 }.contains("'rank'"))
     var long = try config(["sgdm-norm"])
     long.block = 2_000_000
-    #expect(throws: StorageError.self) { try long.load("nowhere") }
+    #expect(throws: StorageError.self) {
+      try LanguageTask.load(long.settings, folder: "nowhere")
+    }
     #expect(throws: StorageError.self) {
       try LanguageData.load(.fineWeb, folder: "nowhere", block: 8)
     }

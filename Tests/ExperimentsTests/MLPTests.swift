@@ -13,7 +13,7 @@ import Training
   init() { _ = BLASEnvironment.pinned() }
 
   private func config(_ methods: [String], steps: Int = 60) throws -> MLPHeavyTails.Config {
-    var config = MLPHeavyTails.Config()
+    var config = MLPHeavyTails.defaults
     config.inputs = 6
     config.hidden = [8, 8]
     config.samples = 100
@@ -22,13 +22,24 @@ import Training
     config.recordEvery = 20
     config.methods = methods
     config.seeds = [1]
-    config.settings = try methods.map { name in
-      let method = try MLPMethod.named(name, place: "test")
-      var values: MLPMethod.Values = [:]
-      for parameter in method.hyperparameters { values[parameter.name] = parameter.value(at: 0.4) }
-      return MethodSetting(method, values).line
-    }
+    for name in methods { config.hyperparameters[name] = try values(name, at: 0.4) }
     return config
+  }
+
+  /// An arm's hyper-parameters at a fraction of their ranges.
+  private func values(_ name: String, at u: Double) throws -> Hyperparameters {
+    var values = Hyperparameters()
+    for parameter in try MLPArms.all.named(name, place: "test").hyperparameters {
+      values[parameter.name] = parameter.value(at: u)
+    }
+    return values
+  }
+
+  private func training(
+    _ name: String, _ values: Hyperparameters, _ settings: MLPSettings, seed: UInt64
+  ) throws -> TrainingRun<MLPTask> {
+    try TrainingRun(
+      settings, MLPArms.all.named(name, place: "test"), values, MLPTask.Source(settings), seed: seed)
   }
 
   @Test func threadsAndJobsDoNotChangeABit() throws {
@@ -44,7 +55,7 @@ import Training
       one, run(MLPHeavyTails.self, config, scratch.path + "/3", jobs: 3, threads: 3), "3 threads")
   }
 
-  @Test(arguments: MLPMethod.all.map(\.name))
+  @Test(arguments: MLPArms.all.map(\.name))
   func aKilledRunGoesOnBitForBit(_ method: String) throws {
     let config = try config([method], steps: 230)
     let scratch = Scratch()
@@ -63,7 +74,7 @@ import Training
   }
 
   @Test func searchAndHeatMapSurviveAKillToo() throws {
-    var search = MLPSearch.Config()
+    var search = MLPSearch.defaults
     (search.inputs, search.hidden, search.samples, search.batchSize) = (6, [8], 60, 5)
     (search.steps, search.trials, search.methods) = (20, 6, ["sgdm-norm", "sgdm-spectral-ema"])
     let scratch = Scratch()
@@ -76,9 +87,10 @@ import Training
     try expectEqual(whole, run(MLPSearch.self, search, scratch.path + "/b"), "search")
     try expectEqual(whole, run(MLPSearch.self, search, scratch.path + "/c", threads: 3), "threads")
 
-    var map = MLPHeatMap.Config()
-    (map.inputs, map.hidden, map.samples, map.batchSize) = (6, [8], 60, 5)
-    (map.steps, map.learningRateCount, map.thresholdCount, map.levelCount) = (20, 2, 3, 2)
+    var map = MLPHeatMap.defaults
+    (map.settings.inputs, map.settings.hidden, map.settings.samples) = (6, [8], 60)
+    (map.settings.batchSize, map.settings.steps) = (5, 20)
+    (map.learningRateCount, map.thresholdCount, map.levelCount) = (2, 3, 2)
     map.updateNormEvery = 5
     let wholeMap = try run(MLPHeatMap.self, map, scratch.path + "/d")
     #expect(throws: Killed.self) {
@@ -91,13 +103,12 @@ import Training
   }
 
   @Test func trainingLearnsAndTheSeedMatters() throws {
-    var problem = MLPProblem()
-    (problem.inputs, problem.hidden, problem.samples, problem.batchSize) = (3, [24, 24], 400, 16)
-    problem.noiseProbability = 0
-    let method = try MLPMethod.named("adam-none", place: "test")
+    var settings = MLPSettings()
+    (settings.inputs, settings.hidden, settings.samples) = (3, [24, 24], 400)
+    (settings.batchSize, settings.noiseProbability) = (16, 0)
     func losses(_ seed: UInt64) throws -> [Double] {
-      let training = try MLPTraining(problem, method, ["learningRate": 0.01], seed: seed)
-      return (0..<400).map { _ in training.advance().loss }
+      let run = try training("adam-none", ["learningRate": 0.01], settings, seed: seed)
+      return try (0..<400).map { _ in try run.advance().loss }
     }
     let one = try losses(1)
     #expect(one == (try losses(1)))
@@ -108,36 +119,39 @@ import Training
 
   @Test func measuringChangesNothing() throws {
     for name in ["sgdm-spectral-const", "sgdm-spectral-quantile", "sgdm-norm"] {
-      let method = try MLPMethod.named(name, place: "test")
-      var values: MLPMethod.Values = [:]
-      for parameter in method.hyperparameters { values[parameter.name] = parameter.value(at: 0.3) }
-      var problem = MLPProblem()
-      (problem.inputs, problem.hidden, problem.samples, problem.batchSize) = (9, [12, 10], 80, 4)
+      var settings = MLPSettings()
+      (settings.inputs, settings.hidden, settings.samples) = (9, [12, 10], 80)
+      settings.batchSize = 4
       let (plain, measured) = (
-        try MLPTraining(problem, method, values, seed: 3),
-        try MLPTraining(problem, method, values, seed: 3)
+        try training(name, values(name, at: 0.3), settings, seed: 3),
+        try training(name, values(name, at: 0.3), settings, seed: 3)
       )
       for _ in 0..<40 {
-        plain.advance()
-        let report = measured.advance(measuring: true, measuringUpdate: true)
-        let measures = try #require(report.measures)
-        #expect(measures.sigmaMax.count == 3 && measures.normAfter <= measures.normBefore * 1.001)
-        #expect((measures.sigmaMax.max() ?? .infinity) <= measures.normBefore * 1.001)
+        try plain.advance()
+        let report = try measured.advance(measuring: [.clip, .update, .truncation])
+        let clip = try #require(report.clip)
+        #expect(clip.layers.count == 3 && clip.normAfter <= clip.normBefore * 1.001)
+        for layer in clip.layers {
+          let sigma = try #require(layer.statistics.sigmaMax, "\(name), \(layer.name)")
+          #expect(sigma <= clip.normBefore * 1.001)
+        }
       }
-      #expect(plain.model.values == measured.model.values, "\(name)")
+      #expect(plain.task.model.values == measured.task.model.values, "\(name)")
     }
   }
 
   @Test func noiseIsRareLargeAndTheSameForAllMethods() throws {
-    var problem = MLPProblem()
-    (problem.inputs, problem.hidden, problem.samples, problem.batchSize) = (6, [8], 60, 5)
+    var settings = MLPSettings()
+    (settings.inputs, settings.hidden, settings.samples, settings.batchSize) = (6, [8], 60, 5)
     func norms(_ name: String) throws -> [Double] {
-      let method = try MLPMethod.named(name, place: "test")
-      let training = try MLPTraining(
-        problem, method,
-        Dictionary(
-          uniqueKeysWithValues: method.hyperparameters.map { ($0.name, 1e-9) }), seed: 4)
-      return (0..<300).map { _ in training.advance(measuring: true).measures?.normBefore ?? .nan }
+      var tiny = Hyperparameters()
+      for parameter in try MLPArms.all.named(name, place: "test").hyperparameters {
+        tiny[parameter.name] = 1e-9
+      }
+      let run = try training(name, tiny, settings, seed: 4)
+      return try (0..<300).map { _ in
+        try run.advance(measuring: .clip).clip?.normBefore ?? .nan
+      }
     }
     let one = try norms("sgdm-norm")
     let other = try norms("sgdm-coordinate")
@@ -149,7 +163,7 @@ import Training
 
   @Test func divergenceIsRecordedNotThrown() throws {
     var config = try config(["sgdm-none"])
-    config.settings = ["sgdm-none learningRate=100"]
+    config.hyperparameters["sgdm-none"] = ["learningRate": 100]
     let scratch = Scratch()
     let record = try run(MLPHeavyTails.self, config, scratch.path).records[0]
     #expect(try record.int(attribute: "diverged_at") >= 0)
@@ -157,20 +171,21 @@ import Training
     #expect(try record.doubles("train_loss").count == record.ints("step").count)
   }
 
-  @Test func chosenHyperparametersAreChecked() throws {
+  @Test func tunedHyperparametersAreChecked() throws {
     let scratch = Scratch()
     try FileManager.default.createDirectory(
-      atPath: scratch.path, withIntermediateDirectories: true)
-    let file = scratch.path + "/chosen.yaml"
+      atPath: scratch.path + "/mlp-heavy-tails", withIntermediateDirectories: true)
+    let file = scratch.path + "/mlp-heavy-tails/tuned.yaml"
     func message(_ text: String, methods: [String] = ["sgdm-norm"]) -> String {
       try? text.write(toFile: file, atomically: true, encoding: .utf8)
-      var config = MLPHeavyTails.Config()
+      var config = MLPHeavyTails.defaults
       config.methods = methods
       do {
         _ = try MLPHeavyTails.resolve(
           config,
           Places(
-            folder: scratch.path, profile: "quick", data: "data", results: "results"))
+            folder: scratch.path + "/mlp-heavy-tails", profile: "quick", data: "data",
+            results: "results"))
         return ""
       } catch { return "\(error)" }
     }
@@ -184,7 +199,7 @@ import Training
     #expect(message("methods:\n  sgdm-norm: {learningRate: -1, maximumNorm: 1}\n").contains("> 0"))
     #expect(message("other: 1\n").contains("no mapping 'methods'"))
     // A search's own file reads back.
-    var search = MLPSearch.Config()
+    var search = MLPSearch.defaults
     (search.inputs, search.hidden, search.samples, search.batchSize) = (6, [8], 60, 5)
     (search.steps, search.trials, search.methods) = (10, 3, ["sgdm-norm", "adam-none"])
     let set = try run(MLPSearch.self, search, scratch.path)
@@ -195,11 +210,15 @@ import Training
   @Test(arguments: [
     ("batchSize=9000", "batchSize"), ("steps=0", "steps"), ("methods=[sgdm-nrom]", "sgdm-norm"),
     ("noiseProbability=2", "noiseProbability"), ("inputs=2", "inputs"), ("hidden=[]", "hidden"),
-    ("settings=['sgdm-norm learningRate=x']", "learningRate"), ("noiseAlpha=0", "noiseAlpha"),
+    ("hyperparameters={sgdm-norm: {learningRate: x}}", "learningRate"),
+    ("hyperparameters={sgdm-norm: {learningRate: 1}}", "maximumNorm"),
+    ("hyperparameters={sgdm-norm: {learningRate: 1, maximumNorm: .nan}}", "maximumNorm"),
+    ("noiseAlpha=0", "noiseAlpha"),
   ])
   func badSettingsAreRefused(_ override: String, _ mention: String) {
     do {
-      _ = try MLPHeavyTails.Config.decode(yaml: "", file: "test.yaml", overrides: [override])
+      try MLPHeavyTails.checkMethods(
+        MLPHeavyTails.defaults.overlaid(yaml: "", file: "test.yaml", overrides: [override]))
       Issue.record("\(override) was accepted")
     } catch { #expect("\(error)".contains(mention), "\(error)") }
   }

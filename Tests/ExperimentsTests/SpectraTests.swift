@@ -155,7 +155,7 @@ import Testing
   ])
   func badSettingsAreRefused(_ override: String, _ mention: String) {
     let text = message {
-      _ = try BadTokenSpectra.Config.decode(yaml: "", file: "test.yaml", overrides: [override])
+      _ = try BadTokenSpectra.defaults.overlaid(yaml: "", file: "test.yaml", overrides: [override])
     }
     #expect(text.contains(mention), "\(override): \(text)")
   }

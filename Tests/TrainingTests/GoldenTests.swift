@@ -111,7 +111,8 @@ import Training
       parameter.tensor.assign(try file.floats("init.\(parameter.name)"))
     }
     let (rule, optimizer, learningRate) = try Self.make(method, layers: parameters.map(\.name))
-    var update = try Update(rule, optimizer, of: parameters)
+    let update = try ClippedOptimizer(
+      rule, optimizer, of: parameters, rate: LearningRate(learningRate, steps: 50))
     let tape = Tape(weightGradients: .perSample)
     let (x, y) = (tape.input([5, 8]), tape.input([5, 1]))
     let loss = tape.meanSquaredError(model(tape, x), y)
@@ -139,7 +140,8 @@ import Training
           }
         }
       }
-      try update.step(learningRate: learningRate)
+      try update.clip()
+      update.move(step: k)
       for (index, parameter) in parameters.enumerated() {
         let (count, start) = (parameter.count, k * parameter.count)
         let initial = try file.floats("init.\(parameter.name)")

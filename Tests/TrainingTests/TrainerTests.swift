@@ -1,0 +1,205 @@
+import Autodiff
+import Clipping
+import Foundation
+import LinearAlgebra
+import Models
+import Optimizers
+import Testing
+
+@testable import Training
+
+/// The loop that all workloads share: divergence, seconds, parameter groups, micro-batches.
+@Suite struct TrainerTests {
+  /// Mean squared error of a linear model on numbers that the step decides.
+  private final class Toy: TrainingTask {
+    let model = MLP(inputs: 3, hidden: [4], outputs: 1)
+    let microBatches: Int
+    var lossLimit = 1e6
+    var poison = -1
+    private let tape = Tape()
+    private let x: Tensor, y: Tensor, loss: Tensor
+
+    init(microBatches: Int = 1) {
+      self.microBatches = microBatches
+      model.initialise(RandomStream(seed: 3, name: "toy"))
+      x = tape.input([2, 3])
+      y = tape.input([2, 1])
+      loss = tape.meanSquaredError(model(tape, x), y)
+    }
+
+    var parameters: [Parameter] { model.parameters }
+    var modelState: [[Float]] {
+      get { model.values }
+      set { model.values = newValue }
+    }
+    var recordedLayers: [String] { parameters.map(\.name) }
+
+    func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
+      let stream = RandomStream(seed: 1, name: "x").at(step: step * microBatches + microBatch)
+      x.assign(stream.normals(6))
+      y.assign(step == poison ? [.nan, 0] : [1, -1])
+      return (tape, loss)
+    }
+  }
+
+  /// Fails in a way that has nothing to do with numbers.
+  private struct Broken: GradientTransform {
+    var step = 0
+    mutating func apply(to gradients: Gradients) throws {
+      step += 1
+      if step == 3 { throw ClippingError.needsFactors(layer: "w") }
+    }
+  }
+
+  private func trainer(
+    _ task: Toy, _ rule: any GradientTransform = NoClip(), rate: Double = 0.05,
+    clipsMicroBatches: Bool = false
+  ) throws -> Trainer<Toy> {
+    Trainer(
+      task,
+      try ClippedOptimizer(
+        rule, SGD(), of: task.parameters, rate: LearningRate(rate, steps: 1000)),
+      clipsMicroBatches: clipsMicroBatches)
+  }
+
+  @Test func aRulesErrorIsThrownOnAndNeverCalledDivergence() throws {
+    let trainer = try trainer(Toy(), Broken())
+    try trainer.advance()
+    try trainer.advance()
+    #expect(throws: ClippingError.needsFactors(layer: "w")) { try trainer.advance() }
+    #expect(trainer.divergedAt == nil && trainer.step == 2)
+  }
+
+  @Test func lossesAndGradientsOutOfRangeAreDivergence() throws {
+    let task = Toy()
+    task.poison = 2
+    let poisoned = try trainer(task)
+    for _ in 0..<3 { try poisoned.advance() }
+    #expect(poisoned.divergedAt == 2 && poisoned.step == 2)
+    let limited = Toy()
+    limited.lossLimit = 1e-9
+    let small = try trainer(limited)
+    let before = limited.modelState
+    try small.advance()
+    #expect(small.divergedAt == 0 && limited.modelState == before)
+    // A gradient that is not finite is found by the rule.
+    let wild = Toy()
+    let trainer = try trainer(wild, NormClip(maximumNorm: 1))
+    wild.parameters[0].base[0] = 1e25
+    wild.lossLimit = .infinity
+    try trainer.advance()
+    #expect(trainer.divergedAt == 0)
+  }
+
+  @Test func aResumedRunKeepsItsSecondsAndItsBits() throws {
+    let whole = try trainer(Toy(), NormClip(maximumNorm: 0.5))
+    for _ in 0..<7 { try whole.advance() }
+    let first = try trainer(Toy(), NormClip(maximumNorm: 0.5))
+    for _ in 0..<4 { try first.advance() }
+    let saved = try PropertyListDecoder().decode(
+      Trainer<Toy>.State.self, from: PropertyListEncoder().encode(first.state()))
+    let second = try trainer(Toy(), NormClip(maximumNorm: 0.5))
+    try second.restore(saved)
+    #expect(second.seconds == first.seconds && second.seconds.model > 0)
+    #expect(second.optimizer.seconds == first.optimizer.seconds)
+    #expect(second.optimizer.seconds.optimizer > 0)
+    for _ in 0..<3 { try second.advance() }
+    #expect(second.task.modelState == whole.task.modelState)
+  }
+
+  @Test func parameterGroupsMustBeAPartition() throws {
+    let parameters = Toy().parameters
+    let names = parameters.map(\.name)
+    let rate = LearningRate(0.1, steps: 1)
+    func error(_ groups: [[String]], clipped: [String]? = nil) -> String {
+      do {
+        _ = try ClippedOptimizer(
+          NoClip(), on: clipped ?? names, then: groups.map { ParameterGroup($0, SGD(), rate: rate) },
+          parameters: parameters)
+        return ""
+      } catch { return "\(error)" }
+    }
+    #expect(error([names]) == "" && error([[names[1]], [names[0]]]) == "")
+    #expect(error([[names[0]]]).contains("'\(names[1])' is in no group"))
+    #expect(error([names, [names[1]]]).contains("'\(names[1])' is named twice"))
+    #expect(error([names + ["w"]]).contains("no parameter 'w'"))
+    #expect(error([names], clipped: [names[0], names[0]]).contains(names[0]))
+    #expect(error([names], clipped: ["w"]).contains("w"))
+  }
+
+  @Test func groupsMoveTheirOwnParametersWhileTheirRateLasts() throws {
+    let task = Toy()
+    let names = task.parameters.map(\.name)
+    let optimizer = try ClippedOptimizer(
+      NoClip(), on: names,
+      then: [
+        ParameterGroup([names[0]], SGD(), rate: LearningRate(0.1, .linear(), steps: 2)),
+        ParameterGroup([names[1]], Adam(), rate: LearningRate(0.1, steps: 4)),
+      ], parameters: task.parameters)
+    let trainer = Trainer(task, optimizer)
+    for step in 0..<5 {
+      let before = task.modelState
+      try trainer.advance()
+      #expect((task.modelState[0] != before[0]) == (step < 2), "step \(step)")
+      #expect((task.modelState[1] != before[1]) == (step < 4), "step \(step)")
+    }
+  }
+
+  @Test func theRuleSeesItsOwnLayersOnlyAndReportsOnAll() throws {
+    let task = Toy()
+    let names = task.parameters.map(\.name)
+    let optimizer = try ClippedOptimizer(
+      NormClip(maximumNorm: 1e-3), on: [names[1]],
+      then: [ParameterGroup(names, SGD(), rate: LearningRate(0.1, steps: 9))],
+      parameters: task.parameters)
+    let report = try #require(
+      try Trainer(task, optimizer).advance(measuring: [.clip, .update]).clip)
+    #expect(report.layers.map(\.name) == names)
+    let (free, clipped) = (report.layers[0].statistics, report.layers[1].statistics)
+    #expect(free.tau == .infinity && free.normBefore == free.normAfter)
+    #expect(clipped.tau == 1e-3 && (clipped.normAfter ?? 1) <= 1.001e-3)
+    #expect((clipped.normBefore ?? 0) > 1e-2)
+    for statistics in [free, clipped] {
+      let sigma = try #require(statistics.sigmaMax)
+      #expect(sigma > 0 && sigma <= (statistics.normBefore ?? 0) * (1 + 1e-6))
+    }
+  }
+
+  /// The sum of n gradients by the tree: pairs, pairs of pairs, the rest from the last to the first.
+  @Test(arguments: 1...9)
+  func theTreeAddsInItsFixedOrder(_ n: Int) {
+    let parameter = Parameter("w", shape: [2, 3])
+    let values = (0..<n).map { RandomStream(seed: 5, name: "\($0)").normals(6, as: Float.self) }
+    func tree(_ range: Range<Int>) -> [Float] {
+      if range.count == 1 { return values[range.lowerBound] }
+      var half = 1
+      while 2 * half < range.count { half *= 2 }
+      let middle = range.lowerBound + half
+      return zip(tree(range.lowerBound..<middle), tree(middle..<range.upperBound)).map { $0 + $1 }
+    }
+    let sum = GradientTree([parameter])
+    for _ in 0..<2 {  // twice: what is left over from the first sum must not matter
+      for value in values {
+        for i in 0..<6 { parameter.gradient.entries.base[i] = value[i] }
+        sum.add([parameter])
+      }
+      sum.finish(into: [parameter])
+      let got = (0..<6).map { parameter.gradient.entries.base[$0] }
+      #expect(got == tree(0..<n), "\(n) micro-batches")
+    }
+  }
+
+  @Test func microBatchesThatAreClippedOneByOneGiveTheirMean() throws {
+    let task = Toy(microBatches: 4)
+    let trainer = try trainer(task, NormClip(maximumNorm: 0.1), clipsMicroBatches: true)
+    let report = try trainer.advance()
+    #expect(report.loss > 0)
+    var square = 0.0
+    for parameter in task.parameters {
+      for i in 0..<parameter.count {
+        square += pow(Double(parameter.gradient.entries.base[i]), 2)
+      }
+    }
+    #expect(square.squareRoot() <= 0.1 * (1 + 1e-6) && square > 0)
+  }
+}
