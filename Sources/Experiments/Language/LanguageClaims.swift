@@ -8,13 +8,13 @@ import Yams
 
 /// A loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
 private func comparable(_ loss: Double) -> Double {
-  loss.isFinite ? loss : LanguageTraining.lossLimit
+  RunStatistics.bounded(loss, limit: LanguageTraining.lossLimit)
 }
 
 /// Tables of language-model records.
 enum LanguageTable {
-  /// One block a method: step; mean, low, high (95 % Student's t over the seeds) and each seed of the training
-  /// loss, then of the validation loss; then the seconds since the start (`undisturbedSeconds`).
+  /// One block a method: step; geometric mean, low, high (95 % Student's t over the seeds) and each seed of the
+  /// training loss, then of the validation loss; then the seconds since the start (`RunStatistics.undisturbedSeconds`).
   /// A last block: final validation losses, best first.
   static func text(of set: RecordSet) throws -> String {
     var text = ""
@@ -29,63 +29,30 @@ enum LanguageTable {
       let series = try ["train_loss", "val_loss"].map { name in
         try records.map { try $0.doubles(name) }
       }
-      let seconds = try undisturbedSeconds(records)
+      let seconds = try RunStatistics.undisturbedSeconds(records)
       text += "# \(method)\n"
       for (row, step) in steps.enumerated() {
         text += "\(step)"
         for quantity in series {
           let values = quantity.map { $0[row] }
-          text += (RecordSet.interval(values) + padded(values)).map { "\t" + number($0) }.joined()
+          text += (RunStatistics.geometricMean(values).columns + padded(values)).map {
+            "\t" + number($0)
+          }.joined()
         }
         text += "\t" + number(seconds[row]) + "\n"
       }
       text += "\n\n"
-      let losses = try set.values("final_val_loss", of: method).map(comparable)
-      let row = (RecordSet.interval(losses) + padded(losses)).map { "\t" + number($0) }.joined()
-      finals.append((try set.title(of: method), row, Statistics.mean(losses)))
+      let losses = try set.values("final_val_loss", of: method)
+      let summary = RunStatistics.geometricMean(losses, limit: LanguageTraining.lossLimit)
+      let row = (summary.columns + padded(losses.map(comparable))).map { "\t" + number($0) }
+      finals.append((try set.title(of: method), row.joined(), summary.mean))
     }
-    text += "# final validation loss, best first: position, mean, low, high, seeds, method\n"
+    text +=
+      "# final validation loss, best first: position, geometric mean, low, high, seeds, method\n"
     for (position, entry) in finals.sorted(by: { $0.rank < $1.rank }).enumerated() {
       text += "\(position + 1)\(entry.row)\t\(entry.title)\n"
     }
     return text
-  }
-
-  /// Seconds since the start at every recorded point.
-  static func modelSeconds(_ record: Record) throws -> [Double] {
-    guard
-      case .double(let values)? = record.telemetry.dataSets.first(where: {
-        $0.name == "model_seconds"
-      })?.values
-    else {
-      throw StorageError(
-        "a record without telemetry/model_seconds", at: "records", hint: "compute it anew")
-    }
-    return values
-  }
-
-  /// Seconds that an undisturbed step takes: the tenth percentile of the intervals between recorded points
-  /// over all seeds. Other work on the machine only adds to a time, so the typical interval says more of it
-  /// than of the method.
-  static func secondsPerStep(_ records: [Record]) throws -> Double {
-    var intervals: [Double] = []
-    for record in records {
-      let (steps, seconds) = (try record.ints("step"), try modelSeconds(record))
-      for row in 1..<max(1, steps.count) where seconds[row].isFinite {
-        intervals.append((seconds[row] - seconds[row - 1]) / Double(steps[row] - steps[row - 1]))
-      }
-    }
-    return intervals.isEmpty
-      ? .nan : Statistics.quantile(sorted: intervals.sorted(), 0.1, .interpolated)
-  }
-
-  /// Seconds since the start at every recorded point of an undisturbed run; NaN where every seed has diverged.
-  static func undisturbedSeconds(_ records: [Record]) throws -> [Double] {
-    let perStep = try secondsPerStep(records)
-    let isThere = try records.map { try modelSeconds($0).map(\.isFinite) }
-    return try records[0].ints("step").enumerated().map { row, step in
-      isThere.contains { $0[row] } ? perStep * Double(step) : .nan
-    }
   }
 
   /// The numbers of a caption.
@@ -97,9 +64,9 @@ enum LanguageTable {
       let finals = try set.values("final_val_loss", of: method)
       let records = try set.records(of: method)
       let title = try set.title(of: method)
-      let mean = Statistics.mean(finals.map(comparable))
-      let diverged = finals.count { !$0.isFinite }
-      let perStep = try 1000 * secondsPerStep(records)
+      let summary = RunStatistics.geometricMean(finals, limit: LanguageTraining.lossLimit)
+      let (mean, diverged) = (summary.mean, summary.diverged)
+      let perStep = try 1000 * RunStatistics.secondsPerStep(records)
       lines.append(
         (
           mean,
@@ -144,10 +111,9 @@ enum LanguageComparison {
   static func final(_ set: RecordSet, _ method: String, over other: String) throws -> Finding {
     try compared(set, method, other) {
       try [("training", "final_train_loss"), ("validation", "final_val_loss")].map { name, key in
-        let pairs = try zip(set.values(key, of: method), set.values(key, of: other))
-        return Finding.precise(
+        Finding.precise(
           "final \(name) loss of \(method) over \(other)",
-          pairs.map { comparable($0) / comparable($1) })
+          try set.ratios(method, over: other) { comparable(try $0.double(attribute: key)) })
       }
     }
   }
@@ -199,21 +165,21 @@ enum LanguageComparison {
 
   /// Two arms on one axis of time.
   private struct Pair {
-    let records: [[Record]]
+    let runs: [(Record, Record)]
     /// Seconds since the start, of an undisturbed run.
     let times: [[Double]]
     /// When the faster arm has finished.
     let end: Double
 
     init(_ set: RecordSet, _ method: String, _ other: String) throws {
-      records = try [method, other].map { try set.records(of: $0) }
-      times = try records.map { try LanguageTable.undisturbedSeconds($0) }
+      runs = try set.pairs(method, other)
+      times = try [runs.map(\.0), runs.map(\.1)].map(RunStatistics.undisturbedSeconds)
       end = times.compactMap { $0.last(where: \.isFinite) }.min() ?? .nan
     }
 
     /// The losses of both arms at time t, seed by seed; a run that has diverged has the largest.
     func losses(_ key: String, at t: Double) throws -> [(Double, Double)] {
-      try zip(records[0], records[1]).map { a, b in
+      try runs.map { a, b in
         (
           comparable(value(try a.doubles(key), times[0], t)),
           comparable(value(try b.doubles(key), times[1], t))

@@ -5,19 +5,9 @@ import Storage
 
 // What Fig 2b is read for: its table, the numbers of its caption, and its claims with their criteria.
 
-/// A loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
+/// A final loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
 private func comparable(_ loss: Double) -> Double {
-  loss.isFinite ? loss : MLPTraining.lossLimit
-}
-
-/// Geometric mean and 95 % Student's t interval of positive values; all NaN if one is not finite, the
-/// interval NaN for a single value.
-private func geometricSummary(_ values: [Double]) -> (mean: Double, low: Double, high: Double) {
-  let logs = values.map { log($0) }
-  guard logs.allSatisfy(\.isFinite) else { return (.nan, .nan, .nan) }
-  guard logs.count >= 2 else { return (values[0], .nan, .nan) }
-  let interval = Statistics.tInterval(logs)
-  return (exp(interval.estimate), exp(interval.lower), exp(interval.upper))
+  RunStatistics.bounded(loss, limit: MLPTraining.lossLimit)
 }
 
 extension MLPHeavyTails {
@@ -37,21 +27,15 @@ extension MLPHeavyTails {
         text += "\(step)"
         for quantity in series {
           let values = quantity.map { $0[row] }
-          let summary = geometricSummary(values)
-          text += ([summary.mean, summary.low, summary.high] + values)
+          text += (RunStatistics.geometricMean(values).columns + values)
             .map { "\t" + number($0) }.joined()
         }
         text += "\n"
       }
       text += "\n\n"
       let finalLosses = try set.values("final_train_loss", of: method)
-      let losses = finalLosses.map(comparable)
-      var summary = geometricSummary(losses)
-      // An interval that a diverged run is part of says nothing.
-      if !finalLosses.allSatisfy(\.isFinite) {
-        (summary.low, summary.high) = (summary.mean, summary.mean)
-      }
-      let row = ([summary.mean, summary.low, summary.high] + losses).map { "\t" + number($0) }
+      let summary = RunStatistics.geometricMean(finalLosses, limit: MLPTraining.lossLimit)
+      let row = (summary.columns + finalLosses.map(comparable)).map { "\t" + number($0) }
       finals.append((try records[0].string(attribute: "title"), row.joined(), summary.mean))
     }
     text +=
@@ -68,8 +52,8 @@ extension MLPHeavyTails {
     for method in set.methods {
       let losses = try set.values("final_train_loss", of: method)
       let title = try set.records(of: method)[0].string(attribute: "title")
-      ranking.append(
-        (title, geometricSummary(losses.map(comparable)).mean, losses.count { !$0.isFinite }))
+      let summary = RunStatistics.geometricMean(losses, limit: MLPTraining.lossLimit)
+      ranking.append((title, summary.mean, summary.diverged))
     }
     let lines = ranking.sorted { $0.loss < $1.loss }.map { entry in
       entry.diverged > 0
@@ -84,11 +68,11 @@ extension MLPHeavyTails {
     _ set: RecordSet, _ method: String, over other: String, below: Double? = nil,
     above: Double? = nil
   ) throws -> Finding {
-    let pairs = try zip(
-      set.values("final_train_loss", of: method), set.values("final_train_loss", of: other))
     return .logTest(
       "final loss of \(method) over \(other)",
-      pairs.map { comparable($0) / comparable($1) }, below: below, above: above)
+      try set.ratios(method, over: other) {
+        comparable(try $0.double(attribute: "final_train_loss"))
+      }, below: below, above: above)
   }
 
   package static let claims: [Claim] = [
