@@ -113,8 +113,8 @@ figures: build ## redraw every figure from the checked-in records (no training)
 	@./figures/draw cifar10-resnet18 results/cifar10-resnet18/jpeg figures/out cifar10-jpeg
 	@$(BIN)/spectral caption results/gpt2-fineweb/gpt2-steps figures/gpt2-steps.caption.md --out figures/out/gpt2-steps.md
 
-claims: build ## hold the checked-in records against the claims, write CLAIMS.md
-	@$(BIN)/spectral claims --results results --out CLAIMS.md
+claims: build ## hold the checked-in records against the claims: CLAIMS.md, claims.tsv, README's table
+	@$(BIN)/spectral claims --results results --out CLAIMS.md --readme README.md
 
 record: build ## promote fresh records of this PROFILE from build/results to results/, redraw, rewrite CLAIMS.md
 	@for f in $(FIGURES); do if [ -d $(RESULTS)/$$f/$(PROFILE) ]; then \

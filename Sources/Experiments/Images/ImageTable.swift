@@ -5,19 +5,21 @@ import Storage
 
 /// Tables of Figs 2a and 5b.
 enum ImageTable {
-  /// The series of a block, in its order: each has mean, low, high (95 % Student's t over the seeds) and each seed.
+  /// The series of a block, in its order: each has mean (of losses the geometric one), low, high (95 % Student's t over
+  /// the seeds) and each seed.
   static let quantities = ["val_accuracy", "train_loss", "val_loss", "clip_error"]
 
   /// One block a method: epoch, then `quantities`; then one block with a row for each method: its number, final accuracy
   /// and final accuracy over several views (mean, low, high, seeds each), milliseconds of clip and of the whole in
-  /// a step (undisturbed: the smallest over the seeds), title.
+  /// a step (`RunStatistics`), title.
   static func text(of set: RecordSet) throws -> String {
     var text = ""
     var finals = "# final: number, accuracy, accuracy over views, clip ms, step ms, title\n"
     let seeds = set.seeds.count
     /// As many columns for every method, also where one has fewer seeds.
-    func columns(_ values: [Double]) -> String {
-      (RecordSet.interval(values) + values + Array(repeating: .nan, count: seeds - values.count))
+    func columns(_ values: [Double], areLosses: Bool = false) -> String {
+      ((areLosses ? RunStatistics.geometricMean(values).columns : RecordSet.interval(values))
+        + values + Array(repeating: .nan, count: seeds - values.count))
         .map { "\t" + number($0) }.joined()
     }
     for (index, method) in set.methods.enumerated() {
@@ -31,7 +33,9 @@ enum ImageTable {
       text += "# \(method)\n"
       for (row, epoch) in epochs.enumerated() {
         text += number(epoch)
-        for quantity in series { text += columns(quantity.map { $0[row] }) }
+        for (name, quantity) in zip(quantities, series) {
+          text += columns(quantity.map { $0[row] }, areLosses: name.hasSuffix("_loss"))
+        }
         text += "\n"
       }
       text += "\n\n"
@@ -40,7 +44,7 @@ enum ImageTable {
       }
       let times = try milliseconds(records)
       finals +=
-        "\(index + 1)" + accuracies.map(columns).joined() + "\t\(number(times.clip))"
+        "\(index + 1)" + accuracies.map { columns($0) }.joined() + "\t\(number(times.clip))"
         + "\t\(number(times.step))\t\(try set.title(of: method))\n"
     }
     return text + finals
@@ -53,17 +57,11 @@ enum ImageTable {
     return (0..<points).map { Statistics.mean(values[($0 * layers)..<(($0 + 1) * layers)]) }
   }
 
-  /// Milliseconds of a step, whole and in the clip alone, in the least disturbed of the runs; NaN if all diverged.
+  /// Milliseconds of an undisturbed step, in the clip alone and whole; NaN if all diverged.
   static func milliseconds(_ records: [Record]) throws -> (clip: Double, step: Double) {
-    let times = records.compactMap { record -> (clip: Double, step: Double)? in
-      guard case .double(let clip)? = record.telemetry.attributes["seconds_clip"],
-        case .double(let seconds)? = record.telemetry.dataSets
-          .first(where: { $0.name == "model_seconds" })?.values,
-        let last = seconds.last, last.isFinite, let steps = try? record.ints("step").last
-      else { return nil }
-      return (1000 * clip / Double(steps), 1000 * last / Double(steps))
-    }
-    return (times.map(\.clip).min() ?? .nan, times.map(\.step).min() ?? .nan)
+    try (
+      1000 * RunStatistics.clipSecondsPerStep(records), 1000 * RunStatistics.secondsPerStep(records)
+    )
   }
 
   /// The numbers of a caption.
