@@ -47,13 +47,13 @@ struct ImageMethod: TunableMethod {
     _ values: Values, _ filters: [String], _ problem: ImageProblem, seed: UInt64
   ) throws -> any GradientTransform {
     func spectral(_ rule: ThresholdRule) throws -> any GradientTransform {
-      let method: SpectralClip.Method =
+      let operation: SpectralClip =
         switch decomposition {
-        case .exact: .exactSVD
-        case .rank(let rank): problem.sketch(rank: rank)
-        case .configured: problem.sketch(rank: problem.rank)
+        case .exact: .exact
+        case .rank(let rank): try problem.sketch(rank: rank)
+        case .configured: try problem.sketch(rank: problem.rank)
         }
-      return try LayerwiseSpectralClip(rule, SpectralClip(method), layers: filters, seed: seed)
+      return try LayerwiseSpectralClip(rule, operation, layers: filters, seed: seed)
     }
     let limit = values["maximumNorm"] ?? .nan
     switch clip {

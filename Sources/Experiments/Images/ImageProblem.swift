@@ -33,8 +33,8 @@ struct ImageProblem: Sendable {
   var powerIterations: Int
 
   /// Algorithm 2 at some rank.
-  func sketch(rank: Int) -> SpectralClip.Method {
-    .randomizedSVD(rank: rank, oversampling: oversampling, powerIterations: powerIterations)
+  func sketch(rank: Int) throws -> SpectralClip {
+    try .randomized(rank: rank, oversampling: oversampling, powerIterations: powerIterations)
   }
 
   /// Steps of an epoch over `count` images.

@@ -41,19 +41,19 @@ public final class ImageStepProbe {
     var clipped: [String]?
     if probe == .resNet18 {
       let model = ResNet18()
-      model.initialise(stream)
+      model.initialize(stream)
       loss = model.loss(tape, model.logits(tape, images), targets)
       parameters = model.parameters
       rule = try NormClip(maximumNorm: 1, formula: .torch)
     } else {
       let model = CifarNet()
-      model.initialise(stream)
+      model.initialize(stream)
       loss = model.loss(tape, model.logits(tape, images), targets)
       parameters = model.parameters
       clipped = model.filterNames
       rule = try LayerwiseSpectralClip(
         .constant(1),
-        SpectralClip(.randomizedSVD(rank: 10, oversampling: 5, powerIterations: 1)),
+        .randomized(rank: 10, oversampling: 5, powerIterations: 1),
         layers: model.filterNames, seed: 1)
     }
     update = try Update(

@@ -243,7 +243,7 @@ private func relativeError(
 ) throws -> Double {
   var exact = before
   let tau = update.statistics[index].tau
-  try SpectralClip(.exactSVD).clip(&exact, at: tau)
+  try SpectralClip.exact.clip(&exact, at: tau)
   let clipped = update.parameters[index].gradient.entries.readOnly.copied()
   let norm = exact.frobeniusNorm
   return norm == 0 ? 0 : (clipped - exact).frobeniusNorm / norm

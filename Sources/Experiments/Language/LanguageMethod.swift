@@ -91,10 +91,9 @@ struct LanguageMethod: TunableMethod {
     case .norm:
       return try NormClip(maximumNorm: values["maximumNorm"] ?? .nan, formula: .torch)
     case .spectral:
-      let operation = try SpectralClip(
-        .randomizedSVD(
-          rank: sketch.rank, oversampling: sketch.oversampling,
-          powerIterations: sketch.powerIterations))
+      let operation = try SpectralClip.randomized(
+        rank: sketch.rank, oversampling: sketch.oversampling,
+        powerIterations: sketch.powerIterations)
       return try LayerwiseSpectralClip(
         .constant(values["tau"] ?? .nan), operation, layers: clippedNames(of: model), seed: seed)
     }

@@ -56,7 +56,7 @@ public final class LanguageStepProbe {
       model = GPT(.gpt2, .gpt2)
     }
     let stream = RandomStream(seed: 1, name: "probe")
-    model.initialise(stream.child("weights"))
+    model.initialize(stream.child("weights"))
     let rule: any GradientTransform
     var clipped: [String]?
     switch probe {
@@ -67,9 +67,7 @@ public final class LanguageStepProbe {
       clipped = names
       rule = try LayerwiseSpectralClip(
         .constant(isWide ? 1 : 0.01),
-        SpectralClip(
-          .randomizedSVD(
-            rank: isWide ? 64 : 3, oversampling: isWide ? 10 : 5, powerIterations: 2)),
+        .randomized(rank: isWide ? 64 : 3, oversampling: isWide ? 10 : 5, powerIterations: 2),
         layers: names, seed: 1)
     case .gpt2, .gpt2Short, .gpt2Spectra: rule = NoClip()
     }

@@ -71,7 +71,7 @@ final class LanguageTraining: StepTraining {
       GPT.Shape(
         vocabulary: data.vocabulary, block: problem.block, layers: problem.layers,
         heads: problem.heads, width: problem.width), dropout: problem.dropout)
-    model.initialise(stream.child("weights"))
+    model.initialize(stream.child("weights"))
     let (rule, optimizer) = try method.make(
       values, model: model, sketch: problem.sketch, seed: seed)
     update = try Update(

@@ -33,7 +33,7 @@ extension MLPMethod {
   private static func spectral(_ rule: ThresholdRule, _ layers: [String]) throws
     -> LayerwiseSpectralClip
   {
-    try LayerwiseSpectralClip(rule, SpectralClip(.exactSVD), layers: layers, seed: 0)
+    try LayerwiseSpectralClip(rule, .exact, layers: layers, seed: 0)
   }
 
   /// Every method, the paper's first.
@@ -106,14 +106,14 @@ extension MLPMethod {
       name: "sgdm-micro-norm", title: "SGDM, micro-batch norm clip", source: "arXiv 2605.02701",
       hyperparameters: [rate, .linear("limit", 0.01, 10)], needsSamples: true
     ) { values, _ in
-      (try MicroBatchClip(parts: 4, inner: .norm(limit: values["limit"] ?? .nan)), SGD())
+      (try MicroBatchClip(microBatches: 4, inner: .norm(limit: values["limit"] ?? .nan)), SGD())
     },
     MLPMethod(
       name: "sgdm-micro-spectral", title: "SGDM, micro-batch spectral clip",
       source: "arXiv 2605.02701 with the paper's clip",
       hyperparameters: [rate, .linear("tau", 0.01, 10)], needsSamples: true
     ) { values, _ in
-      (try MicroBatchClip(parts: 4, inner: .spectral(tau: values["tau"] ?? .nan)), SGD())
+      (try MicroBatchClip(microBatches: 4, inner: .spectral(tau: values["tau"] ?? .nan)), SGD())
     },
     MLPMethod(
       name: "clipped-gd", title: "clipped SGD, no momentum", source: "arXiv 1905.11881",
@@ -125,7 +125,7 @@ extension MLPMethod {
       name: "normalised-gd", title: "normalised SGD", source: "arXiv 1905.11881",
       hyperparameters: [plainRate, .linear("offset", 0.01, 10)]
     ) { values, _ in
-      (try NormalisedGradient(offset: values["offset"] ?? .nan), SGD(momentum: 0))
+      (try NormalizedGradient(offset: values["offset"] ?? .nan), SGD(momentum: 0))
     },
     MLPMethod(
       name: "delta-gclip", title: "δ-GClip, δ = 0.001", source: "arXiv 2404.08624",

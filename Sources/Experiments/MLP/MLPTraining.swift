@@ -86,7 +86,7 @@ final class MLPTraining: StepTraining {
     self.pool = pool
     let stream = RandomStream(seed: seed, name: "mlp")
     model = MLP(inputs: problem.inputs, hidden: problem.hidden, outputs: 1)
-    model.initialise(stream.child("weights"))
+    model.initialize(stream.child("weights"))
     let layers = model.parameters.map(\.name)
     let (rule, optimizer) = try method.make(values, layers: layers)
     update = try Update(rule, optimizer, of: model.parameters)
