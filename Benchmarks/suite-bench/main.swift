@@ -74,13 +74,12 @@ do {
   let source = RandomStream(seed: 1, name: "bench/3x3").normals(9 * count, as: Double.self)
   var batch = source
   var sigmaMax = [Double](repeating: 0, count: count)
+  let clip = SmallBatchClip(rows: 3, columns: 3)
   try measure(
     "clip 3x3 batch", unit: "matrices/s", work: Double(count), repeats: 21,
     prepare: { batch = source }
   ) {
-    try SpectralClip.clip(
-      batch: &batch, count: count, rows: 3, columns: 3, sigmaMax: &sigmaMax
-    ) { _ in 1 }
+    try clip.clip(&batch, sigmaMax: &sigmaMax) { _ in 1 }
   }
 }
 
@@ -91,7 +90,7 @@ do {
   let tau = Double(try singularValues(dense)[8])
   let g = LayerGradient(rows: 100, columns: 100)
   let workspace = FactoredSpectrum()
-  let clip = try SpectralClip()
+  let clip = SpectralClip.exact
   try measure("clip 100x100 from rank-33 factors", repeats: 51) {
     try a.withView { a in
       try b.withView { b in
@@ -109,7 +108,7 @@ for (m, n) in [(100, 100), (384, 1536), (768, 3072)] {
   let sigma = try singularValues(source)
   var g = source
   let repeats = m > 500 ? 3 : 9
-  let clip = try SpectralClip()
+  let clip = SpectralClip.exact
   for (what, index) in [("3 values", 3), ("half of the values", min(m, n) / 2)] {
     let tau = Double(sigma[index])
     try measure("exact clip \(m)x\(n), \(what)", repeats: repeats, prepare: { g = source }) {
@@ -126,8 +125,8 @@ for (m, n, rank, oversampling, powerIterations) in [
 ] {
   let source = normal(m, n, "\(m)x\(n)")
   var g = source
-  let clip = try SpectralClip(
-    .randomizedSVD(rank: rank, oversampling: oversampling, powerIterations: powerIterations))
+  let clip = try SpectralClip.randomized(
+    rank: rank, oversampling: oversampling, powerIterations: powerIterations)
   try measure(
     "randomized clip \(m)x\(n), rank \(rank), p \(oversampling), q \(powerIterations)",
     repeats: 15,

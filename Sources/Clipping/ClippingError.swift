@@ -35,3 +35,9 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
     }
   }
 }
+
+func require(_ name: String, _ value: Double, _ holds: Bool, _ expected: String) throws {
+  guard holds else {
+    throw ClippingError.invalidParameter(name: name, value: value, expected: expected)
+  }
+}

@@ -38,6 +38,8 @@ public final class Gradients {
   package var measuresSigmaMax = false
   /// One number a layer: scratch of rules that need a joint norm.
   var squares: [Double]
+  /// For the one rule that clips micro-batches, made when it first asks.
+  private(set) lazy var microBatchScratch = layers.map { MicroBatchScratch(for: $0) }
 
   /// The gradients of `layers`, whose names must differ; results do not depend on the threads of `pool`.
   public convenience init(_ layers: [Layer], pool: WorkerPool = .single) {

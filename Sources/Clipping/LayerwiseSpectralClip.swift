@@ -28,20 +28,24 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
     sketches = RandomStream(seed: seed, name: "sketch")
   }
 
-  /// Clips the gradient[m,n] of `layer` in place and updates that layer's threshold.
+  /// Clips `gradient`[m,n], that of `layer`, in place and updates the layer's threshold.
+  ///
+  /// Throws `ClippingError.unknownLayer`, and what `SpectralClip` throws; nothing is changed then.
   @discardableResult
   public mutating func clip<Scalar>(
-    _ gradient: MutableMatrixView<Scalar>, layer: String
+    _ gradient: inout Matrix<Scalar>, layer: String
   ) throws -> ClipStatistics {
     guard let index = layers.firstIndex(of: layer) else {
       throw ClippingError.unknownLayer(layer, known: layers)
     }
-    let report = try operation.clip(gradient, at: source(index), sketch: sketch(index))
-    observe(report, index)
-    return report
+    let statistics = try gradient.withMutableView {
+      try operation.clip($0, at: threshold(index), sketch: sketch(index))
+    }
+    observe(statistics, index)
+    return statistics
   }
 
-  private func source(_ index: Int, measuring: Bool = false) -> ThresholdSource {
+  private func threshold(_ index: Int, measuring: Bool = false) -> ThresholdSource {
     let threshold = thresholds[index]
     if threshold.rule.includesPresentValue { return .fromSigmaMax { threshold.tau(sigmaMax: $0) } }
     let tau = threshold.tau(sigmaMax: .nan)
@@ -50,21 +54,13 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
 
   /// Only a randomized method draws numbers.
   private func sketch(_ index: Int) -> RandomStream {
-    operation.method == .exactSVD
+    operation.method == .exact
       ? sketches : sketches.child(layers[index]).at(step: thresholds[index].step)
   }
 
   /// Only a constant rule may lack σ_1, and it does not look at it.
-  private mutating func observe(_ report: ClipStatistics, _ index: Int) {
-    thresholds[index].observe(sigmaMax: report.sigmaMax ?? report.sigmaMaxBound)
-  }
-
-  /// Clips a matrix of `layer` in place; see above.
-  @discardableResult
-  public mutating func clip<Scalar>(
-    _ gradient: inout Matrix<Scalar>, layer: String
-  ) throws -> ClipStatistics {
-    try gradient.withMutableView { try clip($0, layer: layer) }
+  private mutating func observe(_ statistics: ClipStatistics, _ index: Int) {
+    thresholds[index].observe(sigmaMax: statistics.sigmaMax ?? statistics.sigmaMaxBound)
   }
 }
 
@@ -84,7 +80,7 @@ extension LayerwiseSpectralClip: GradientTransform {
     if gradients.pool.threads == 1 || found.contains(where: { $0.gradient.factors != nil }) {
       for index in found.indices {
         let clipped = try operation.clip(
-          found[index].gradient, at: source(index, measuring: gradients.measuresSigmaMax),
+          found[index].gradient, at: threshold(index, measuring: gradients.measuresSigmaMax),
           sketch: sketch(index), workspace: gradients.workspace)
         observe(clipped, index)
         gradients.statistics[index] = clipped
@@ -105,7 +101,7 @@ extension LayerwiseSpectralClip: GradientTransform {
         results[index] = Result {
           try operation.clip(
             found[index].gradient.entries,
-            at: source(index, measuring: gradients.measuresSigmaMax), sketch: sketch(index))
+            at: threshold(index, measuring: gradients.measuresSigmaMax), sketch: sketch(index))
         }
       }
     }

@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// Norm clipping, eq. (1): g ← min(1, c/‖g‖) g, the norm taken jointly over all tensors given.
+/// Norm clipping, eq. (1): g ← min(1, c/‖g‖) g, the norm taken jointly over all layers of `Gradients`.
 public struct NormClip: Codable, Equatable, Sendable {
   /// The two formulas in circulation; they differ by about 1e-6/c relative.
   public enum Formula: String, Codable, Sendable, CaseIterable {
@@ -28,40 +28,27 @@ public struct NormClip: Codable, Equatable, Sendable {
     return denominator > maximumNorm ? maximumNorm / denominator : 1
   }
 
-  /// Clips one tensor in place.
-  @discardableResult
-  public func clip<Scalar>(_ gradient: MutableMatrixView<Scalar>) throws -> ClipStatistics {
-    try clip([gradient])
-  }
-
-  /// Clips one matrix in place.
+  /// Clips `gradient`[m,n] in place.
+  ///
+  /// Throws `LinearAlgebraError.notFinite` for a NaN or infinite entry; the gradient is then unchanged.
   @discardableResult
   public func clip<Scalar>(_ gradient: inout Matrix<Scalar>) throws -> ClipStatistics {
-    try gradient.withMutableView { try clip([$0]) }
-  }
-
-  /// Clips several tensors by their joint norm (√Σ‖g_l‖²), in place; they share one report.
-  @discardableResult
-  public func clip<Scalar>(_ gradients: [MutableMatrixView<Scalar>]) throws -> ClipStatistics {
-    var norm = 0.0
-    for gradient in gradients {
-      try gradient.readOnly.checkFinite()
-      let own = gradient.readOnly.frobeniusNorm
-      norm = gradients.count == 1 ? own : hypotenuse(norm, own)
+    try gradient.withMutableView { view in
+      try view.readOnly.checkFinite()
+      let norm = view.readOnly.frobeniusNorm
+      let factor = factor(norm: norm)
+      if factor < 1 { view.scale(by: Scalar(factor)) }
+      return ClipStatistics(
+        route: .norm, sigmaMaxBound: norm, tau: maximumNorm, clippedCount: factor < 1 ? 1 : 0,
+        valueCount: 1, normBefore: norm, normAfter: norm * factor)
     }
-    let factor = factor(norm: norm)
-    if factor < 1 {
-      for gradient in gradients { gradient.scale(by: Scalar(factor)) }
-    }
-    return ClipStatistics(
-      route: .norm, sigmaMax: nil, sigmaMaxBound: norm, tau: maximumNorm,
-      clippedCount: factor < 1 ? 1 : 0, valueCount: 1, normBefore: norm,
-      normAfter: norm * factor)
   }
 }
 
 extension NormClip: GradientTransform {
-  /// Scales all layers by their joint norm.
+  /// Scales all layers by their joint norm √Σ‖g_l‖².
+  ///
+  /// Throws `LinearAlgebraError.notFinite` for a NaN or infinite entry; the gradients are then unchanged.
   public func apply(to gradients: Gradients) throws {
     let factor = factor(norm: try gradients.jointNorm())
     if factor < 1 {
@@ -71,12 +58,4 @@ extension NormClip: GradientTransform {
     }
     gradients.reportScaling(by: factor, tau: maximumNorm, isClipped: factor < 1)
   }
-}
-
-/// √(a² + b²) without overflow or underflow in the squares.
-private func hypotenuse(_ a: Double, _ b: Double) -> Double {
-  let (large, small) = (max(a, b), min(a, b))
-  guard large > 0, large.isFinite else { return large }
-  let ratio = small / large
-  return large * (1 + ratio * ratio).squareRoot()
 }

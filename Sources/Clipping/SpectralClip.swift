@@ -1,38 +1,61 @@
 import LinearAlgebra
 
-/// Spectral clipping C_τ(G) = U diag(min(σ_i, τ)) Vᵀ of a gradient matrix G[m,n] = U diag(σ) Vᵀ (eqs 2-4).
+/// C_τ(G) = U diag(min(σ_i, τ)) Vᵀ of a gradient matrix G[m,n] = U diag(σ) Vᵀ, as eqs. (2)-(4) define it: the
+/// singular directions stay, the singular values are clamped at τ.
 ///
-/// The singular directions stay, the singular values are clamped at τ: the Frobenius projection
-/// onto the ball {‖X‖₂ ≤ τ}. Tensors of order above two are clipped as matrices [d0, rest], vectors
-/// as n×1, where spectral and norm clipping are the same thing (§2.3).
+/// This is the definition, and the twin that every fast route of `SpectralClip` is tested against. Throws
+/// `ClippingError.invalidThreshold` for a negative or NaN τ, `LinearAlgebraError.notFinite` for a NaN or infinite
+/// entry.
+public func referenceSpectralClip(
+  _ g: Matrix<Double>, at tau: Double
+) throws -> Matrix<Double> {
+  guard tau >= 0 else { throw ClippingError.invalidThreshold(tau) }
+  let decomposition = try svd(g)
+  var clamped = decomposition.vT
+  clamped.scaleRows(by: decomposition.sigma.map { min($0, tau) })
+  return matmul(decomposition.u, clamped)
+}
+
+/// The same operator, computed the cheapest way that gives the same result: the Frobenius projection of a
+/// matrix G[m,n] onto the ball {‖X‖₂ ≤ τ}.
 ///
-/// `.exactSVD` is exact to rounding: whatever the precision of G, the decomposition runs in
-/// `Double`. It takes the cheapest route that keeps that promise (see `ClipStatistics.Route`).
+/// Tensors of order above two are clipped as matrices [d0, rest] (`matrixShape(of:)`), vectors as n×1, where
+/// spectral and norm clipping are the same thing (§2.3). Whatever the precision of G, exact clipping decomposes in
+/// Double; the routes are in the folder Routes.
 public struct SpectralClip: Codable, Equatable, Sendable {
   /// How the singular values above τ are found.
   public enum Method: Codable, Equatable, Sendable {
-    /// All of them, exactly.
-    case exactSVD
-    /// Algorithm 2: the `rank` largest, by a randomized SVD with `oversampling` further sketch
-    /// vectors and `powerIterations` power iterations; values beyond the rank stay untouched.
-    case randomizedSVD(rank: Int, oversampling: Int = 5, powerIterations: Int = 1)
+    /// All of them, exact to rounding.
+    case exact
+    /// Algorithm 2: the `rank` largest, by a randomized SVD with `oversampling` further sketch vectors and
+    /// `powerIterations` power iterations; values beyond the rank stay as they are.
+    case randomized(rank: Int, oversampling: Int, powerIterations: Int)
   }
 
   /// The method of this operator.
   public let method: Method
 
-  /// Throws `ClippingError.invalidParameter` for a rank below 1 or negative oversampling or power iterations.
-  public init(_ method: Method = .exactSVD) throws {
-    if case .randomizedSVD(let rank, let oversampling, let powerIterations) = method {
-      try require("rank", Double(rank), rank >= 1, "a whole number >= 1")
-      try require("oversampling", Double(oversampling), oversampling >= 0, "a whole number >= 0")
-      try require(
-        "powerIterations", Double(powerIterations), powerIterations >= 0, "a whole number >= 0")
-    }
-    self.method = method
+  /// Clips every singular value above τ.
+  public static let exact = SpectralClip(method: .exact)
+
+  /// Clips the `rank` largest singular values, Algorithm 2.
+  ///
+  /// Throws `ClippingError.invalidParameter` for a rank below 1 or a negative count of the others.
+  public static func randomized(
+    rank: Int, oversampling: Int = 5, powerIterations: Int = 1
+  ) throws -> SpectralClip {
+    try require("rank", Double(rank), rank >= 1, "a whole number >= 1")
+    try require("oversampling", Double(oversampling), oversampling >= 0, "a whole number >= 0")
+    try require(
+      "powerIterations", Double(powerIterations), powerIterations >= 0, "a whole number >= 0")
+    return SpectralClip(
+      method: .randomized(
+        rank: rank, oversampling: oversampling, powerIterations: powerIterations))
   }
 
-  /// Clips `gradient`[m,n] in place at threshold `tau`; `sketch` feeds the randomized method only.
+  private init(method: Method) { self.method = method }
+
+  /// Clips `gradient`[m,n] in place at the threshold τ; `sketch` feeds the randomized method only.
   ///
   /// Throws `ClippingError.invalidThreshold` for a negative or NaN τ, `LinearAlgebraError.notFinite`
   /// for a NaN or infinite entry; the gradient is then unchanged.
@@ -43,31 +66,35 @@ public struct SpectralClip: Codable, Equatable, Sendable {
     try gradient.withMutableView { try clip($0, at: .fixed(tau), sketch: sketch) }
   }
 
-  /// Clips `gradient`[m,n] in place at a threshold that may depend on σ_1(G); `sketch` feeds the
-  /// randomized method only. Errors as above.
+  /// Clips `gradient`[m,n] in place at a threshold that may depend on σ_1(G); otherwise as above.
   @discardableResult
   @_specialize(where Scalar == Float)
   @_specialize(where Scalar == Double)
   public func clip<Scalar>(
-    _ gradient: MutableMatrixView<Scalar>, at source: ThresholdSource,
+    _ gradient: MutableMatrixView<Scalar>, at threshold: ThresholdSource,
     sketch: RandomStream = .defaultSketch
   ) throws -> ClipStatistics {
     let norm = try finiteNorm(gradient.readOnly)
-    let known = try source.validatedTau
-    let count = min(gradient.rows, gradient.columns)
-    if let known, norm <= known || count == 0 {
+    let known = try threshold.validatedTau
+    if norm == 0 || known.map({ norm <= $0 }) ?? false {
       return ClipStatistics(
-        route: .insideBall, sigmaMax: norm == 0 ? 0 : nil, sigmaMaxBound: norm, tau: known,
-        clippedCount: 0, valueCount: count, normBefore: norm, normAfter: norm)
+        route: .insideBall, sigmaMax: norm == 0 ? 0 : nil, sigmaMaxBound: norm,
+        tau: try threshold.tau(sigmaMax: norm), valueCount: min(gradient.rows, gradient.columns),
+        normBefore: norm, normAfter: norm)
     }
-    if count <= 1 { return try clipVector(gradient, norm, source) }
+    if min(gradient.rows, gradient.columns) == 1 {
+      return try clipVector(gradient, norm, threshold)
+    }
     switch method {
-    case .exactSVD:
-      return try clipExactly(gradient, norm: norm, at: source)
-    case .randomizedSVD(let rank, let oversampling, let powerIterations):
+    case .randomized(let rank, let oversampling, let powerIterations):
       return try clipTruncated(
-        gradient, norm: norm, at: source, rank: rank, oversampling: oversampling,
+        gradient, norm: norm, at: threshold, rank: rank, oversampling: oversampling,
         powerIterations: powerIterations, sketch: sketch)
+    case .exact:
+      if gradient.rows == 3 && gradient.columns == 3 {
+        return try clip3x3(gradient, norm, threshold)
+      }
+      return try clipByGram(gradient, norm, threshold) ?? clipBySVD(gradient, norm, threshold)
     }
   }
 
@@ -78,72 +105,50 @@ public struct SpectralClip: Codable, Equatable, Sendable {
   }
 }
 
-/// Where the threshold of one clip comes from.
-public enum ThresholdSource {
-  /// τ, known beforehand.
-  case fixed(Double)
-  /// τ, known beforehand; the statistics are to carry σ_1(G) even where a bound would do for clipping.
-  case fixedMeasuringSigmaMax(Double)
-  /// τ as a function of σ_1(G) (an EMA that includes the present value).
-  case fromSigmaMax((Double) -> Double)
+extension RandomStream {
+  /// The stream that a randomized clip draws its sketch from when the caller names none.
+  public static var defaultSketch: RandomStream { RandomStream(seed: 0, name: "sketch") }
 }
 
-// MARK: - The pieces that every route shares
+// MARK: - The two simplest routes
 
-extension ThresholdSource {
-  /// τ if it is fixed and then valid (σ_1 not asked for), nil if σ_1 must be known first.
-  var validatedTau: Double? {
-    get throws {
-      switch self {
-      case .fixed(let tau):
-        try validate(tau)
-        return tau
-      case .fixedMeasuringSigmaMax(let tau):
-        try validate(tau)
-        return nil
-      case .fromSigmaMax: return nil
-      }
-    }
+extension SpectralClip {
+  /// min(m, n) = 1: σ_1 = ‖G‖_F, and clipping is scaling, bit for bit as `NormClip` does it.
+  private func clipVector<Scalar>(
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ threshold: ThresholdSource
+  ) throws -> ClipStatistics {
+    let tau = try threshold.tau(sigmaMax: norm)
+    let factor = norm > tau ? tau / norm : 1
+    if factor < 1 { g.scale(by: Scalar(factor)) }
+    return ClipStatistics(
+      route: .vector, sigmaMax: norm, sigmaMaxBound: norm, tau: tau,
+      clippedCount: factor < 1 ? 1 : 0, valueCount: 1, normBefore: norm, normAfter: norm * factor)
   }
 
-  /// The threshold once σ_1 is known.
-  func tau(sigmaMax: Double) throws -> Double {
-    switch self {
-    case .fixed(let tau), .fixedMeasuringSigmaMax(let tau): return tau
-    case .fromSigmaMax(let rule):
-      let tau = rule(sigmaMax)
-      try validate(tau)
-      return tau
-    }
-  }
-
-  private func validate(_ tau: Double) throws {
-    guard tau >= 0 else { throw ClippingError.invalidThreshold(tau) }
+  /// The definition itself, in Double: for σ_1/τ beyond the reach of Gram matrices, and for entries whose squares
+  /// leave the range of Double.
+  func clipBySVD<Scalar>(
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ threshold: ThresholdSource
+  ) throws -> ClipStatistics {
+    let decomposition = try svd(g.readOnly.widened())
+    let sigma = decomposition.sigma
+    let tau = try threshold.tau(sigmaMax: sigma[0])
+    var statistics = ClipStatistics(
+      route: .svd, sigmaMax: sigma[0], sigmaMaxBound: sigma[0], tau: tau,
+      clippedCount: sigma.count { $0 > tau }, valueCount: sigma.count, normBefore: norm,
+      normAfter: norm)
+    guard statistics.clippedCount > 0 else { return statistics }
+    var clamped = decomposition.vT
+    clamped.scaleRows(by: sigma.map { min($0, tau) })
+    g.assign(rounding: matmul(decomposition.u, clamped))
+    statistics.normAfter = g.readOnly.frobeniusNorm
+    return statistics
   }
 }
 
 /// ‖G‖_F, or an error that names the first entry that is not finite.
-func finiteNorm<Scalar>(_ gradient: MatrixView<Scalar>) throws -> Double {
+private func finiteNorm<Scalar>(_ gradient: MatrixView<Scalar>) throws -> Double {
   let norm = gradient.frobeniusNorm
   if !norm.isFinite { try gradient.checkFinite() }
   return norm
-}
-
-func require(_ name: String, _ value: Double, _ holds: Bool, _ expected: String) throws {
-  guard holds else {
-    throw ClippingError.invalidParameter(name: name, value: value, expected: expected)
-  }
-}
-
-/// ‖C‖_F from ‖G‖_F² - Σ (σ_i² - τ²) over the clipped values; measured instead where that would cancel.
-func normAfterClipping<Scalar>(
-  _ clipped: MatrixView<Scalar>, before: Double, removed: Double
-) -> Double {
-  let square = before * before - removed
-  return square > 1e-2 * before * before ? square.squareRoot() : clipped.frobeniusNorm
-}
-
-extension RandomStream {
-  /// The stream a randomized clip draws its sketch from when the caller names none.
-  public static var defaultSketch: RandomStream { RandomStream(seed: 0, name: "sketch") }
 }

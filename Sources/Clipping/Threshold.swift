@@ -112,3 +112,40 @@ public struct Threshold: Codable, Equatable, Sendable {
     return low
   }
 }
+
+/// Where the threshold of one clip comes from.
+public enum ThresholdSource {
+  /// τ, known beforehand.
+  case fixed(Double)
+  /// τ, known beforehand; the statistics are to carry σ_1(G) even where a bound would do for clipping.
+  case fixedMeasuringSigmaMax(Double)
+  /// τ as a function of σ_1(G) (an EMA that includes the present value).
+  case fromSigmaMax((Double) -> Double)
+
+  /// τ if it is known and a bound on σ_1 will do, nil if σ_1 must be found first. Throws
+  /// `ClippingError.invalidThreshold` for a negative or NaN τ.
+  var validatedTau: Double? {
+    get throws {
+      switch self {
+      case .fixed(let tau): return try validated(tau)
+      case .fixedMeasuringSigmaMax(let tau):
+        _ = try validated(tau)
+        return nil
+      case .fromSigmaMax: return nil
+      }
+    }
+  }
+
+  /// The threshold once σ_1 is known.
+  func tau(sigmaMax: Double) throws -> Double {
+    switch self {
+    case .fixed(let tau), .fixedMeasuringSigmaMax(let tau): tau
+    case .fromSigmaMax(let rule): try validated(rule(sigmaMax))
+    }
+  }
+
+  private func validated(_ tau: Double) throws -> Double {
+    guard tau >= 0 else { throw ClippingError.invalidThreshold(tau) }
+    return tau
+  }
+}

@@ -24,8 +24,8 @@ struct CIFAR10Files {
   private static let plane = side * side
   private static let recordSize = 1 + channels * plane
 
-  let training: LabelledImages
-  let test: LabelledImages
+  let training: LabeledImages
+  let test: LabeledImages
   /// SHA-256 of each file after its name.
   let digest: String
 
@@ -45,7 +45,7 @@ struct CIFAR10Files {
       .joined(separator: ", ")
   }
 
-  private static func images(_ paths: [String], _ extent: Extent) throws -> LabelledImages {
+  private static func images(_ paths: [String], _ extent: Extent) throws -> LabeledImages {
     let batches = try paths.map { try batch($0, extent) }
     let labels = batches.flatMap { data in
       stride(from: data.startIndex, to: data.endIndex, by: recordSize).map { data[$0] }
@@ -62,7 +62,7 @@ struct CIFAR10Files {
       }
       initialized = labels.count * channels * plane
     }
-    return LabelledImages(
+    return LabeledImages(
       height: side, width: side, channels: channels, pixels: pixels, labels: labels)
   }
 

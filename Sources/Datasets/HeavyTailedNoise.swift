@@ -38,8 +38,8 @@ public struct HeavyTailedNoise: Sendable {
       let scale = Float(own.draw(law, at: 0))
       u = own.normals(gradient.rows)
       v = own.normals(gradient.columns, from: gradient.rows)
-      normalise(&u)
-      normalise(&v)
+      normalize(&u)
+      normalize(&v)
       u.withUnsafeBufferPointer { u in
         v.withUnsafeBufferPointer { v in
           guard let u = u.baseAddress, let v = v.baseAddress else { return }
@@ -50,7 +50,7 @@ public struct HeavyTailedNoise: Sendable {
     return true
   }
 
-  private func normalise(_ vector: inout [Float]) {
+  private func normalize(_ vector: inout [Float]) {
     var square = 0.0
     for value in vector { square.addProduct(Double(value), Double(value)) }
     let inverse = Float(1 / square.squareRoot())

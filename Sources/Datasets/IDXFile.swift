@@ -49,7 +49,7 @@ struct IDXFile {
 
   /// Images and labels, grey, [count, height, width, 1], with labels below `classes`.
   static func images(_ imagePath: String, labels labelPath: String, classes: Int) throws
-    -> LabelledImages
+    -> LabeledImages
   {
     let (images, labels) = (
       try IDXFile(path: imagePath, dimensions: 3), try IDXFile(path: labelPath, dimensions: 1)
@@ -64,7 +64,7 @@ struct IDXFile {
         "label \(labels.values[image]) of image \(image) is above \(classes - 1)", at: labelPath,
         hint: "check that it belongs to this data set")
     }
-    return LabelledImages(
+    return LabeledImages(
       height: images.shape[1], width: images.shape[2], channels: 1, pixels: images.values,
       labels: labels.values)
   }

@@ -33,7 +33,7 @@ public struct ImageAugmentation: Codable, Sendable, Equatable {
 /// up at any batch.
 public struct ImageBatches: Sendable {
   /// The images.
-  public let images: LabelledImages
+  public let images: LabeledImages
   /// Images of a batch, B.
   public let size: Int
   /// What becomes of their intensities.
@@ -45,7 +45,7 @@ public struct ImageBatches: Sendable {
 
   /// Batches of `size` among `images`, 1 <= size <= images.count, shifted by less than an image's size.
   public init(
-    _ images: LabelledImages, size: Int, augmentation: ImageAugmentation = .init(),
+    _ images: LabeledImages, size: Int, augmentation: ImageAugmentation = .init(),
     normalization: ImageNormalization, stream: RandomStream
   ) {
     precondition(

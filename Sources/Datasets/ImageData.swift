@@ -10,9 +10,9 @@ public struct ImageData: Sendable {
   /// What the labels 0, 1, … stand for.
   public let classes: [String]
   /// Images to train on.
-  public let training: LabelledImages
+  public let training: LabeledImages
   /// Images held out.
-  public let test: LabelledImages
+  public let test: LabeledImages
   /// How intensities become network inputs: for CIFAR-10 the published constants, whatever part of it is
   /// there, else the mean and standard deviation of the training images.
   public let normalization: ImageNormalization
@@ -132,7 +132,7 @@ public struct ImageData: Sendable {
 
   private static func fashionMNIST(_ folder: String) throws -> ImageData {
     let (whole, subset) = ("\(folder)/fashion-mnist", "\(folder)/fashion-mnist-subset")
-    func read(_ place: String, _ part: String) throws -> LabelledImages {
+    func read(_ place: String, _ part: String) throws -> LabeledImages {
       try IDXFile.images(
         "\(place)/\(part)-images-idx3-ubyte", labels: "\(place)/\(part)-labels-idx1-ubyte",
         classes: fashionClasses.count)

@@ -25,7 +25,7 @@ public struct ImageNormalization: Sendable, Equatable {
 
   /// The mean and the standard deviation (divisor: the number of pixels) of `images`, of which there must
   /// be some; a channel without variation keeps its scale, deviation 1.
-  public init(of images: LabelledImages) {
+  public init(of images: LabeledImages) {
     precondition(images.count > 0, "normalization by no images")
     let channels = images.channels
     var counts = [Int](repeating: 0, count: 256 * channels)

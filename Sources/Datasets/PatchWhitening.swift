@@ -15,7 +15,7 @@ public struct PatchWhitening: Sendable {
   /// Takes all (H - k + 1)·(W - k + 1) patches of each of the first `count` images (or of all, if fewer)
   /// after normalisation. Products and sums are in `Double`, image after image.
   public init(
-    of images: LabelledImages, size k: Int = 2, count: Int = 5000,  // as in the authors' code
+    of images: LabeledImages, size k: Int = 2, count: Int = 5000,  // as in the authors' code
     normalization: ImageNormalization
   ) {
     let (height, width, channels) = (images.height, images.width, images.channels)

@@ -28,7 +28,7 @@ struct StandInImages {
   }()
 
   /// The images of these numbers; an image depends on its number alone.
-  static func images(_ numbers: Range<Int>) -> LabelledImages {
+  static func images(_ numbers: Range<Int>) -> LabeledImages {
     let size = side * side * 3
     var labels: [UInt8] = []
     let pixels = [UInt8](unsafeUninitializedCapacity: numbers.count * size) { buffer, initialized in
@@ -38,7 +38,7 @@ struct StandInImages {
       }
       initialized = numbers.count * size
     }
-    return LabelledImages(height: side, width: side, channels: 3, pixels: pixels, labels: labels)
+    return LabeledImages(height: side, width: side, channels: 3, pixels: pixels, labels: labels)
   }
 
   /// Draws an image into pixels[side, side, 3] and returns its class.

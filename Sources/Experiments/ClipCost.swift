@@ -27,7 +27,7 @@ package enum ClipCost: Experiment {
     package var spikes = 5
     /// Timed repetitions; the median counts.
     package var repeats = 7
-    /// svd: full SVD and reassembly; exact: SpectralClip(.exactSVD); randomized: Algorithm 2.
+    /// svd: full SVD and reassembly; exact: SpectralClip.exact; randomized: Algorithm 2.
     package var methods = ["svd", "exact", "randomized"]
     /// Seeds of the matrices.
     package var seeds: [UInt64] = [1]
@@ -93,7 +93,7 @@ package enum ClipCost: Experiment {
       let stream = RandomStream(seed: unit.seed, name: "\(name)/\(size)")
       let (g, tau) = spiked(m, n, config.spikes, stream)
       var reference = g
-      let exact = try SpectralClip(.exactSVD).clip(&reference, at: tau)
+      let exact = try SpectralClip.exact.clip(&reference, at: tau)
       for rank in method == "randomized" ? config.ranks.filter({ $0 <= min(m, n) }) : [min(m, n)] {
         var (times, result, count) = ([Double](), g, exact.clippedCount)
         for _ in 0..<config.repeats {
@@ -107,16 +107,15 @@ package enum ClipCost: Experiment {
             result = matmul(s.u, scaled)
             times.append(watch.seconds)
           case "exact":
-            let clip = try SpectralClip(.exactSVD)
+            let clip = SpectralClip.exact
             result.elements[0] += 0  // a copy of its own before the clock starts
             let watch = Stopwatch()
             try clip.clip(&result, at: tau)
             times.append(watch.seconds)
           default:
-            let clip = try SpectralClip(
-              .randomizedSVD(
-                rank: rank, oversampling: config.oversampling,
-                powerIterations: config.powerIterations))
+            let clip = try SpectralClip.randomized(
+              rank: rank, oversampling: config.oversampling,
+              powerIterations: config.powerIterations)
             result.elements[0] += 0
             let watch = Stopwatch()
             count = try clip.clip(&result, at: tau, sketch: stream.child("sketch")).clippedCount

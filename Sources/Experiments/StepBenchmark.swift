@@ -162,7 +162,7 @@ package struct StepBenchmark: Sendable {
   private static let gpt2Spectra = StepBenchmark(name: "gpt2-spectra") { pool in
     let model = GPT(.gpt2, .gpt2)
     let stream = RandomStream(seed: 1, name: "probe")
-    model.initialise(stream.child("weights"))
+    model.initialize(stream.child("weights"))
     let tape = Tape(pool: pool)
     let (tokens, targets) = (tape.indices([8, 128]), tape.indices([8]))
     let loss = model.nextLoss(tape, tokens, targets)

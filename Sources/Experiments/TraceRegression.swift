@@ -235,6 +235,7 @@ extension TraceRegression {
     var full = [Double](repeating: 0, count: size)
     var estimate = [Double](repeating: 0, count: size)
     var sigmaMax = [Double](repeating: 0, count: count)
+    let clip = SmallBatchClip(rows: n, columns: n)
     var progress = 0
 
     while state.step < config.steps {
@@ -250,12 +251,9 @@ extension TraceRegression {
       }
       let threshold = state.threshold
       if recorded || threshold.rule.isAdaptive {
-        try SpectralClip.clip(
-          batch: &clipped, count: count, rows: n, columns: n, sigmaMax: &sigmaMax
-        ) { threshold.tau(sigmaMax: $0) }
+        try clip.clip(&clipped, sigmaMax: &sigmaMax) { threshold.tau(sigmaMax: $0) }
       } else {
-        try SpectralClip.clip(
-          batch: &clipped, count: count, rows: n, columns: n, at: threshold.tau(sigmaMax: .nan))
+        try clip.clip(&clipped, at: threshold.tau(sigmaMax: .nan))
       }
 
       // Δ²: exactly, and from a few samples.

@@ -115,11 +115,10 @@ package enum Decomposition: Equatable, Sendable {
   package var operation: SpectralClip {
     get throws {
       switch self {
-      case .exact: try SpectralClip(.exactSVD)
+      case .exact: .exact
       case .sketch(let rank, let oversampling, let powerIterations):
-        try SpectralClip(
-          .randomizedSVD(
-            rank: rank, oversampling: oversampling, powerIterations: powerIterations))
+        try .randomized(
+          rank: rank, oversampling: oversampling, powerIterations: powerIterations)
       }
     }
   }

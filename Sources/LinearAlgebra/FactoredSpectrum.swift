@@ -119,7 +119,7 @@ public final class FactoredSpectrum {
   /// positive definite by a margin above the rounding errors. False says nothing.
   public func isCertified(within limit: Double) -> Bool {
     formCore()
-    // K carries errors of a few r·ε·scale²; so does the factorisation.
+    // K carries errors of a few r·ε·scale²; so does the factorization.
     let level = limit * limit - 8 * Double(r) * .ulpOfOne * (scale * scale + limit * limit)
     guard level > 0 else { return false }
     let l = square

@@ -14,6 +14,8 @@ public final class LayerGradient: @unchecked Sendable {
   public private(set) var factors: (left: MatrixView<Float>, right: MatrixView<Float>)?
   /// For every row of the factors the sample it belongs to.
   public private(set) var samples: [Int] = []
+  /// Whether `samples` has more than one row of some sample.
+  private var hasAddedRows = false
   private var ownLeft: UnsafeMutablePointer<Float>?
   private var ownRight: UnsafeMutablePointer<Float>?
   private var ownCapacity = 0
@@ -54,7 +56,15 @@ public final class LayerGradient: @unchecked Sendable {
       "[\(left.rows), \(left.columns)]ᵀ [\(right.rows), \(right.columns)] into [\(rows), \(columns)]"
     )
     factors = (left, right)
-    if samples.count != left.rows { samples = Array(0..<left.rows) }
+    if hasAddedRows || samples.count != left.rows { samples = Array(0..<left.rows) }
+    hasAddedRows = false
+  }
+
+  /// Whether a product of `rank` terms is so far below full rank that its factors are the cheaper form to work in:
+  /// up to three quarters of min(rows, columns). Beyond, the products of r×r matrices cost what the smaller
+  /// decomposition saves.
+  package static func isThin(rank: Int, rows: Int, columns: Int) -> Bool {
+    4 * rank <= 3 * min(rows, columns)
   }
 
   /// Says that the entries now hold the matrix: the factors are forgotten.
@@ -95,6 +105,7 @@ public final class LayerGradient: @unchecked Sendable {
       MatrixView(rows: r + 1, columns: columns, base: UnsafePointer(ownRight))
     )
     samples.append(sample)
+    hasAddedRows = true
   }
 
   /// Multiplies row i of the left factor by weights[samples[i]]: each sample's share of the matrix is scaled.

@@ -1,6 +1,6 @@
 import CLAPACKE
 
-/// A thin QR factorisation a[m,n] = q[m,k] · r[k,n], k = min(m, n) = n here; q has orthonormal columns.
+/// A thin QR factorization a[m,n] = q[m,k] · r[k,n], k = min(m, n) = n here; q has orthonormal columns.
 public struct QR<Scalar: RealScalar>: Sendable {
   /// Orthonormal columns, [m,n].
   public let q: Matrix<Scalar>

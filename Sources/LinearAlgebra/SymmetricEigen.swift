@@ -73,27 +73,6 @@ public func symmetricEigen(
     values: values, vectors: Matrix(rows: count, columns: n, elements: vectors))
 }
 
-/// The lower Cholesky factor of the positive semi-definite a[n,n] with diagonal pivoting
-/// (LAPACK pstrf): root·rootᵀ = a, where root[n,n] is a row permutation of a lower triangle and
-/// its columns beyond the numerical rank are zero.
-public func semidefiniteRoot(_ a: Matrix<Double>) throws(LinearAlgebraError) -> Matrix<Double> {
-  let n = a.rows
-  precondition(a.columns == n, "square root of a matrix[\(n), \(a.columns)]: needs a square one")
-  try a.checkFinite()
-  guard n > 0 else { return a }
-  var factor = a.elements
-  var pivots = [Int32](repeating: 0, count: n)
-  var rank: Int32 = 0
-  let info = Int(
-    LAPACKE_dpstrf(LAPACK_COL_MAJOR, letter("L"), Int32(n), &factor, Int32(n), &pivots, &rank, -1))
-  guard info >= 0 else { throw .illegalArgument(routine: "pstrf", info: info) }
-  var root = Matrix<Double>(rows: n, columns: n)
-  for j in 0..<Int(rank) {
-    for i in j..<n { root.elements[Int(pivots[i] - 1) * n + j] = factor[j * n + i] }
-  }
-  return root
-}
-
 func letter(_ character: Unicode.Scalar) -> Int8 { Int8(character.value) }
 
 private func check(

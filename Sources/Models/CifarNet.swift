@@ -104,12 +104,12 @@ extension CifarNet {
   /// PyTorch's defaults, uniform on ±1/√fan-in; then as many filters of every trained convolution as it has channels
   /// pass a channel through (dirac), and the head is divided by its standard deviation. The whitening weight is
   /// drawn as well: `whiten` replaces it.
-  public func initialise(_ stream: RandomStream) {
+  public func initialize(_ stream: RandomStream) {
     for group in groups {
       for norm in [group.norm1, group.norm2] { norm.reset() }
       for filter in [group.conv1, group.conv2] {
         let channels = filter.shape[3]
-        filter.initialiseLinear(fanIn: 9 * channels, stream)
+        filter.initializeLinear(fanIn: 9 * channels, stream)
         for o in 0..<min(filter.shape[0], channels) {
           let row = filter.base + 9 * o * channels
           row.update(repeating: 0, count: 9 * channels)
@@ -118,9 +118,9 @@ extension CifarNet {
       }
     }
     for parameter in [whiten.weight, whiten.bias] {
-      parameter.initialiseLinear(fanIn: 12, stream)
+      parameter.initializeLinear(fanIn: 12, stream)
     }
-    head.initialiseLinear(fanIn: head.shape[1], stream)
+    head.initializeLinear(fanIn: head.shape[1], stream)
     let values = head.tensor.array.map(Double.init)
     let mean = values.reduce(0, +) / Double(values.count)
     let variance =

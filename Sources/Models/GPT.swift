@@ -136,7 +136,7 @@ public struct GPT: Model {
 
   /// GPT-2's initialisation: normals of deviation 0.02, 0.02/√(2·layers) for the projections back into the
   /// residual stream, zero biases, unit norms; each parameter has a stream of its own.
-  public func initialise(_ stream: RandomStream) {
+  public func initialize(_ stream: RandomStream) {
     for parameter in parameters {
       let isNorm = parameter.name.contains("ln_")
       if parameter.shape.count == 1 {

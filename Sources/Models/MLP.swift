@@ -18,8 +18,8 @@ public struct MLP: Model {
   }
 
   /// Draws the weights as PyTorch does by default, uniform on ±1/√in.
-  public func initialise(_ stream: RandomStream) {
-    for weight in parameters { weight.initialiseLinear(fanIn: weight.shape[1], stream) }
+  public func initialize(_ stream: RandomStream) {
+    for weight in parameters { weight.initializeLinear(fanIn: weight.shape[1], stream) }
   }
 
   /// The prediction [rows, outputs] for x[rows, inputs].

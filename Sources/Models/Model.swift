@@ -206,7 +206,7 @@ extension Parameter {
 
 extension Parameter {
   /// torch.nn.Linear's default: uniform on ±1/√fanIn, drawn from the child stream of the parameter's name.
-  func initialiseLinear(fanIn: Int, _ stream: RandomStream) {
+  func initializeLinear(fanIn: Int, _ stream: RandomStream) {
     let bound = 1 / Float(fanIn).squareRoot()
     tensor.assign(
       stream.child(name).uniforms(count, as: Float.self).map { bound * (2 * $0 - 1) })

@@ -100,7 +100,7 @@ public struct ResNet18: Model {
 
   /// torchvision's initialisation: filters normal with variance 2/(9·width) (He et al. 2015, fan-out), norms 1 and 0,
   /// the head uniform on ±1/√fan-in.
-  public func initialise(_ stream: RandomStream) {
+  public func initialize(_ stream: RandomStream) {
     for unit in [stem] + blocks.flatMap(\.units) {
       unit.norm.reset()
       let shape = unit.filter.shape
@@ -109,7 +109,7 @@ public struct ResNet18: Model {
         stream.child(unit.filter.name).normals(unit.filter.count).map { deviation * $0 })
     }
     for parameter in [head.weight, head.bias] {
-      parameter.initialiseLinear(fanIn: head.weight.shape[1], stream)
+      parameter.initializeLinear(fanIn: head.weight.shape[1], stream)
     }
   }
 

@@ -36,7 +36,7 @@ public struct ClippedScion: Optimizer {
           }
         }
       }
-      let v = newtonSchulz(d, iterations: 5, clampsNorm: false)
+      let v = newtonSchulz(d, iterations: 5, dividingBy: .offsetNorm)
       for i in 0..<d.elements.count {
         dual.addProduct(Double(d.elements[i]), Double(v.elements[i]))
       }

@@ -22,6 +22,12 @@ public struct Muon: Optimizer {
   /// Newton-Schulz steps.
   public let iterations: Int
   private var buffers = StateBuffers()
+  /// The averages that are orthogonalized, one a parameter: kept so that a step does not allocate them, no state.
+  private var directions: [Matrix<Float>] = []
+
+  private enum CodingKeys: String, CodingKey {
+    case form, momentum, weightDecay, iterations, buffers
+  }
 
   /// Muon in one of its forms.
   public init(
@@ -39,29 +45,33 @@ public struct Muon: Optimizer {
     let beta = Float(momentum)
     let shrink = Float(1 - learningRate * weightDecay)
     let form = form
-    var updates = parameters.enumerated().map { index, parameter in
+    if directions.isEmpty {
+      directions = parameters.map {
+        precondition($0.shape.count >= 2, "Muon on \($0.name)\($0.shape)")
+        return Matrix(rows: $0.gradient.rows, columns: $0.gradient.columns)
+      }
+    }
+    for (index, parameter) in parameters.enumerated() {
       let (g, count) = (parameter.gradient.materialized, parameter.count)
-      precondition(parameter.shape.count >= 2, "Muon on \(parameter.name)\(parameter.shape)")
-      var update = Matrix<Float>(rows: g.rows, columns: g.columns)
-      update.withMutableView { update in
+      directions[index].withMutableView { direction in
         buffers.with(index, of: parameters) { m in
           for i in 0..<count {
             let next = m[i].addingProduct(1 - beta, g.base[i] - m[i])
             m[i] = next
-            update.base[i] =
+            direction.base[i] =
               form == .torch ? g.base[i].addingProduct(beta, next - g.base[i]) : next
           }
         }
       }
-      return update
     }
     // Matrices are shared out, the largest first.
     let order = parameters.indices.sorted { parameters[$0].count > parameters[$1].count }
-    updates.withUnsafeMutableBufferPointer { updates in
+    directions.withUnsafeBufferPointer { directions in
       pool.forEach(pieces: order.count) { (piece: Int) in
         let (parameter, index) = (parameters[order[piece]], order[piece])
         let update = newtonSchulz(
-          updates[index], iterations: iterations, clampsNorm: form == .torch)
+          directions[index], iterations: iterations,
+          dividingBy: form == .torch ? .clampedNorm : .offsetNorm)
         let (rows, columns) = (Double(update.rows), Double(update.columns))
         let scale =
           form == .torch

@@ -4,13 +4,8 @@ extension Record: Equatable {
     left.root == right.root && left.groups == right.groups
   }
 
-  /// Bitwise equality of the results: everything but the group `telemetry`.
-  public func resultsEqual(_ other: Record) -> Bool {
-    root == other.root && resultGroups == other.resultGroups
-  }
-
-  /// The first difference between the results of two records, or nil if they are equal bit for
-  /// bit: `bias_sq_exact[17]: 0.5 (bits 3fe0000000000000) against 0.25 (…)`.
+  /// The first difference between the results of two records (everything but the group `telemetry`), or nil if
+  /// they are equal bit for bit: `bias_sq_exact[17]: 0.5 (bits 3fe0000000000000) against 0.25 (…)`.
   public func firstDifference(from other: Record) -> String? {
     if let difference = names(resultGroups.map(\.name), other.resultGroups.map(\.name), "groups") {
       return difference

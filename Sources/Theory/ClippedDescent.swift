@@ -60,7 +60,7 @@ public struct ClippedDescent: Sendable {
     var cursors = (0..<count).map { stream.at(step: $0).cursor() }
     var sums = [Averages](repeating: Averages(), count: count)
     var scratch = [Double](repeating: 0, count: 2 * (m + n) + 4)
-    let clipper = SmallClipper(rows: m, columns: n)
+    let clipper = SmallBatchClip(rows: m, columns: n)
     var updates = [[Double]](repeating: [], count: count)
     let every = max(1, steps / 1000)
     for step in 0..<steps {
@@ -111,7 +111,7 @@ public struct ClippedDescent: Sendable {
     }
   }
 
-  private func clip(_ g: inout [Double], _ count: Int, _ clipper: SmallClipper) throws {
+  private func clip(_ g: inout [Double], _ count: Int, _ clipper: SmallBatchClip) throws {
     let (m, n) = (problem.rows, problem.columns)
     switch rule {
     case .none: break
@@ -125,13 +125,7 @@ public struct ClippedDescent: Sendable {
         }
       }
     case .spectral(let tau):
-      if m == 3 && n == 3 {
-        return try SpectralClip.clip(batch: &g, count: count, rows: 3, columns: 3, at: tau)
-      }
-      try g.withUnsafeMutableBufferPointer { g in
-        guard let g = g.baseAddress else { return }
-        for run in 0..<count { try clipper.clip(g + run &* m &* n, at: tau) }
-      }
+      try clipper.clip(&g, at: tau)
     }
   }
 
@@ -179,7 +173,7 @@ public struct ClippedDescent: Sendable {
       for (atom, p) in zip(discrete.atoms, discrete.probabilities) {
         var noisy = g + atom
         try clip(
-          &noisy.elements, 1, SmallClipper(rows: noisy.rows, columns: noisy.columns))
+          &noisy.elements, 1, SmallBatchClip(rows: noisy.rows, columns: noisy.columns))
         try visit(x - eta * noisy, step + 1, probability * p)
       }
     }

@@ -72,7 +72,7 @@ public struct HypothesisError: Error, Equatable, CustomStringConvertible {
 /// C_τ(A) for A[m,n], exactly, in Double.
 public func clipped(_ a: Matrix<Double>, at tau: Double) throws -> Matrix<Double> {
   var result = a
-  try SpectralClip(.exactSVD).clip(&result, at: tau)
+  try SpectralClip.exact.clip(&result, at: tau)
   return result
 }
 

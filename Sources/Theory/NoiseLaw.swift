@@ -18,13 +18,13 @@ public struct DiscreteLaw: Sendable {
       "\(atoms.count) atoms, \(weights.count) weights")
     let total = weights.reduce(0, +)
     let probabilities = weights.map { $0 / total }
-    var centred = atoms
+    var centered = atoms
     for _ in 0..<3 {
       var mean = Matrix<Double>(rows: atoms[0].rows, columns: atoms[0].columns)
-      for (atom, p) in zip(centred, probabilities) { mean = mean + p * atom }
-      centred = centred.map { $0 - mean }
+      for (atom, p) in zip(centered, probabilities) { mean = mean + p * atom }
+      centered = centered.map { $0 - mean }
     }
-    self.atoms = centred
+    self.atoms = centered
     self.probabilities = probabilities
   }
 

@@ -6,7 +6,7 @@ public struct Problem: Sendable {
   /// The functions; most act entry by entry, so that a gradient costs nothing beside a clip.
   public enum Kind: Sendable {
     /// f(X) = ½ Σ h_ij (X - X*)_ij², h > 0: convex, L = max h, f* = 0.
-    case quadratic(curvatures: [Double], minimiser: [Double])
+    case quadratic(curvatures: [Double], minimizer: [Double])
     /// f(X) = Σ x²/(1 + x²): not convex, curvature in [-½, 2], so L = 2, f* = 0.
     case ripple
     /// f(X) = (1/N) Σ (⟨A_i, X⟩ - b_i)², the paper's trace regression, A[N,m,n] flat: convex, L = (2/N) Σ‖A_i‖²
@@ -29,9 +29,9 @@ public struct Problem: Sendable {
   public init(_ kind: Kind, rows: Int, columns: Int) {
     (self.kind, self.rows, self.columns) = (kind, rows, columns)
     switch kind {
-    case .quadratic(let h, let minimiser):
+    case .quadratic(let h, let minimizer):
       precondition(
-        h.count == rows * columns && minimiser.count == h.count && h.allSatisfy { $0 > 0 },
+        h.count == rows * columns && minimizer.count == h.count && h.allSatisfy { $0 > 0 },
         "a quadratic on [\(rows), \(columns)] from \(h.count) curvatures")
       smoothness = h.max() ?? 1
     case .ripple: smoothness = 2
@@ -53,7 +53,7 @@ public struct Problem: Sendable {
     let order = generator.permutation(count)
     let h = order.map { pow(10, -log10(condition) * Double($0) / Double(max(1, count - 1))) }
     return Problem(
-      .quadratic(curvatures: h, minimiser: stream.normals(count)), rows: rows, columns: columns)
+      .quadratic(curvatures: h, minimizer: stream.normals(count)), rows: rows, columns: columns)
   }
 
   /// f(X) - f*.
@@ -71,9 +71,9 @@ public struct Problem: Sendable {
   func value(_ x: UnsafePointer<Double>) -> Double {
     var sum = 0.0
     switch kind {
-    case .quadratic(let h, let minimiser):
+    case .quadratic(let h, let minimizer):
       for i in 0..<h.count {
-        let d = x[i] - minimiser[i]
+        let d = x[i] - minimizer[i]
         sum += 0.5 * h[i] * d * d
       }
     case .ripple:
@@ -97,10 +97,10 @@ public struct Problem: Sendable {
   @inline(__always)
   func gradient(_ x: UnsafePointer<Double>, into g: UnsafeMutablePointer<Double>) {
     switch kind {
-    case .quadratic(let h, let minimiser):
+    case .quadratic(let h, let minimizer):
       h.withUnsafeBufferPointer { h in
-        minimiser.withUnsafeBufferPointer { minimiser in
-          for i in 0..<h.count { g[i] = h[i] * (x[i] - minimiser[i]) }
+        minimizer.withUnsafeBufferPointer { minimizer in
+          for i in 0..<h.count { g[i] = h[i] * (x[i] - minimizer[i]) }
         }
       }
     case .ripple:

@@ -89,7 +89,7 @@ public struct ProofInstance: Sendable {
       : Problem(
         .quadratic(
           curvatures: (0..<(rows * columns)).map { 1 / (1 + Double($0)) },
-          minimiser: b.elements), rows: rows, columns: columns)
+          minimizer: b.elements), rows: rows, columns: columns)
   }
 
   /// τ and α that satisfy Theorem 3.4's hypotheses for `law`.

@@ -7,7 +7,7 @@ public enum SectionTwoThree {
   public static func differingBits(_ g: Matrix<Float>, tau: Double) throws -> Int {
     precondition(g.columns == 1 || g.rows == 1, "[\(g.rows), \(g.columns)] is no vector")
     var (spectral, norm) = (g, g)
-    try SpectralClip(.exactSVD).clip(&spectral, at: tau)
+    try SpectralClip.exact.clip(&spectral, at: tau)
     try NormClip(maximumNorm: tau).clip(&norm)
     return zip(spectral.elements, norm.elements).count { $0.bitPattern != $1.bitPattern }
   }

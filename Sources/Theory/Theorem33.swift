@@ -2,7 +2,7 @@ import LinearAlgebra
 
 /// Theorem 3.3: spectrally clipped SGD with constant threshold, X ← X - η C_τ(G).
 ///
-/// The mean over k < K of E‖∇f(X_k)‖² is at most the sum of three terms: optimisation error, noise, and
+/// The mean over k < K of E‖∇f(X_k)‖² is at most the sum of three terms: optimization error, noise, and
 /// the mean squared bias. Our constants (the paper's are not legible in the copy at hand).
 public struct Theorem33: Sendable {
   /// The two versions.
@@ -41,8 +41,8 @@ public struct Theorem33: Sendable {
     (self.eta, self.steps, self.variance) = (eta, steps, variance)
   }
 
-  /// The optimisation error.
-  public var optimisation: Double {
+  /// The optimization error.
+  public var optimization: Double {
     (version == .a ? 4 : 2) * initialGap / (eta * Double(steps))
   }
   /// The noise term.
@@ -52,7 +52,7 @@ public struct Theorem33: Sendable {
 
   /// The whole bound for a mean squared bias (1/K)ΣEΔ_k².
   public func bound(meanSquaredBias: Double) -> Double {
-    optimisation + noise + biasFactor * meanSquaredBias
+    optimization + noise + biasFactor * meanSquaredBias
   }
 
   /// One step of version b, for any f with L: E f(X₊) <= f(X) - (η/2)‖g‖² + (η/2)Δ² + (Lη²/2)V.

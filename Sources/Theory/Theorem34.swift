@@ -58,8 +58,8 @@ public struct Theorem34: Sendable {
   /// (2-2α)/(3α-2), the exponent of K.
   public static func rate(alpha: Double) -> Double { (2 - 2 * alpha) / (3 * alpha - 2) }
 
-  /// The optimisation error, 4Δ₀/(ηK).
-  public var optimisation: Double { 4 * initialGap / (eta * Double(steps)) }
+  /// The optimization error, 4Δ₀/(ηK).
+  public var optimization: Double { 4 * initialGap / (eta * Double(steps)) }
   /// The noise term, 4Lη(2√r τ)^(2-α)σ^α.
   public var noise: Double {
     4 * smoothness * eta * pow(2 * Double(rank).squareRoot() * tau, 2 - alpha) * pow(sigma, alpha)
@@ -69,7 +69,7 @@ public struct Theorem34: Sendable {
     2 * pow(4, alpha - 1) * pow(sigma, 2 * alpha) * pow(tau, 2 - 2 * alpha)
   }
   /// The whole bound.
-  public var bound: Double { optimisation + noise + bias }
+  public var bound: Double { optimization + noise + bias }
 
   /// One step: E f(X₊) <= f(X) - (η/4)min(‖g‖², τ‖g‖) + Lη²V + (η/2)4^(α-1)σ^(2α)τ^(2-2α).
   public static func oneStep(

@@ -84,8 +84,7 @@ public final class ClippedOptimizer {
       before.append(try measure(layer.gradient, sigmaMax: !reports))
     }
     let isSpectral = truncation && rule.reportsSigmaMax
-    let copies =
-      isSpectral ? watched.layers.map { $0.gradient.materialized.readOnly.copied() } : []
+    let copies = isSpectral ? watched.layers.map { product(of: $0.gradient) } : []
     clipped.measuresSigmaMax = true
     defer { clipped.measuresSigmaMax = false }
     try clip()
@@ -140,11 +139,19 @@ public final class ClippedOptimizer {
     return (norm, try GramSpectrum(of: entries).sigma.first ?? 0)
   }
 
+  /// The entries of a gradient, which stays in factors if it is in factors: the rule is to meet it as it was.
+  private func product(of gradient: LayerGradient) -> Matrix<Float> {
+    guard let (left, right) = gradient.factors else { return gradient.entries.readOnly.copied() }
+    var product = Matrix<Float>(rows: gradient.rows, columns: gradient.columns)
+    product.withMutableView { gemm(left, .yes, right, .no, into: $0) }
+    return product
+  }
+
   private func truncationError(
     of clipped: Matrix<Float>, _ gradient: Matrix<Float>, at tau: Double
   ) throws -> Double {
     var exact = gradient
-    try SpectralClip(.exactSVD).clip(&exact, at: tau)
+    try SpectralClip.exact.clip(&exact, at: tau)
     let norm = exact.frobeniusNorm
     return norm == 0 ? 0 : (clipped - exact).frobeniusNorm / norm
   }

@@ -71,7 +71,7 @@ struct Clip: ParsableCommand {
 
   func run() throws {
     let file = try TensorFile(input)
-    let clip = try SpectralClip(operatorMethod)
+    let clip = try operation
     var replaced: [String: TensorValues] = [:]
     var reports: [(entry: TensorEntry, report: ClipStatistics)] = []
     for entry in tensors.entries(of: file) {
@@ -89,10 +89,12 @@ struct Clip: ParsableCommand {
     print("\(counted(others, "other tensor", "other tensors")) copied unchanged; wrote \(out)")
   }
 
-  private var operatorMethod: SpectralClip.Method {
-    guard method == .randomized, let rank else { return .exactSVD }
-    return .randomizedSVD(
-      rank: rank, oversampling: oversampling ?? 5, powerIterations: powerIterations ?? 1)
+  private var operation: SpectralClip {
+    get throws {
+      guard method == .randomized, let rank else { return .exact }
+      return try .randomized(
+        rank: rank, oversampling: oversampling ?? 5, powerIterations: powerIterations ?? 1)
+    }
   }
 
   /// One line a tensor and a total, whose norms are those of all the tensors together.

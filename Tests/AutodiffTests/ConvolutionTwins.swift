@@ -29,8 +29,8 @@ extension Twin {
     ]
     + [
       maxPool(1, 1, 1, 1, 1), maxPool(2, 4, 6, 3, 2), maxPool(2, 7, 5, 17, 3),
-      averagePool(2, 4, 6, 3, 2), averagePool(1, 7, 5, 2, 3),
-      averagePool(2, 3, 5, 18, nil),
+      globalAveragePool(2, 4, 6, 3), globalAveragePool(1, 1, 1, 2),
+      globalAveragePool(2, 3, 5, 18),
     ]
     + [
       batchNorm(2, 1), batchNorm(5, 3, .relu), batchNorm(40, 17, .gelu),
@@ -149,32 +149,21 @@ extension Twin {
       record: { tape, p in tape.maxPool(p[0].tensor, size) })
   }
 
-  /// size nil: over everything.
-  static func averagePool(_ b: Int, _ h: Int, _ w: Int, _ c: Int, _ size: Int?) -> Twin {
-    let kernel = size.map { ($0, $0) } ?? (h, w)
-    // Strides differ along the axes only where there is a single window.
-    let patches = Patches(
-      b: b, h: h, w: w, c: c, kernel: kernel, stride: size ?? max(h, w), padding: 0)
-    let factor = 1 / Double(kernel.0 * kernel.1)
+  static func globalAveragePool(_ b: Int, _ h: Int, _ w: Int, _ c: Int) -> Twin {
+    let places = h * w
     return Twin(
-      name: "average pool \(size ?? 0) of \(b)x\(h)x\(w)x\(c)", shapes: [[b, h, w, c]],
+      name: "global average pool of \(b)x\(h)x\(w)x\(c)", shapes: [[b, h, w, c]],
       forward: { x in
-        var y = [Double](repeating: 0, count: b * patches.outHeight * patches.outWidth * c)
-        patches.forEach { out, pixel, _ in
-          for k in 0..<c { y[out * c + k] += factor * x[0][pixel * c + k] }
+        (0..<(b * c)).map { i in
+          let (image, channel) = (i / c, i % c)
+          let values = (0..<places).map { x[0][(image * places + $0) * c + channel] }
+          return values.reduce(0, +) / Double(places)
         }
-        return y
       },
       backward: { x, dy in
-        var g = [Double](repeating: 0, count: x[0].count)
-        patches.forEach { out, pixel, _ in
-          for k in 0..<c { g[pixel * c + k] += factor * dy[out * c + k] }
-        }
-        return [g]
+        [x[0].indices.map { dy[$0 / (places * c) * c + $0 % c] / Double(places) }]
       },
-      record: { tape, p in
-        size.map { tape.averagePool(p[0].tensor, $0) } ?? tape.globalAveragePool(p[0].tensor)
-      })
+      record: { tape, p in tape.globalAveragePool(p[0].tensor) })
   }
 
   static func batchNorm(

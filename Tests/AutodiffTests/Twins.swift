@@ -71,20 +71,18 @@ extension Twin {
       name: "\(kind) \(shape)", shapes: [shape, shape],
       forward: { inputs in
         zip(inputs[0], inputs[1]).map { x, y in
-          kind == "add" ? x + y : kind == "subtract" ? x - y : x * y
+          kind == "add" ? x + y : x * y
         }
       },
       backward: { inputs, dy in
         switch kind {
         case "add": return [dy, dy]
-        case "subtract": return [dy, dy.map { -$0 }]
         default: return [zip(dy, inputs[1]).map { $0 * $1 }, zip(dy, inputs[0]).map { $0 * $1 }]
         }
       },
       record: { tape, p in
         switch kind {
         case "add": return tape.add(p[0].tensor, p[1].tensor)
-        case "subtract": return tape.subtract(p[0].tensor, p[1].tensor)
         default: return tape.multiply(p[0].tensor, p[1].tensor)
         }
       })
@@ -121,7 +119,7 @@ extension Twin {
     + [relu([1]), relu([7]), relu([3, 5]), relu([130, 130])]
     + [sum([1], mean: false), sum([19], mean: false), sum([4, 9], mean: true)]
     + [[1], [3, 4]].flatMap { shape in
-      ["add", "subtract", "multiply"].map { binary($0, shape) }
+      ["add", "multiply"].map { binary($0, shape) }
     }
     + [meanSquaredError([1, 1]), meanSquaredError([6, 2])] + transformer + convolutional
 }

@@ -20,13 +20,13 @@ import Testing
     for tau in [0.1, 1, 5, 8.5] {
       let expected = PlainSVD(g).clipped(at: tau, rows: m)
       var double = g
-      let report = try SpectralClip(.randomizedSVD(rank: 4)).clip(&double, at: tau, sketch: stream)
+      let report = try SpectralClip.randomized(rank: 4).clip(&double, at: tau, sketch: stream)
       #expect((double - expected).largestEntry <= 1e-12, "[\(m), \(n)] tau \(tau)")
       #expect(report.clippedCount == [9, 7, 4, 0.5].count { $0 > tau })
       #expect(abs((report.sigmaMax ?? 0) - 9) <= 1e-11)
       #expect(abs((report.normAfter ?? .nan) - expected.frobeniusNorm) <= 1e-11)
       var single = g.converted(to: Float.self)
-      try SpectralClip(.randomizedSVD(rank: 4)).clip(&single, at: tau, sketch: stream)
+      try SpectralClip.randomized(rank: 4).clip(&single, at: tau, sketch: stream)
       #expect((single.converted(to: Double.self) - expected).largestEntry <= 2e-5)
     }
   }
@@ -34,7 +34,7 @@ import Testing
   @Test func valuesBeyondTheRankStayUntouched() throws {
     let g = try matrix([9, 8, 7, 6, 0.01], 30, 20)
     var clipped = g
-    let report = try SpectralClip(.randomizedSVD(rank: 2, oversampling: 3, powerIterations: 2))
+    let report = try SpectralClip.randomized(rank: 2, oversampling: 3, powerIterations: 2)
       .clip(&clipped, at: 1, sketch: stream)
     #expect(report.clippedCount == 2)
     let after = PlainSVD(clipped).sigma(5)
@@ -55,7 +55,7 @@ import Testing
     let excess = Matrix<Double>.diagonal((0..<q).map { $0 < rank ? max(s.sigma[$0] - tau, 0) : 0 })
     let expected = g - matmul(matmul(matmul(basis, s.u), excess), s.vT)
     var clipped = g
-    try SpectralClip(.randomizedSVD(rank: rank, oversampling: 3, powerIterations: 1))
+    try SpectralClip.randomized(rank: rank, oversampling: 3, powerIterations: 1)
       .clip(&clipped, at: tau, sketch: stream)
     #expect((clipped - expected).largestEntry <= 1e-12)
   }
@@ -64,7 +64,7 @@ import Testing
     let g = Content.random.matrix(40, 30).converted(to: Float.self)
     func clip(_ stream: RandomStream) throws -> Matrix<Float> {
       var copy = g
-      try SpectralClip(.randomizedSVD(rank: 3)).clip(&copy, at: 2, sketch: stream)
+      try SpectralClip.randomized(rank: 3).clip(&copy, at: 2, sketch: stream)
       return copy
     }
     #expect(try clip(stream) == clip(stream))

@@ -33,7 +33,7 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
     let wide = g.converted(to: Double.self)
     let plain = PlainSVD(wide)
     let sigma = plain.sigma(min(c.rows, c.columns))
-    let clip = try SpectralClip()
+    let clip = SpectralClip.exact
     for tau in thresholds(sigma) {
       var result = g
       let report = try result.withMutableView {
@@ -75,7 +75,7 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
   @Test(arguments: Case.all) func isEquivariantNonExpansiveAndTheProjection(_ c: Case) throws {
     let g = c.content.matrix(c.rows, c.columns)
     let h = Content.random.matrix(c.rows, c.columns, seed: 2)
-    let clip = try SpectralClip()
+    let clip = SpectralClip.exact
     let top = PlainSVD(g).sigma(1)[0]
     let tau = 0.5 * max(top, 1)
     let limit = tolerance(Double.self, c, max(top, 10)) * 4
@@ -103,7 +103,7 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
       for (rows, columns) in [(n, 1), (1, n)] {
         var spectral = Content.random.matrix(rows, columns).converted(to: Float.self)
         var norm = spectral
-        try SpectralClip().clip(&spectral, at: tau)
+        try SpectralClip.exact.clip(&spectral, at: tau)
         try NormClip(maximumNorm: tau).clip(&norm)
         #expect(spectral == norm)
       }
@@ -113,7 +113,7 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
   @Test func everyRouteIsTaken() throws {
     func route(_ g: Matrix<Double>, _ tau: Double) throws -> ClipStatistics.Route {
       var g = g
-      return try SpectralClip().clip(&g, at: tau).route
+      return try SpectralClip.exact.clip(&g, at: tau).route
     }
     #expect(try route(Content.random.matrix(7, 7), 1e3) == .insideBall)
     #expect(try route(Content.random.matrix(7, 1), 0.1) == .vector)
@@ -129,8 +129,8 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
     for (m, n) in [(3, 3), (16, 33), (40, 12)] {
       let g = Content.random.matrix(m, n)
       var (scaled, plain) = (scale * g, g)
-      try SpectralClip().clip(&plain, at: 2)
-      try SpectralClip().clip(&scaled, at: 2 * scale)
+      try SpectralClip.exact.clip(&plain, at: 2)
+      try SpectralClip.exact.clip(&scaled, at: 2 * scale)
       // Denormal entries carry an absolute error of half a unit of 5e-324.
       let limit = 1e-13 * 10 * scale + 64 * Double.leastNonzeroMagnitude
       #expect((scaled - scale * plain).largestEntry <= limit, "[\(m), \(n)] times \(scale)")
@@ -140,7 +140,7 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
   @Test func anEmptyMatrixHasNothingToClip() throws {
     for (m, n) in [(0, 4), (4, 0), (0, 0)] {
       var g = Matrix<Float>(rows: m, columns: n)
-      let report = try SpectralClip().clip(&g, at: 1)
+      let report = try SpectralClip.exact.clip(&g, at: 1)
       #expect(report.valueCount == 0 && report.clippedFraction == 0)
     }
   }
@@ -160,7 +160,7 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
           let report = try a.withView { a in
             try b.withView { b in
               g.setProduct(left: a, right: b)
-              return try SpectralClip().clip(
+              return try SpectralClip.exact.clip(
                 g, at: measuring ? .fixedMeasuringSigmaMax(tau) : .fixed(tau),
                 workspace: FactoredSpectrum())
             }
@@ -203,25 +203,31 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
     let matrices = (0..<count).map { Content.random.matrix(3, 3, seed: UInt64($0)) }
     var batch = matrices.flatMap(\.elements)
     var sigmaMax = [Double](repeating: 0, count: count)
-    try SpectralClip.clip(
-      batch: &batch, count: count, rows: 3, columns: 3, sigmaMax: &sigmaMax
-    ) { _ in 1.5 }
+    let three = SmallBatchClip(rows: 3, columns: 3)
+    try three.clip(&batch, sigmaMax: &sigmaMax) { _ in 1.5 }
     var fixed = matrices.flatMap(\.elements)
-    try SpectralClip.clip(batch: &fixed, count: count, rows: 3, columns: 3, at: 1.5)
+    try three.clip(&fixed, at: 1.5)
     #expect(batch == fixed)
     for (i, matrix) in matrices.enumerated() {
       var single = matrix
-      let report = try SpectralClip().clip(&single, at: 1.5)
+      let report = try SpectralClip.exact.clip(&single, at: 1.5)
       #expect(Array(batch[(9 * i)..<(9 * i + 9)]) == single.elements)
       if let top = report.sigmaMax { #expect(sigmaMax[i] == top) }
     }
-    // Other sizes go one by one through the general routes.
+    // Other sizes go one by one, by the small Gram route or, where τ depends on σ_1, the general ones.
     let larger = (0..<count).map { Content.random.matrix(4, 5, seed: UInt64($0)) }
     var general = larger.flatMap(\.elements)
-    try SpectralClip.clip(batch: &general, count: count, rows: 4, columns: 5, at: 1.5)
+    var dependent = general
+    let others = SmallBatchClip(rows: 4, columns: 5)
+    try others.clip(&general, at: 1.5)
+    try others.clip(&dependent, sigmaMax: &sigmaMax) { _ in 1.5 }
     for (i, matrix) in larger.enumerated() {
       let expected = PlainSVD(matrix).clipped(at: 1.5, rows: 4)
-      for j in 0..<20 { #expect(abs(general[20 * i + j] - expected.elements[j]) <= 1e-13) }
+      for j in 0..<20 {
+        #expect(abs(general[20 * i + j] - expected.elements[j]) <= 1e-13)
+        #expect(abs(dependent[20 * i + j] - expected.elements[j]) <= 1e-13)
+      }
+      #expect(abs(sigmaMax[i] - PlainSVD(matrix).sigma(1)[0]) <= 1e-13)
     }
   }
 
@@ -229,19 +235,19 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
     let g = Content.random.matrix(5, 4)
     for tau in [-1, -Double.infinity, .nan] {
       var copy = g
-      #expect(throws: ClippingError.self) { try SpectralClip().clip(&copy, at: tau) }
+      #expect(throws: ClippingError.self) { try SpectralClip.exact.clip(&copy, at: tau) }
       #expect(throws: ClippingError.self) {
-        try copy.withMutableView { try SpectralClip().clip($0, at: .fromSigmaMax { _ in tau }) }
+        try copy.withMutableView { try SpectralClip.exact.clip($0, at: .fromSigmaMax { _ in tau }) }
       }
       #expect(copy == g)
     }
     for bad in [Double.nan, .infinity, -.infinity] {
-      for method in [SpectralClip.Method.exactSVD, .randomizedSVD(rank: 2)] {
+      for operation in [.exact, try SpectralClip.randomized(rank: 2)] {
         var broken = g
         broken[3, 2] = bad
         let before = broken.elements.map(\.bitPattern)
         do {
-          try SpectralClip(method).clip(&broken, at: 0.1)
+          try operation.clip(&broken, at: 0.1)
           Issue.record("no error for \(bad)")
         } catch {
           #expect("\(error)".contains("(3, 2)"), "\(error)")
@@ -250,12 +256,12 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
         #expect(broken.elements.map(\.bitPattern) == before)
       }
     }
-    #expect(throws: ClippingError.self) { try SpectralClip(.randomizedSVD(rank: 0)) }
+    #expect(throws: ClippingError.self) { try SpectralClip.randomized(rank: 0) }
     #expect(throws: ClippingError.self) {
-      try SpectralClip(.randomizedSVD(rank: 1, oversampling: -1))
+      try SpectralClip.randomized(rank: 1, oversampling: -1)
     }
     #expect(throws: ClippingError.self) {
-      try SpectralClip(.randomizedSVD(rank: 1, powerIterations: -1))
+      try SpectralClip.randomized(rank: 1, powerIterations: -1)
     }
     #expect(throws: ClippingError.self) { try NormClip(maximumNorm: -1) }
     #expect(throws: ClippingError.self) { try NormClip(maximumNorm: .nan) }
@@ -278,13 +284,20 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
     #expect(inside.elements == [0.3, 0.4])
   }
 
-  @Test func severalTensorsShareOneNorm() throws {
-    var a = Matrix<Float>(rows: 1, columns: 2, elements: [2, 0])
-    var b = Matrix<Float>(rows: 2, columns: 1, elements: [1, 2])
-    let report = try a.withMutableView { a in
-      try b.withMutableView { b in try NormClip(maximumNorm: 1.5).clip([a, b]) }
+  @Test func layersShareOneNorm() throws {
+    let layers = [("a", 1, 2), ("b", 2, 1)].map { name, rows, columns in
+      let gradient = LayerGradient(rows: rows, columns: columns)
+      return Layer(name: name, gradient: gradient, weights: gradient.entries.readOnly)
     }
-    #expect(report.normBefore == 3)
-    #expect(a.elements == [1, 0] && b.elements == [0.5, 1])
+    for (layer, values) in zip(layers, [[2, 0], [1, 2]] as [[Float]]) {
+      layer.gradient.base.update(from: values, count: 2)
+    }
+    let gradients = Gradients(layers)
+    try NormClip(maximumNorm: 1.5).apply(to: gradients)
+    let after = layers.map { layer in (0..<2).map { layer.gradient.base[$0] } }
+    #expect(after == [[1, 0], [0.5, 1]])
+    #expect(gradients.statistics.map(\.normBefore) == [2, 5.0.squareRoot()])
+    #expect(gradients.statistics.map(\.normAfter) == [1, 0.5 * 5.0.squareRoot()])
+    #expect(gradients.statistics.map(\.clippedFraction) == [1, 1])
   }
 }

@@ -46,7 +46,7 @@ import Testing
 
   @Test func measuresMeanAndDeviation() {
     // Channel 0: 0, 0, 255, 255; channel 1: 51 throughout.
-    let images = LabelledImages(
+    let images = LabeledImages(
       height: 1, width: 2, channels: 2, pixels: [0, 51, 255, 51, 0, 51, 255, 51], labels: [0, 1])
     let normalization = ImageNormalization(of: images)
     #expect(normalization.mean == [0.5, 0.2] && normalization.deviation == [0.5, 1])
@@ -58,9 +58,9 @@ import Testing
   private static let stream = RandomStream(seed: 1, name: "images")
   private static let normalization = ImageNormalization(mean: [0.5, 0.25], deviation: [0.5, 1])
   /// Pixels that no two images share.
-  private static func images(_ count: Int) -> LabelledImages {
+  private static func images(_ count: Int) -> LabeledImages {
     let size = 5 * 6 * 2
-    return LabelledImages(
+    return LabeledImages(
       height: 5, width: 6, channels: 2,
       pixels: (0..<(count * size)).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ $0 / 256) },
       labels: (0..<count).map { UInt8($0 % 7) })

@@ -20,9 +20,9 @@ struct ImageGoldens: Decodable {
     let pixels: [UInt8], normalized: [Float]
     let covariance: [Double], values: [Double], filters: [Double]
 
-    var images: LabelledImages {
+    var images: LabeledImages {
       let count = pixels.count / (height * width * channels)
-      return LabelledImages(
+      return LabeledImages(
         height: height, width: width, channels: channels, pixels: pixels,
         labels: Array(repeating: 0, count: count))
     }
@@ -47,7 +47,7 @@ struct ImageGoldens: Decodable {
 
 /// Normalised images in an array.
 func written(
-  _ images: LabelledImages, _ indices: some RandomAccessCollection<Int>,
+  _ images: LabeledImages, _ indices: some RandomAccessCollection<Int>,
   _ normalization: ImageNormalization, pool: WorkerPool = .single,
   transform: (Int) -> ImageTransform = { _ in .identity }
 ) -> [Float] {
@@ -62,7 +62,7 @@ func written(
 /// Which pixel of a grey image[height, width] each pixel of the transformed image shows.
 func indexMap(_ transform: ImageTransform, height: Int, width: Int) -> [Int] {
   precondition(height * width <= 256)
-  let numbered = LabelledImages(
+  let numbered = LabeledImages(
     height: height, width: width, channels: 1, pixels: (0..<(height * width)).map { UInt8($0) },
     labels: [0])
   let plain = ImageNormalization(mean: [0], deviation: [1])

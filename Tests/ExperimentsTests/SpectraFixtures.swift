@@ -27,7 +27,7 @@ struct SpectraFixture {
       .gpt2,
       .init(vocabulary: vocabulary ?? 40, block: 8, layers: 1, heads: 2, width: 8),
       head: head)
-    model.initialise(RandomStream(seed: 1, name: "model"))
+    model.initialize(RandomStream(seed: 1, name: "model"))
     for parameter in model.parameters where parameter.shape.count == 2 {
       for i in 0..<parameter.count { parameter.base[i] *= 20 }
     }

@@ -64,9 +64,9 @@ import Testing
   @Test(arguments: [TensorFile.Format.safetensors, .hdf5], ["exact", "randomized"])
   func clipIsTheLibrarysClip(format: TensorFile.Format, method: String) throws {
     let randomized = method == "randomized"
-    let clip = try SpectralClip(
-      randomized
-        ? .randomizedSVD(rank: 2, oversampling: 1, powerIterations: 3) : .exactSVD)
+    let clip =
+      try randomized
+      ? SpectralClip.randomized(rank: 2, oversampling: 1, powerIterations: 3) : .exact
     let options =
       randomized ? "--rank 2 --oversampling 1 --power-iterations 3 --seed 42".words : []
     for (selection, chosen) in [

@@ -223,7 +223,7 @@ import Testing
 
   @Test func newtonSchulzSendsSingularValuesNearOne() throws {
     for (m, n) in [(6, 6), (4, 9), (9, 4), (1, 5)] {
-      let x = newtonSchulz(normal(m, n, "ns"), iterations: 5, clampsNorm: false)
+      let x = newtonSchulz(normal(m, n, "ns"), iterations: 5, dividingBy: .offsetNorm)
       let sigma = try singularValues(x)
       #expect(sigma.allSatisfy { $0 > 0.3 && $0 < 1.3 }, "[\(m), \(n)]: \(sigma)")
     }
@@ -247,7 +247,7 @@ import Testing
       x = matmul(polynomial, x)
     }
     if m > n { x = x.transposed }
-    let got = newtonSchulz(g, iterations: 5, clampsNorm: true)
+    let got = newtonSchulz(g, iterations: 5, dividingBy: .clampedNorm)
     for (p, q) in zip(got.elements, x.elements) { #expect(abs(Double(p) - q) <= 2e-5) }
   }
 }

@@ -212,7 +212,7 @@ import Testing
 
   @Test func cifarNetStartsAsTheAuthors() {
     let model = CifarNet()
-    model.initialise(RandomStream(seed: 1, name: "init"))
+    model.initialize(RandomStream(seed: 1, name: "init"))
     #expect(
       model.filterNames
         == (1...3).flatMap { ["layers.\($0).conv1.weight", "layers.\($0).conv2.weight"] })
@@ -244,7 +244,7 @@ import Testing
 
   @Test func resNetStartsAsTorchvision() {
     let model = ResNet18()
-    model.initialise(RandomStream(seed: 1, name: "init"))
+    model.initialize(RandomStream(seed: 1, name: "init"))
     #expect(model.parameterCount == 11_173_962)
     #expect(model.filterNames.count == 20)
     let filter = model.parameters.first { $0.name == "layer4.1.conv2.weight" }
@@ -256,7 +256,7 @@ import Testing
 
   @Test func aFrozenWhiteningBiasGetsNoGradient() throws {
     let model = CifarNet(widths: [8, 8, 8])
-    model.initialise(RandomStream(seed: 2, name: "init"))
+    model.initialize(RandomStream(seed: 2, name: "init"))
     func gradients(_ bias: CifarNet.WhiteningBias) -> [[Float]] {
       let tape = Tape()
       let images = tape.input([2, 25, 26, 3])

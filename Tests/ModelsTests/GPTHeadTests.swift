@@ -13,7 +13,7 @@ import Testing
   /// Normals of deviation 0.4 around PyTorch's ones and zeros: every parameter has a gradient.
   private static func model(_ form: GPT.Form, _ head: GPT.Head, seed: UInt64 = 1) -> GPT {
     let model = GPT(form, shape, head: head)
-    model.initialise(RandomStream(seed: seed, name: "init"))
+    model.initialize(RandomStream(seed: seed, name: "init"))
     let stream = RandomStream(seed: seed, name: "shift")
     for parameter in model.parameters {
       let shifts = stream.child(parameter.name).normals(parameter.count).map { Float(0.4 * $0) }

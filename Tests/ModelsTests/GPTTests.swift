@@ -148,7 +148,7 @@ import Testing
     let file = NSTemporaryDirectory() + "gpt-\(UUID().uuidString).safetensors"
     defer { try? FileManager.default.removeItem(atPath: file) }
     let model = GPT(form, .init(vocabulary: 11, block: 6, layers: 1, heads: 2, width: 8))
-    model.initialise(RandomStream(seed: 1, name: "init"))
+    model.initialize(RandomStream(seed: 1, name: "init"))
     try model.save(to: file)
     #expect(try SafetensorsFile(file).metadata == [.init(name: "format", value: "pt")])
     #expect(try GPT(loading: file, form: form, heads: 2).values == model.values)
@@ -176,7 +176,7 @@ import Testing
 
   @Test func samplesFollowTheDistribution() throws {
     let model = GPT(.gpt2, .init(vocabulary: 5, block: 4, layers: 1, heads: 1, width: 4))
-    model.initialise(RandomStream(seed: 2, name: "init"))
+    model.initialize(RandomStream(seed: 2, name: "init"))
     // A model of zeros but for the final bias: logits are embedding · bias, whatever the context.
     for parameter in model.parameters where parameter.name != "wte.weight" {
       parameter.tensor.value.fill(0)

@@ -24,7 +24,7 @@ import Testing
 
   @Test func weightsStartUniformOnOneOverRootOfTheInputs() {
     let model = MLP(inputs: 100, hidden: [400], outputs: 1)
-    model.initialise(RandomStream(seed: 1, name: "init"))
+    model.initialize(RandomStream(seed: 1, name: "init"))
     let values = model.values[0].map(Double.init)
     #expect(values.allSatisfy { abs($0) <= 0.1 })
     // Mean 0 ± 0.1/√3/√40000, variance 0.01/3 within four standard errors.
@@ -33,16 +33,16 @@ import Testing
     #expect(abs(mean) <= 0.00116, "mean \(mean)")
     #expect(abs(300 * variance - 1) <= 0.018, "variance \(variance)")
     let other = MLP(inputs: 100, hidden: [400], outputs: 1)
-    other.initialise(RandomStream(seed: 2, name: "init"))
+    other.initialize(RandomStream(seed: 2, name: "init"))
     #expect(other.values != model.values)
-    other.initialise(RandomStream(seed: 1, name: "init"))
+    other.initialize(RandomStream(seed: 1, name: "init"))
     #expect(other.values == model.values)
   }
 
   @Test func savedWeightsComeBackBitForBit() throws {
     let scratch = try Scratch()
     let model = MLP(inputs: 5, hidden: [4, 3], outputs: 2)
-    model.initialise(RandomStream(seed: 3, name: "init"))
+    model.initialize(RandomStream(seed: 3, name: "init"))
     try model.save(to: scratch.path + "/w.safetensors")
     let copy = MLP(inputs: 5, hidden: [4, 3], outputs: 2)
     try copy.load(from: scratch.path + "/w.safetensors")

@@ -143,7 +143,7 @@ import Testing
     let (m, n, steps) = (2, 2, 5)
     let problem = Problem(
       .quadratic(
-        curvatures: [Double](repeating: 1, count: 4), minimiser: [Double](repeating: 0, count: 4)),
+        curvatures: [Double](repeating: 1, count: 4), minimizer: [Double](repeating: 0, count: 4)),
       rows: m, columns: n)
     let atom = Matrix<Double>(rows: 2, columns: 2, elements: [3, -1, 0.5, 2])
     let law = DiscreteLaw(centring: [atom, -1 * atom], weights: [1, 1])

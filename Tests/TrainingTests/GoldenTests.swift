@@ -49,7 +49,7 @@ import Training
     _ name: String, layers: [String]
   ) throws -> (any GradientTransform, any Optimizer, Double) {
     func spectral(_ rule: ThresholdRule) throws -> LayerwiseSpectralClip {
-      try LayerwiseSpectralClip(rule, SpectralClip(), layers: layers, seed: 0)
+      try LayerwiseSpectralClip(rule, .exact, layers: layers, seed: 0)
     }
     let torchNorm = try NormClip(maximumNorm: 0.8, formula: .torch)
     switch name {
@@ -78,11 +78,11 @@ import Training
     case "sgdm-coordinate": return (try CoordinateClip(limit: 0.1), SGD(), 0.01)
     case "sgdm-per-sample": return (try PerSampleClip(scale: 0.5, moment: 1.1), SGD(), 0.01)
     case "sgdm-micro-norm":
-      return (try MicroBatchClip(parts: 2, inner: .norm(limit: 0.8)), SGD(), 0.01)
+      return (try MicroBatchClip(microBatches: 2, inner: .norm(limit: 0.8)), SGD(), 0.01)
     case "sgdm-micro-spectral":
-      return (try MicroBatchClip(parts: 2, inner: .spectral(tau: 0.3)), SGD(), 0.01)
+      return (try MicroBatchClip(microBatches: 2, inner: .spectral(tau: 0.3)), SGD(), 0.01)
     case "clipped-gd": return (try NormClip(maximumNorm: 0.8), SGD(momentum: 0), 0.05)
-    case "normalised-gd": return (try NormalisedGradient(offset: 0.5), SGD(momentum: 0), 0.05)
+    case "normalised-gd": return (try NormalizedGradient(offset: 0.5), SGD(momentum: 0), 0.05)
     case "delta-gclip":
       return (
         try DeltaNormClip(maximumNorm: 0.8, minimumFactor: 0.4), SGD(momentum: 0), 0.05

@@ -21,7 +21,7 @@ import Testing
 
     init(microBatches: Int = 1) {
       self.microBatches = microBatches
-      model.initialise(RandomStream(seed: 3, name: "toy"))
+      model.initialize(RandomStream(seed: 3, name: "toy"))
       x = tape.input([2, 3])
       y = tape.input([2, 1])
       loss = tape.meanSquaredError(model(tape, x), y)

@@ -2,7 +2,7 @@ import LinearAlgebra
 
 /// The averages over batches that a batch norm uses in place of a batch's own statistics once training is over, as
 /// in torch.nn.BatchNorm2d: average ← (1 - momentum) · average + momentum · batch's, the variance being the unbiased
-/// one (the batch itself is normalised by the biased one).
+/// one (the batch itself is normalized by the biased one).
 public final class RunningStatistics: @unchecked Sendable {
   /// Share of the newest batch.
   public let momentum: Double
@@ -227,11 +227,11 @@ final class BatchNorm: Operation {
         }
         let mean = VectorMath.loadPadded(table.base + j, count)
         let scale = VectorMath.loadPadded(table.base + (lanes &+ j), count)
-        let normalised = (VectorMath.loadPadded(source + i, count) - mean) * scale
+        let normalized = (VectorMath.loadPadded(source + i, count) - mean) * scale
         let sum = VectorMath.loadPadded(first + j, count)
         let product = VectorMath.loadPadded(first + (lanes &+ j), count)
         VectorMath.store(sum + dz, first + j, first: count)
-        VectorMath.store(product + dz * normalised, first + (lanes &+ j), first: count)
+        VectorMath.store(product + dz * normalized, first + (lanes &+ j), first: count)
       }
     }
     joinSums(beta)
@@ -243,9 +243,9 @@ final class BatchNorm: Operation {
         let scale = VectorMath.loadPadded(table.base + (2 &* lanes &+ j), count)
         var d = VectorMath.loadPadded(dy + i, count)
         if isTraining {
-          let normalised = (VectorMath.loadPadded(source + i, count) - mean) * inverse
+          let normalized = (VectorMath.loadPadded(source + i, count) - mean) * inverse
           d -= VectorMath.loadPadded(table.base + (4 &* lanes &+ j), count)
-          d -= normalised * VectorMath.loadPadded(table.base + (5 &* lanes &+ j), count)
+          d -= normalized * VectorMath.loadPadded(table.base + (5 &* lanes &+ j), count)
         }
         let old = beta[0] == 0 ? Vector(repeating: 0) : VectorMath.loadPadded(dx + i, count)
         VectorMath.store(old + d * scale, dx + i, first: count)
@@ -276,7 +276,7 @@ final class BatchNorm: Operation {
 }
 
 extension Tape {
-  /// Batch normalisation over all axes but the last, with the batch's statistics on a tape that trains (which updates
+  /// Batch normalization over all axes but the last, with the batch's statistics on a tape that trains (which updates
   /// `statistics` in every forward pass) and the running averages on one that does not; then + residual, then the
   /// activation. A weight that is not trained gets no gradient.
   public func batchNorm(

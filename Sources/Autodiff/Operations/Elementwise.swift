@@ -1,35 +1,32 @@
 import LinearAlgebra
 
-/// z = α·x + β·y, x and y of one shape.
-final class WeightedSum: Operation {
+/// z = x + y, x and y of one shape.
+final class Add: Operation {
   let inputs: [Tensor]
   let output: Tensor
-  private let weights: (Float, Float)
 
-  init(_ x: Tensor, _ y: Tensor, weights: (Float, Float), on tape: Tape) {
+  init(_ x: Tensor, _ y: Tensor, on tape: Tape) {
     precondition(x.shape == y.shape, "a sum of tensors\(x.shape) and \(y.shape)")
-    self.weights = weights
     inputs = [x, y]
     output = tape.output(x.shape, of: inputs)
   }
 
   func forward(_ pool: WorkerPool) {
     let (x, y, z) = (inputs[0].value.base, inputs[1].value.base, output.value.base)
-    let (a, b) = weights
     pool.forRanges(of: output.count, size: pieceSize) { range in
-      for i in range { z[i] = a * x[i] + b * y[i] }
+      for i in range { z[i] = x[i] + y[i] }
     }
   }
 
   func backward(_ pool: WorkerPool, beta: [Float]) {
     guard let dz = output.gradient?.base else { return }
-    for (index, weight) in [weights.0, weights.1].enumerated() {
+    for index in 0..<2 {
       guard let target = inputs[index].gradient?.base else { continue }
       pool.forRanges(of: output.count, size: pieceSize) { range in
         if beta[index] == 0 {
-          for i in range { target[i] = weight * dz[i] }
+          for i in range { target[i] = dz[i] }
         } else {
-          for i in range { target[i] += weight * dz[i] }
+          for i in range { target[i] += dz[i] }
         }
       }
     }
@@ -106,12 +103,7 @@ final class Multiply: Operation {
 extension Tape {
   /// x + y of one shape.
   public func add(_ x: Tensor, _ y: Tensor) -> Tensor {
-    record(WeightedSum(x, y, weights: (1, 1), on: self))
-  }
-
-  /// x - y of one shape.
-  public func subtract(_ x: Tensor, _ y: Tensor) -> Tensor {
-    record(WeightedSum(x, y, weights: (1, -1), on: self))
+    record(Add(x, y, on: self))
   }
 
   /// x ⊙ y of one shape.

@@ -126,7 +126,7 @@ final class LayerNorm: Operation {
 }
 
 extension Tape {
-  /// Layer normalisation over the last axis with a trained scale and shift.
+  /// Layer normalization over the last axis with a trained scale and shift.
   public func layerNorm(
     _ x: Tensor, _ weight: Parameter, _ bias: Parameter, epsilon: Float = 1e-5
   ) -> Tensor {

@@ -47,7 +47,8 @@ final class Linear: Operation {
     keepsFactors =
       switch tape.weightGradients {
       case .dense: false
-      case .lowRank: min(out, width) == 1 || 4 * x.rows <= 3 * min(out, width)
+      case .lowRank:
+        min(out, width) == 1 || LayerGradient.isThin(rank: x.rows, rows: out, columns: width)
       case .perSample: true
       }
     pieceRows =

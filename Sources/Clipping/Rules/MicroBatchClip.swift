@@ -3,7 +3,7 @@ import LinearAlgebra
 /// Clipping each micro-batch before accumulation, G = Σ (n_p/n) clip(g_p), instead of clipping the
 /// accumulated gradient (Nobile & Grohs, arXiv 2605.02701: clip before accumulating).
 ///
-/// The micro-batches are consecutive samples, n_p = ⌈n/parts⌉ each but the last.
+/// The micro-batches are consecutive samples, n_p = ⌈n/microBatches⌉ each but the last.
 public struct MicroBatchClip: GradientTransform {
   /// How a micro-batch's gradient is clipped.
   public enum Inner: Codable, Sendable {
@@ -14,51 +14,47 @@ public struct MicroBatchClip: GradientTransform {
   }
 
   /// How many micro-batches a batch is cut into.
-  public let parts: Int
+  public let microBatches: Int
   /// How each is clipped.
   public let inner: Inner
 
-  /// Throws `ClippingError` for parts < 1 or a negative threshold.
-  public init(parts: Int, inner: Inner) throws {
-    try require("parts", Double(parts), parts >= 1, "a whole number >= 1")
+  /// Throws `ClippingError` for fewer than one micro-batch or a negative or NaN threshold.
+  public init(microBatches: Int, inner: Inner) throws {
+    try require("microBatches", Double(microBatches), microBatches >= 1, "a whole number >= 1")
     switch inner {
     case .norm(let limit), .spectral(let limit):
       guard limit >= 0 else { throw ClippingError.invalidThreshold(limit) }
     }
-    self.parts = parts
+    self.microBatches = microBatches
     self.inner = inner
   }
 
   /// Clips the micro-batches and adds them up.
   ///
-  /// Throws `ClippingError.needsFactors` where a gradient is multiplied out already.
+  /// Throws `ClippingError.needsFactors` where a gradient is materialized already.
   public func apply(to gradients: Gradients) throws {
-    let layers = gradients.layers
-    for layer in layers where layer.gradient.factors == nil {
+    for layer in gradients.layers where layer.gradient.factors == nil {
       throw ClippingError.needsFactors(layer: layer.name)
     }
-    let count = 1 + (layers.first?.gradient.samples.max() ?? 0)
-    let size = (count + parts - 1) / parts
+    let count = 1 + (gradients.layers.first?.gradient.samples.max() ?? 0)
+    let size = (count + microBatches - 1) / microBatches
     switch inner {
-    case .norm(let limit):
-      try clipNorms(gradients, count: count, size: size, limit: limit)
-    case .spectral(let tau):
-      try clipSpectra(gradients, count: count, size: size, tau: tau)
+    case .norm(let limit): try clipNorms(gradients, count: count, size: size, limit: limit)
+    case .spectral(let tau): try clipSpectra(gradients, count: count, size: size, tau: tau)
     }
   }
 
-  private func clipNorms(
-    _ gradients: Gradients, count: Int, size: Int, limit: Double
-  ) throws {
-    let (layers, workspace) = (gradients.layers, gradients.workspace)
+  private func clipNorms(_ gradients: Gradients, count: Int, size: Int, limit: Double) throws {
+    let workspace = gradients.workspace
     var weights = [Float](repeating: 1, count: count)
     var clipped = 0
     for start in stride(from: 0, to: count, by: size) {
       let range = start..<min(count, start + size)
       var square = 0.0
-      for layer in layers {
-        let part = try Part(layer, range, count)
-        part.withFactors { workspace.load(left: $0, right: $1) }
+      for (index, layer) in gradients.layers.enumerated() {
+        gradients.microBatchScratch[index].withFactors(of: layer.gradient, range, of: count) {
+          workspace.load(left: $0, right: $1)
+        }
         square += workspace.frobeniusNorm * workspace.frobeniusNorm
       }
       let norm = square.squareRoot()
@@ -68,58 +64,78 @@ public struct MicroBatchClip: GradientTransform {
       }
     }
     if clipped > 0 {
-      for layer in layers { layer.gradient.scaleSamples(by: weights) }
+      for layer in gradients.layers { layer.gradient.scaleSamples(by: weights) }
     }
     gradients.reportSamples(.microBatches, tau: limit, clipped: clipped, of: count)
   }
 
-  private func clipSpectra(
-    _ gradients: Gradients, count: Int, size: Int, tau: Double
-  ) throws {
-    let exact = try SpectralClip(.exactSVD)
+  private func clipSpectra(_ gradients: Gradients, count: Int, size: Int, tau: Double) throws {
     for (index, layer) in gradients.layers.enumerated() {
-      let own = LayerGradient(rows: layer.gradient.rows, columns: layer.gradient.columns)
-      var sum = Matrix<Float>(rows: own.rows, columns: own.columns)
-      var (clipped, values) = (0, 0)
+      let scratch = gradients.microBatchScratch[index]
+      let (own, sum) = (scratch.own, scratch.sum.entries)
+      var statistics = ClipStatistics(route: .microBatches, tau: tau)
+      for i in 0..<sum.count { sum.base[i] = 0 }
       for start in stride(from: 0, to: count, by: size) {
         let range = start..<min(count, start + size)
-        let part = try Part(layer, range, count)
-        try part.withFactors { left, right in
+        try scratch.withFactors(of: layer.gradient, range, of: count) { left, right in
           own.setProduct(left: left, right: right)
-          let result = try exact.clip(own, at: .fixed(tau), workspace: gradients.workspace)
-          let weight = Float(range.count) / Float(count)
-          sum.withMutableView { sum in
-            for i in 0..<sum.count { sum.base[i].addProduct(weight, own.base[i]) }
-          }
-          clipped += result.clippedCount
-          values += result.valueCount
+          let clipped = try SpectralClip.exact.clip(
+            own, at: .fixed(tau), workspace: gradients.workspace)
+          statistics.clippedCount += clipped.clippedCount
+          statistics.valueCount += clipped.valueCount
         }
+        let weight = Float(range.count) / Float(count)
+        for i in 0..<sum.count { sum.base[i].addProduct(weight, own.base[i]) }
       }
       layer.gradient.setMaterialized()
-      sum.withView { layer.gradient.base.update(from: $0.base, count: $0.count) }
-      gradients.statistics[index] = ClipStatistics(
-        route: .microBatches, tau: tau, clippedCount: clipped, valueCount: values)
+      layer.gradient.base.update(from: sum.base, count: sum.count)
+      gradients.statistics[index] = statistics
     }
   }
 }
 
-/// The factors of one micro-batch's own gradient: its rows, times n/n_p.
-private struct Part {
-  let left: Matrix<Float>
-  let right: Matrix<Float>
+/// Buffers for the micro-batches of one layer, kept from step to step.
+final class MicroBatchScratch {
+  /// One micro-batch's gradient[m,n].
+  let own: LayerGradient
+  /// The sum[m,n] over micro-batches.
+  let sum: LayerGradient
+  private var left: [Float] = []
+  private var right: [Float] = []
 
-  init(_ layer: Layer, _ range: Range<Int>, _ count: Int) throws {
-    guard let factors = layer.gradient.factors else {
-      throw ClippingError.needsFactors(layer: layer.name)
-    }
-    let rows = layer.gradient.samples.indices.filter { range.contains(layer.gradient.samples[$0]) }
-    let scale = Float(count) / Float(range.count)
-    let (m, n) = (factors.left.columns, factors.right.columns)
-    left = Matrix(rows: rows.count, columns: m) { scale * factors.left.base[rows[$0] * m + $1] }
-    right = Matrix(rows: rows.count, columns: n) { factors.right.base[rows[$0] * n + $1] }
+  init(for layer: Layer) {
+    own = LayerGradient(rows: layer.gradient.rows, columns: layer.gradient.columns)
+    sum = LayerGradient(rows: layer.gradient.rows, columns: layer.gradient.columns)
   }
 
-  func withFactors<R>(_ body: (MatrixView<Float>, MatrixView<Float>) throws -> R) rethrows -> R {
-    try left.withView { left in try right.withView { try body(left, $0) } }
+  /// Lends the factors of the mean gradient of the samples in `range`: their rows of the factors of `gradient`,
+  /// the mean over `count` samples, times count/n_p.
+  func withFactors<R>(
+    of gradient: LayerGradient, _ range: Range<Int>, of count: Int,
+    _ body: (MatrixView<Float>, MatrixView<Float>) throws -> R
+  ) rethrows -> R {
+    guard let factors = gradient.factors else {
+      preconditionFailure("the micro-batches of a gradient that is materialized")
+    }
+    let (m, n) = (factors.left.columns, factors.right.columns)
+    let scale = Float(count) / Float(range.count)
+    left.removeAll(keepingCapacity: true)
+    right.removeAll(keepingCapacity: true)
+    var rows = 0
+    for (row, sample) in gradient.samples.enumerated() where range.contains(sample) {
+      for i in 0..<m { left.append(scale * factors.left.base[row &* m &+ i]) }
+      for j in 0..<n { right.append(factors.right.base[row &* n &+ j]) }
+      rows += 1
+    }
+    return try left.withUnsafeBufferPointer { left in
+      try right.withUnsafeBufferPointer { right in
+        guard let leftBase = left.baseAddress, let rightBase = right.baseAddress else {
+          preconditionFailure("no factors of the samples \(range)")
+        }
+        return try body(
+          MatrixView(rows: rows, columns: m, base: leftBase),
+          MatrixView(rows: rows, columns: n, base: rightBase))
+      }
+    }
   }
 }

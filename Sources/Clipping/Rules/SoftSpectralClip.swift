@@ -44,13 +44,15 @@ public struct SoftSpectralClip: GradientTransform {
       entries.scale(by: Float(weight(norm)))
       return statistics(.vector, norm, norm, norm * weight(norm))
     }
-    if let (left, right) = gradient.factors, 4 * left.rows <= 3 * smaller {
+    if let (left, right) = gradient.factors,
+      LayerGradient.isThin(rank: left.rows, rows: gradient.rows, columns: gradient.columns)
+    {
       workspace.load(left: left, right: right)
       if workspace.scale == 0 {
         gradient.materialize()
         return statistics(.insideBall, 0, 0, 0)
       }
-      if workspace.scale <= 1e4 * limit {
+      if workspace.scale <= gramReach(Float.self) * limit {
         try workspace.decompose()
         let sigma = workspace.singularValues
         let after = workspace.write(

@@ -62,12 +62,12 @@ package enum MLPArms {
     Arm(
       "sgdm-micro-norm", "SGDM, micro-batch norm clip", source: "arXiv 2605.02701",
       [rate, .linear("limit", 0.01, 10)], sgdm
-    ) { try MicroBatchClip(parts: 4, inner: .norm(limit: $0("limit"))) }
+    ) { try MicroBatchClip(microBatches: 4, inner: .norm(limit: $0("limit"))) }
       .with { $0.needsSamples = true },
     Arm(
       "sgdm-micro-spectral", "SGDM, micro-batch spectral clip",
       source: "arXiv 2605.02701 with the paper's clip", [rate, tau], sgdm
-    ) { try MicroBatchClip(parts: 4, inner: .spectral(tau: $0("tau"))) }
+    ) { try MicroBatchClip(microBatches: 4, inner: .spectral(tau: $0("tau"))) }
       .with { $0.needsSamples = true },
     Arm(
       "clipped-gd", "clipped SGD, no momentum", source: "arXiv 1905.11881", [plainRate, norm], sgd
@@ -75,7 +75,7 @@ package enum MLPArms {
     Arm(
       "normalised-gd", "normalised SGD", source: "arXiv 1905.11881",
       [plainRate, .linear("offset", 0.01, 10)], sgd
-    ) { try NormalisedGradient(offset: $0("offset")) },
+    ) { try NormalizedGradient(offset: $0("offset")) },
     Arm(
       "delta-gclip", "δ-GClip, δ = 0.001", source: "arXiv 2404.08624", [plainRate, norm], sgd
     ) { try DeltaNormClip(maximumNorm: $0("maximumNorm"), minimumFactor: 1e-3) },

@@ -43,7 +43,7 @@ package struct ImageClassifier {
     switch network {
     case .cifarNet:
       let net = CifarNet(widths: [64, 256, 256].map { $0 / narrowing }, classes: classes)
-      net.initialise(stream)
+      net.initialize(stream)
       for case .parameter(let parameter) in net.state where parameter.name == "whiten.weight" {
         parameter.tensor.assign(whitening)
       }
@@ -52,9 +52,9 @@ package struct ImageClassifier {
       biasNames = net.parameters.map(\.name).filter { $0.contains("norm") }
     case .resNet18:
       let net = ResNet18(widths: [64, 128, 256, 512].map { $0 / narrowing }, classes: classes)
-      net.initialise(stream)
+      net.initialize(stream)
       let head = net.parameters.first { $0.name == "fc.weight" }
-      head.map { Self.normalise($0) }
+      head.map { Self.normalize($0) }
       (model, body) = (net, .resNet18(net, headWidth: 512 / narrowing))
       (headName, whiteningBiasName) = ("fc.weight", nil)
       filterNames = net.filterNames
@@ -63,7 +63,7 @@ package struct ImageClassifier {
   }
 
   /// Divides a head by the standard deviation of its entries, as AirBench does.
-  private static func normalise(_ head: Parameter) {
+  private static func normalize(_ head: Parameter) {
     let values = head.tensor.array
     let deviation = Statistics.sampleStandardDeviation(values.map(Double.init))
     head.tensor.assign(values.map { Float(Double($0) / deviation) })

@@ -14,7 +14,7 @@ final class TrainingPass {
   private let targets: Indices
 
   init(
-    _ classifier: ImageClassifier, _ settings: ImageSettings, _ data: LabelledImages,
+    _ classifier: ImageClassifier, _ settings: ImageSettings, _ data: LabeledImages,
     _ whitening: CifarNet.WhiteningBias, _ pool: WorkerPool
   ) {
     self.whitening = whitening
@@ -57,7 +57,7 @@ final class ImageEvaluation {
   private let tape: Tape
   private let images: Tensor
   private let logits: Tensor
-  private let data: LabelledImages
+  private let data: LabeledImages
   private let normalization: ImageNormalization
 
   /// Images that are evaluated at a time.

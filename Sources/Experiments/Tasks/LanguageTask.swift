@@ -166,7 +166,7 @@ package final class LanguageTask: Workload {
       GPT.Shape(
         vocabulary: data.vocabulary, block: settings.block, layers: settings.layers,
         heads: settings.heads, width: settings.width), dropout: settings.dropout)
-    model.initialise(stream.child("weights"))
+    model.initialize(stream.child("weights"))
     microBatches = arm.clippedMicroBatches ?? settings.microBatches
     guard settings.batchSize % microBatches == 0 else {
       throw ConfigError(

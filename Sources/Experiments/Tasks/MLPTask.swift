@@ -123,7 +123,7 @@ package final class MLPTask: Workload {
     (self.settings, self.data, self.pool) = (settings, data, pool)
     let stream = RandomStream(seed: seed, name: "mlp")
     model = MLP(inputs: settings.inputs, hidden: settings.hidden, outputs: 1)
-    model.initialise(stream.child("weights"))
+    model.initialize(stream.child("weights"))
     gradients = model.parameters.map(\.gradient)
     tape = Tape(pool: pool, weightGradients: arm.needsSamples ? .perSample : .lowRank)
     x = tape.input([settings.batchSize, settings.inputs])

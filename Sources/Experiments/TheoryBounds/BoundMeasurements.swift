@@ -28,7 +28,7 @@ extension TheoryBounds {
       self.steps.append(steps)
       self.tau.append(tau)
       self.alpha.append(alpha)
-      optimisation.append(theorems.map(\.optimisation))
+      optimisation.append(theorems.map(\.optimization))
       noise.append(theorems.map(\.noise))
       measured.append(squaredNorms)
       biases.append(squaredBiases)
@@ -104,6 +104,7 @@ extension TheoryBounds {
     let data = try TraceRegressionProblem(dimension: 3, termCount: 10, noise: 0.01, using: &source)
     let eta = 0.5 / data.smoothness
     let orders = [1.5, 2.0]
+    let clip = SmallBatchClip(rows: 3, columns: 3)
     for tau in [0.1, 0.5, 2, 10] {
       var (norms, biases) = ([Double](), [Double]())
       var variances = [[Double]](repeating: [], count: orders.count)
@@ -123,7 +124,7 @@ extension TheoryBounds {
             sums[index] += try LemmaC1.variance(
               tau: tau, rank: 3, alpha: order, sigma: pow(moment, 1 / order))
           }
-          try SpectralClip.clip(batch: &terms, count: 10, rows: 3, columns: 3, at: tau)
+          try clip.clip(&terms, at: tau)
           for j in 0..<9 {
             let mean = (0..<10).reduce(0.0) { $0 + terms[9 * $1 + j] } / 10
             bias += (full[j] - mean) * (full[j] - mean)

@@ -2,24 +2,6 @@ import Foundation
 
 // The laws are computed in Double and rounded once, whatever `Real` is.
 
-/// The exponential law: P(X > x) = exp(-rate x).
-public struct Exponential<Real: RandomReal>: Distribution {
-  /// One over the mean.
-  public let rate: Real
-
-  /// The exponential law of this rate, above 0.
-  public init(rate: Real = 1) {
-    precondition(rate > 0, "rate \(rate) is not positive")
-    self.rate = rate
-  }
-
-  /// One draw, by inversion; one word.
-  public func sample(using generator: inout some RandomNumberGenerator) -> Real {
-    let u: Double = generator.uniform()
-    return Real(-log1p(-u) / Double(rate))
-  }
-}
-
 /// The Pareto law: P(X > x) = (scale / x)^shape for x >= scale.
 ///
 /// Its moment of order p is finite for p < shape: at the paper's shape 1.1 the mean is finite (11
@@ -113,25 +95,5 @@ public struct ChiSquare<Real: RandomReal>: Distribution {
   /// One draw, as a gamma variable.
   public func sample(using generator: inout some RandomNumberGenerator) -> Real {
     Gamma(shape: degreesOfFreedom / 2, scale: 2).sample(using: &generator)
-  }
-}
-
-/// Student's t law: heavy-tailed, moments of order below `degreesOfFreedom` are finite.
-public struct StudentTLaw<Real: RandomReal>: Distribution {
-  /// The degrees of freedom, the exponent of the tail.
-  public let degreesOfFreedom: Real
-
-  /// Student's t law, degrees of freedom above 0.
-  public init(degreesOfFreedom: Real) {
-    precondition(degreesOfFreedom > 0, "Student t with \(degreesOfFreedom) degrees of freedom")
-    self.degreesOfFreedom = degreesOfFreedom
-  }
-
-  /// One draw: a normal over the root of a chi-square over its degrees of freedom.
-  public func sample(using generator: inout some RandomNumberGenerator) -> Real {
-    let z: Double = generator.normal()
-    let nu = Double(degreesOfFreedom)
-    let square = ChiSquare(degreesOfFreedom: nu).sample(using: &generator)
-    return Real(z / (square / nu).squareRoot())
   }
 }

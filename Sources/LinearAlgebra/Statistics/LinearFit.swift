@@ -40,28 +40,4 @@ public struct LinearFit: Sendable, Hashable, Codable {
       (x + y).allSatisfy { !($0 <= 0) }, "a log-log line needs positive values: x \(x), y \(y)")
     self.init(x.map(log), y.map(log))
   }
-
-  /// The log-log slope with its percentile bootstrap interval over points (x[i], y[i]).
-  ///
-  /// A round that draws one x only has no slope and is drawn again.
-  public static func logLogSlope(
-    _ x: [Double], _ y: [Double], confidence: Double = 0.95, resamples: Int = 10_000,
-    using generator: inout some RandomNumberGenerator
-  ) -> ConfidenceInterval {
-    let fit = LinearFit(logLog: x, y)
-    precondition(resamples >= 1, "a bootstrap of \(resamples) rounds")
-    let logX = x.map(log)
-    let logY = y.map(log)
-    var slopes: [Double] = []
-    while slopes.count < resamples {
-      let picks = x.indices.map { _ in generator.integer(below: x.count) }
-      let drawnX = picks.map { logX[$0] }
-      guard drawnX.contains(where: { $0 != drawnX[0] }) else { continue }
-      slopes.append(LinearFit(drawnX, picks.map { logY[$0] }).slope)
-    }
-    return ConfidenceInterval(
-      estimate: fit.slope, lower: Statistics.quantile(slopes, 0.5 * (1 - confidence)),
-      upper: Statistics.quantile(slopes, 0.5 * (1 + confidence)), confidence: confidence,
-      count: x.count)
-  }
 }

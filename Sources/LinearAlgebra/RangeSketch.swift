@@ -1,32 +1,8 @@
-/// A truncated singular value decomposition: the leading `sigma.count` triplets of a larger matrix.
-public typealias TruncatedSVD<Scalar: RealScalar> = SVD<Scalar>
-
-/// An approximate rank-`rank` SVD of g[m,n] by a random range sketch (Halko, Martinsson and Tropp
-/// 2011, algorithms 4.4 and 5.1, which torch.svd_lowrank implements too).
-///
-/// The sketch holds q = min(rank + oversampling, m, n) vectors; its normals come from `stream`, so
-/// the same stream gives the same bits. Precondition: rank >= 1, the other two >= 0.
-public func randomizedSVD<Scalar>(
-  _ g: Matrix<Scalar>, rank: Int, oversampling: Int = 5, powerIterations: Int = 1,
-  stream: RandomStream
-) throws(LinearAlgebraError) -> TruncatedSVD<Scalar> {
-  let sketch = try RangeSketch(
-    of: g, vectors: rank + oversampling, powerIterations: powerIterations, stream: stream)
-  let core = try svd(sketch.coefficients)  // [q, s] = U S Wᵀ, so the tall factor is Qᵀ U
-  let r = min(rank, core.sigma.count)
-  let long = matmul(leadingColumns(core.u, r), .yes, sketch.basis, .no)  // rows, [r, long side]
-  let short = Matrix(
-    rows: r, columns: core.vT.columns, elements: Array(core.vT.elements[..<(r * core.vT.columns)]))
-  let sigma = Array(core.sigma[..<r])
-  return sketch.isTall
-    ? SVD(u: long.transposed, sigma: sigma, vT: short)
-    : SVD(u: short.transposed, sigma: sigma, vT: long)
-}
-
 /// An orthonormal basis that captures the dominant range of g[m,n], on its longer side.
 ///
 /// For a tall g the basis rows q_i span (approximately) the leading left singular directions and
-/// `coefficients` is basis·g; for a wide one everything holds for gᵀ.
+/// `coefficients` is basis·g; for a wide one everything holds for gᵀ. It is the random range sketch of Halko,
+/// Martinsson and Tropp (2011, algorithms 4.4 and 5.1), which torch.svd_lowrank implements too.
 public struct RangeSketch<Scalar: RealScalar>: Sendable {
   /// Whether g has at least as many rows as columns.
   public let isTall: Bool
@@ -92,8 +68,4 @@ extension Matrix {
     }
     try outcome.get()
   }
-}
-
-private func leadingColumns<Scalar>(_ a: Matrix<Scalar>, _ count: Int) -> Matrix<Scalar> {
-  Matrix(rows: a.rows, columns: count) { a[$0, $1] }
 }

@@ -1,8 +1,8 @@
 import LinearAlgebra
 
-/// The normalised gradient g/(‖g‖ + β), joint over all layers: with plain gradient descent and step
+/// The normalized gradient g/(‖g‖ + β), joint over all layers: with plain gradient descent and step
 /// size η_n this is the NGD of Zhang et al. (arXiv 1905.11881), within a factor two of clipped GD.
-public struct NormalisedGradient: GradientTransform {
+public struct NormalizedGradient: GradientTransform {
   /// β >= 0.
   public let offset: Double
 

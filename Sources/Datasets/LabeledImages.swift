@@ -1,7 +1,7 @@
 import LinearAlgebra
 
 /// Images of one size with the numbers of their classes.
-public struct LabelledImages: Sendable, Equatable {
+public struct LabeledImages: Sendable, Equatable {
   /// Rows of an image, H.
   public let height: Int
   /// Columns of an image, W.
@@ -30,11 +30,11 @@ public struct LabelledImages: Sendable, Equatable {
   public var imageSize: Int { height * width * channels }
 
   /// Some of the images, copied.
-  public func images(_ range: Range<Int>) -> LabelledImages {
+  public func images(_ range: Range<Int>) -> LabeledImages {
     precondition(
       range.lowerBound >= 0 && range.upperBound <= count, "images \(range) of \(count)")
     let bytes = (range.lowerBound * imageSize)..<(range.upperBound * imageSize)
-    return LabelledImages(
+    return LabeledImages(
       height: height, width: width, channels: channels, pixels: Array(pixels[bytes]),
       labels: Array(labels[range]))
   }

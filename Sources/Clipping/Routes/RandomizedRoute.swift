@@ -8,9 +8,8 @@ extension SpectralClip {
   /// vector is ever divided by a singular value. Values beyond the rank, and everything outside
   /// the sketched subspace, stay as they are, so more than `rank` values above τ leave ‖C‖₂ > τ.
   func clipTruncated<Scalar>(
-    _ g: MutableMatrixView<Scalar>, norm: Double, at source: ThresholdSource, rank: Int,
-    oversampling: Int,
-    powerIterations: Int, sketch stream: RandomStream
+    _ g: MutableMatrixView<Scalar>, norm: Double, at threshold: ThresholdSource, rank: Int,
+    oversampling: Int, powerIterations: Int, sketch stream: RandomStream
   ) throws -> ClipStatistics {
     let sketch = try RangeSketch(
       of: g.readOnly, vectors: rank + oversampling, powerIterations: powerIterations,
@@ -19,13 +18,13 @@ extension SpectralClip {
     // B = WΣZᵀ; B is small, and a clipped value needs W only.
     let core = try leftSingular(sketch.coefficients, keep: keep)
     let sigmaMax = core.sigma.first ?? 0
-    let tau = try source.tau(sigmaMax: sigmaMax)
+    let tau = try threshold.tau(sigmaMax: sigmaMax)
     let clipped = core.sigma.prefix { $0 > tau }
-    var report = ClipStatistics(
+    var statistics = ClipStatistics(
       route: .randomized, sigmaMax: sigmaMax, sigmaMaxBound: norm, tau: tau,
       clippedCount: clipped.count, valueCount: min(g.rows, g.columns), normBefore: norm,
       normAfter: norm)
-    guard !clipped.isEmpty else { return report }
+    guard !clipped.isEmpty else { return statistics }
 
     let q = sketch.basis.rows
     var w = Matrix<Scalar>(
@@ -37,9 +36,9 @@ extension SpectralClip {
     left.withView { left in
       right.withView { right in gemm(left, .yes, right, .no, alpha: -1, beta: 1, into: g) }
     }
-    let removed = clipped.reduce(0) { $0 + ($1 * $1 - tau * tau) }
-    report.normAfter = normAfterClipping(g.readOnly, before: norm, removed: removed)
-    return report
+    statistics.normAfter = normAfterClipping(
+      g.readOnly, before: norm, clipped: clipped, at: tau)
+    return statistics
   }
 }
 

@@ -1,3 +1,5 @@
+import LinearAlgebra
+
 /// Singular value decompositions of up to four 3×3 matrices at once, one in each SIMD lane.
 ///
 /// One-sided Jacobi (Hestenes 1958): right rotations make the columns of w = g·V orthogonal, so
@@ -71,51 +73,69 @@ struct Jacobi3x3 {
   }
 }
 
-/// Clips the singular values of 3×3 matrices without LAPACK, whose overhead dwarfs the arithmetic.
-public enum Small3x3 {
+extension SpectralClip {
+  /// One 3×3 matrix, without LAPACK, whose overhead dwarfs the arithmetic.
+  func clip3x3<Scalar>(
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ threshold: ThresholdSource
+  ) throws -> ClipStatistics {
+    var work = g.readOnly.widened().elements
+    let found = Jacobi3x3.decompose(&work, 1)
+    let sigma = found.singularValues(lane: 0)
+    let tau = try threshold.tau(sigmaMax: sigma[0])
+    var statistics = ClipStatistics(
+      route: .jacobi3x3, sigmaMax: sigma[0], sigmaMaxBound: sigma[0], tau: tau,
+      clippedCount: sigma.count { $0 > tau }, valueCount: 3, normBefore: norm, normAfter: norm)
+    guard statistics.clippedCount > 0 else { return statistics }
+    Jacobi3x3.reassemble(found, 1, SIMD4(repeating: tau), into: &work)
+    g.assign(rounding: Matrix(rows: 3, columns: 3, elements: work))
+    statistics.normAfter = g.readOnly.frobeniusNorm
+    return statistics
+  }
+}
+
+extension Jacobi3x3 {
   /// Clips every g[i] (3×3, row-major, one after another in `g`) in place at `tau(σ_1(g[i]))`.
   ///
   /// clip(g) = Σ_j min(1, τ/σ_j) w_j v_jᵀ: norm clipping applied to each column of g·V, so nothing
   /// is divided by a small singular value. A matrix with σ_1 ≤ τ keeps its very bits. `sigmaMax[i]`
   /// receives σ_1(g[i]). Entries must be finite (checked by the caller); extreme ones are rescaled
   /// by a power of two.
-  public static func clip(
-    _ g: UnsafeMutablePointer<Double>, count: Int, sigmaMax: UnsafeMutablePointer<Double>,
+  static func clip(
+    _ g: UnsafeMutablePointer<Double>, count: Int, sigmaMax: UnsafeMutablePointer<Double>?,
     tau: (_ sigmaMax: Double) -> Double
   ) {
     var first = 0
     while first < count {
       let lanes = min(4, count - first)
-      let jacobi = decompose(g + 9 * first, lanes)
+      let found = decompose(g + 9 * first, lanes)
       var taus = SIMD4<Double>()
-      var outside = false
+      var isOutside = false
       for lane in 0..<lanes {
-        sigmaMax[first + lane] = jacobi.sigmaMax[lane]
-        taus[lane] = tau(jacobi.sigmaMax[lane])
-        outside = outside || jacobi.sigmaMax[lane] > taus[lane]
+        sigmaMax?[first + lane] = found.sigmaMax[lane]
+        taus[lane] = tau(found.sigmaMax[lane])
+        isOutside = isOutside || found.sigmaMax[lane] > taus[lane]
       }
-      if outside { reassemble(jacobi, lanes, taus, into: g + 9 * first) }
+      if isOutside { reassemble(found, lanes, taus, into: g + 9 * first) }
       first += lanes
     }
   }
 
-  /// The three singular values of g (3×3, row-major), largest first.
-  public static func singularValues(_ g: UnsafePointer<Double>) -> SIMD3<Double> {
-    let found = decompose(UnsafeMutablePointer(mutating: g), 1)
-    let sigma = [found.sigma.0[0], found.sigma.1[0], found.sigma.2[0]].sorted(by: >)
-    return SIMD3(sigma[0], sigma[1], sigma[2])
-  }
-
-  private struct Decomposition {
+  struct Decomposition {
     var jacobi: Jacobi3x3
     /// The power of two each lane was multiplied by.
     var scales: SIMD4<Double>
     /// σ of each column of w, not sorted.
     var sigma: (SIMD4<Double>, SIMD4<Double>, SIMD4<Double>)
     var sigmaMax: SIMD4<Double>
+
+    /// The three singular values of one matrix, largest first.
+    func singularValues(lane: Int) -> [Double] {
+      [sigma.0[lane], sigma.1[lane], sigma.2[lane]].sorted(by: >)
+    }
   }
 
-  private static func decompose(_ g: UnsafeMutablePointer<Double>, _ lanes: Int) -> Decomposition {
+  /// Decomposes `lanes` matrices, at most four.
+  static func decompose(_ g: UnsafeMutablePointer<Double>, _ lanes: Int) -> Decomposition {
     var scales = SIMD4<Double>(repeating: 1)
     for lane in 0..<lanes { scales[lane] = powerOfTwoScale(g + 9 &* lane) }
     @inline(__always)
@@ -140,7 +160,8 @@ public enum Small3x3 {
     return Decomposition(jacobi: jacobi, scales: scales, sigma: sigma, sigmaMax: sigmaMax)
   }
 
-  private static func reassemble(
+  /// Writes Σ_j min(1, τ/σ_j) w_j v_jᵀ over those of the `lanes` matrices whose σ_1 exceeds their τ.
+  static func reassemble(
     _ found: Decomposition, _ lanes: Int, _ taus: SIMD4<Double>,
     into g: UnsafeMutablePointer<Double>
   ) {
