@@ -26,6 +26,8 @@ package protocol SearchExperiment: Experiment where Config: SearchConfig {
   static var command: String { get }
   /// What is minimised: its name in the records.
   static var objective: String { get }
+  /// How the figure calls it.
+  static var objectiveTitle: String { get }
   /// And what that is.
   static func objectiveMeaning(_ config: Config) -> String
   /// The stream of the points.
@@ -42,6 +44,11 @@ extension SearchExperiment {
   private typealias Search = HyperparameterSearch<Method>
 
   package static var stream: String { name }
+  package static var objectiveTitle: String {
+    objective.split(separator: "_")
+      .map { $0 == "val" ? "validation" : $0 == "train" ? "training" : String($0) }
+      .joined(separator: " ")
+  }
   package static func captionSettings(_ config: Config) -> [(String, String)] {
     [("steps", "\(config.stepsPerTrial)")]
   }
@@ -84,9 +91,9 @@ extension SearchExperiment {
     [("chosen.yaml", try Search.chosen(of: set, objective: objective, command: command))]
   }
 
-  /// One row a method, then one block a method with its trials.
-  package static func table(of set: RecordSet) throws -> String {
-    try Search.table(of: set, objective: objective)
+  /// A block a method with its trials, and which of them is best.
+  package static func table(of set: RecordSet) throws -> Table {
+    try Search.table(of: set, objective: objective, title: objectiveTitle)
   }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {

@@ -70,6 +70,7 @@ package enum CIFAR10Search: SearchExperiment {
   package static let abstract = "Hyper-parameters of cifar10-resnet18's methods (Table 2)."
   package static let command = "cifar10-resnet18 search"
   package static let objective = "final_val_error"
+  package static let objectiveTitle = "error on the test images"
 
   package static func objectiveMeaning(_ config: Config) -> String {
     "share of the \(config.testImages) test images told wrong, each in six views"

@@ -49,7 +49,7 @@ extension ImageExperiment {
     return [try run.record(context)]
   }
 
-  package static func table(of set: RecordSet) throws -> String { try ImageTable.text(of: set) }
+  package static func table(of set: RecordSet) throws -> Table { try ImageTable.table(of: set) }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     try ImageTable.captionValues(of: set)

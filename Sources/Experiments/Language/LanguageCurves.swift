@@ -63,7 +63,9 @@ extension LanguageCurves {
     return [try run.record(try config.load(context.dataFolder), context)]
   }
 
-  package static func table(of set: RecordSet) throws -> String { try LanguageTable.text(of: set) }
+  package static func table(of set: RecordSet) throws -> Table {
+    try LanguageTable.table(of: set)
+  }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     try LanguageTable.captionValues(of: set)

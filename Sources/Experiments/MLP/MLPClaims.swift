@@ -10,75 +10,7 @@ private func comparable(_ loss: Double) -> Double {
   loss.isFinite ? loss : MLPTraining.lossLimit
 }
 
-/// Geometric mean and 95 % Student's t interval of positive values; all NaN if one is not finite, the
-/// interval NaN for a single value.
-private func geometricSummary(_ values: [Double]) -> (mean: Double, low: Double, high: Double) {
-  let logs = values.map { log($0) }
-  guard logs.allSatisfy(\.isFinite) else { return (.nan, .nan, .nan) }
-  guard logs.count >= 2 else { return (values[0], .nan, .nan) }
-  let interval = Statistics.tInterval(logs)
-  return (exp(interval.estimate), exp(interval.lower), exp(interval.upper))
-}
-
 extension MLPHeavyTails {
-  /// One block a method (step; geometric mean, low, high and each seed of the training
-  /// loss, then of the validation loss), and a last block with every method's final losses.
-  package static func table(of set: RecordSet) throws -> String {
-    var text = ""
-    var finals: [(title: String, row: String, rank: Double)] = []
-    for method in set.methods {
-      let records = try set.records(of: method)
-      let steps = try records[0].ints("step")
-      let series = try ["train_loss", "val_loss"].map { name in
-        try records.map { try $0.doubles(name) }
-      }
-      text += "# \(method)\n"
-      for (row, step) in steps.enumerated() {
-        text += "\(step)"
-        for quantity in series {
-          let values = quantity.map { $0[row] }
-          let summary = geometricSummary(values)
-          text += ([summary.mean, summary.low, summary.high] + values)
-            .map { "\t" + number($0) }.joined()
-        }
-        text += "\n"
-      }
-      text += "\n\n"
-      let finalLosses = try set.values("final_train_loss", of: method)
-      let losses = finalLosses.map(comparable)
-      var summary = geometricSummary(losses)
-      // An interval that a diverged run is part of says nothing.
-      if !finalLosses.allSatisfy(\.isFinite) {
-        (summary.low, summary.high) = (summary.mean, summary.mean)
-      }
-      let row = ([summary.mean, summary.low, summary.high] + losses).map { "\t" + number($0) }
-      finals.append((try records[0].string(attribute: "title"), row.joined(), summary.mean))
-    }
-    text +=
-      "# final training loss, best first: position, geometric mean, low, high, seeds, method\n"
-    for (position, entry) in finals.sorted(by: { $0.rank < $1.rank }).enumerated() {
-      text += "\(position + 1)\(entry.row)\t\(entry.title)\n"
-    }
-    return text
-  }
-
-  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let steps = try set.records[0].ints("step").last ?? 0
-    var ranking: [(title: String, loss: Double, diverged: Int)] = []
-    for method in set.methods {
-      let losses = try set.values("final_train_loss", of: method)
-      let title = try set.records(of: method)[0].string(attribute: "title")
-      ranking.append(
-        (title, geometricSummary(losses.map(comparable)).mean, losses.count { !$0.isFinite }))
-    }
-    let lines = ranking.sorted { $0.loss < $1.loss }.map { entry in
-      entry.diverged > 0
-        ? "\(entry.title): \(entry.diverged) of \(set.seeds.count) runs diverged"
-        : "\(entry.title) \(short(entry.loss))"
-    }
-    return [("steps", "\(steps)"), ("ranking", lines.joined(separator: "; "))]
-  }
-
   /// Final training loss of one method over that of another, seed by seed.
   private static func ratio(
     _ set: RecordSet, _ method: String, over other: String, below: Double? = nil,
