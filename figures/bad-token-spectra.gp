@@ -40,7 +40,7 @@ low = low < high*1e-5 ? high*1e-5 : low
 set xrange [1:last]; set xtics autofreq
 set xlabel "index of the singular value" offset 0,0.4
 set ylabel "singular value (geometric mean)" offset 0.9
-set key top right
+set key bottom left
 set yrange [low/1.5 : high*1.5]
 plot for [k=1:n_count] table index at using (column("index")):(column(sprintf("b%d", count[k]))) with lines lw 1.8 lc rgb word(green." ".blue." ".orange." ".red, (k-1)%4+1) dt k title sprintf("b = %d", count[k])
 set yrange [*:*]
@@ -114,5 +114,5 @@ do for [k=1:n_kind] {
 }
 unset logscale
 eval legend_strip
-plot [0:1] [0:1] 2 with boxes fc rgb sky fs solid 0.35 border lc rgb blue lw 0.8 title "top values: 5, 25, 50, 75, 95 %", 2 with lines lc rgb red lw 1.3 title "median of the largest"
+plot [0:1] [0:1] 1/0 with boxes fc rgb sky fs solid 0.35 border lc rgb blue lw 0.8 title "top values: 5, 25, 50, 75, 95 %", 2 with lines lc rgb red lw 1.3 title "median of the largest"
 unset multiplot

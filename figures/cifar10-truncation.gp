@@ -44,7 +44,7 @@ set title "time of the clip in a step" font ",9.5" offset 0,-0.6
 unset logscale y
 set yrange [n_arm + 0.6 : 0.4]
 set xrange [0:*]
-set xlabel "ms, least disturbed seed" offset 0,0.4
+set xlabel "ms in an undisturbed step" offset 0,0.4
 set format x "%g"; set format y "%s"
 set xtics autofreq
 set ytics 1 font ",8" scale 0 noenhanced

@@ -2,6 +2,8 @@
 # Set before: final (quantity), sorted (1: by rank), factor.
 unset key
 fin(c) = factor*column(final.".".c)
+# An empty list of seeds is tried once, too.
+ring(s) = strlen(s) > 0 ? fin("seed".s) : NaN
 row(x) = sorted ? column(final.".rank") : column("number")
 unset ylabel
 set yrange [n_arm + 0.6 : 0.4]
@@ -28,4 +30,4 @@ if (!exists("limit")) {
 rings = n_seeds > 1 ? seeds : ""
 plot table index b("final") using (capped(fin("mean"))):(row(0)):(capped(fin("low"))):(capped(fin("high"))) with xerrorbars pt 7 ps 0.5 lw 1.3 lc rgb red notitle, \
      table index b("final") using (capped(fin("mean"))):(row(0)):ytic(stringcolumn("title")) with points pt 7 ps 0.5 lc rgb red notitle, \
-     for [s in rings] table index b("final") using (capped(fin("seed".s))):(row(0)+0.28) with points pt 6 ps 0.4 lw 0.8 lc rgb "#303030" notitle
+     for [s in rings] table index b("final") using (capped(ring(s))):(row(0)+0.28) with points pt 6 ps 0.4 lw 0.8 lc rgb "#303030" notitle

@@ -42,21 +42,27 @@ package struct FinalValue: Sendable {
 }
 
 extension CurveSeries.Summary {
-  /// Middle, low and high; NaN for what cannot be told.
-  package func callAsFunction(_ values: [Double]) -> (mean: Double, low: Double, high: Double) {
-    guard let first = values.first, values.allSatisfy(\.isFinite) else { return (.nan, .nan, .nan) }
+  /// Middle, low and high; NaN for what cannot be told. A run that diverged counts as `limit`.
+  package func callAsFunction(_ values: [Double], limit: Double? = nil) -> RunSummary {
+    let diverged = values.count { !$0.isFinite }
+    let counted = values.map { RunStatistics.bounded($0, limit: limit ?? .nan) }
+    func summary(_ mean: Double, _ low: Double, _ high: Double) -> RunSummary {
+      RunSummary(mean: mean, low: low, high: high, diverged: diverged)
+    }
+    guard let first = counted.first, counted.allSatisfy(\.isFinite) else {
+      return summary(.nan, .nan, .nan)
+    }
     switch self {
+    case .geometricMean: return RunStatistics.geometricMean(values, limit: limit)
     case .range:
-      return (Statistics.mean(values), values.min() ?? .nan, values.max() ?? .nan)
+      return summary(
+        Statistics.mean(counted), counted.min() ?? .nan, counted.max() ?? .nan)
     case .mean:
-      guard values.count >= 2 else { return (first, .nan, .nan) }
-      let interval = Statistics.tInterval(values)
-      return (interval.estimate, interval.lower, interval.upper)
-    case .geometricMean:
-      guard values.allSatisfy({ $0 > 0 }) else { return (.nan, .nan, .nan) }
-      guard values.count >= 2 else { return (first, .nan, .nan) }
-      let interval = Statistics.tInterval(values.map { log($0) })
-      return (exp(interval.estimate), exp(interval.lower), exp(interval.upper))
+      guard counted.count >= 2, diverged == 0 else {
+        return summary(counted.count == 1 ? first : Statistics.mean(counted), .nan, .nan)
+      }
+      let interval = Statistics.tInterval(counted)
+      return summary(interval.estimate, interval.lower, interval.upper)
     }
   }
 }
@@ -66,16 +72,19 @@ extension Table.Block {
   /// a value a seed that has a record, NaN else.
   package mutating func add(
     _ name: String, _ summary: CurveSeries.Summary, seeds: [Int], rows: [[Int: Double]],
-    interval: (Int) -> Bool = { _ in true }
+    limit: Double? = nil
   ) {
-    let summaries = rows.enumerated().map { row, values -> (mean: Double, low: Double, high: Double) in
-      let all = summary(seeds.compactMap { values[$0] })
-      return interval(row) ? all : (all.mean, all.mean, all.mean)
-    }
+    let summaries = rows.map { row in summary(seeds.compactMap { row[$0] }, limit: limit) }
     add("\(name).mean", summaries.map(\.mean))
     add("\(name).low", summaries.map(\.low))
     add("\(name).high", summaries.map(\.high))
-    for seed in seeds { add("\(name).seed\(seed)", rows.map { $0[seed] ?? .nan }) }
+    for seed in seeds {
+      add(
+        "\(name).seed\(seed)",
+        rows.map { row in
+          row[seed].map { RunStatistics.bounded($0, limit: limit ?? .nan) } ?? .nan
+        })
+    }
   }
 }
 
@@ -125,12 +134,9 @@ extension RecordSet {
     last.add("title", text: methods.indices.map { (try? self.title(of: methods[$0])) ?? titles[$0] })
     for final in finals {
       let values = try all.map { try $0.map { try $0.double(attribute: final.name) } }
-      let counted = values.map { $0.map { $0.isFinite ? $0 : final.diverged ?? .nan } }
       last.add(
         final.name, final.summary, seeds: seeds,
-        rows: counted.indices.map { bySeed($0, counted[$0]) },
-        // An interval that a diverged run is part of says nothing.
-        interval: { values[$0].allSatisfy(\.isFinite) })
+        rows: values.indices.map { bySeed($0, values[$0]) }, limit: final.diverged)
       let means = last.numbers("\(final.name).mean")
       let order = means.indices.sorted {
         (means[$0].isFinite ? means[$0] : .infinity, $0)

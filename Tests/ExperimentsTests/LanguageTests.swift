@@ -63,7 +63,7 @@ import Training
     #expect(tau.count == 4 * layers && tau.allSatisfy { abs($0 - 0.05) < 1e-7 })
     let sigma = try record.doubles("sigma_max")
     #expect(sigma.count == 4 * layers && sigma.allSatisfy { $0 > 0 })
-    let seconds = try LanguageTable.modelSeconds(record)
+    let seconds = try #require(try RunStatistics.modelSeconds(record))
     #expect(zip(seconds, seconds.dropFirst()).allSatisfy { $0 < $1 })
     #expect(try record.string(attribute: "sample").count > 100)
     #expect(try NanoGPT.table(of: set).split(separator: "\n").count == 1 + 4 + 2)

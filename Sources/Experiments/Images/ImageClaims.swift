@@ -12,10 +12,7 @@ enum ImageComparison {
   static func ratios(
     _ set: RecordSet, _ method: String, over other: String, afterEpoch epoch: Int? = nil
   ) throws -> [Double] {
-    let errors = try [method, other].map { name in
-      try set.records(of: name).map { try error($0, afterEpoch: epoch) }
-    }
-    return zip(errors[0], errors[1]).map { $0 / $1 }
+    try set.ratios(method, over: other) { try error($0, afterEpoch: epoch) }
   }
 
   private static func error(_ record: Record, afterEpoch epoch: Int?) throws -> Double {

@@ -17,7 +17,7 @@ enum ImageTable {
   }
 
   /// Curves of accuracy, losses and distance from the exact clip by epoch; final accuracies, milliseconds of
-  /// clip and of the whole in a step (undisturbed: the smallest over the seeds); at full width the authors' curves.
+  /// clip and of the whole in an undisturbed step (`RunStatistics`); at full width the authors' curves.
   static func table(of set: RecordSet) throws -> Table {
     func parts(_ arm: String) throws -> [String] {
       let parts = try set.title(of: arm).components(separatedBy: ": ")
@@ -64,17 +64,11 @@ enum ImageTable {
     return (0..<points).map { Statistics.mean(values[($0 * layers)..<(($0 + 1) * layers)]) }
   }
 
-  /// Milliseconds of a step, whole and in the clip alone, in the least disturbed of the runs; NaN if all diverged.
+  /// Milliseconds of an undisturbed step, in the clip alone and whole; NaN if all diverged.
   static func milliseconds(_ records: [Record]) throws -> (clip: Double, step: Double) {
-    let times = records.compactMap { record -> (clip: Double, step: Double)? in
-      guard case .double(let clip)? = record.telemetry.attributes["seconds_clip"],
-        case .double(let seconds)? = record.telemetry.dataSets
-          .first(where: { $0.name == "model_seconds" })?.values,
-        let last = seconds.last, last.isFinite, let steps = try? record.ints("step").last
-      else { return nil }
-      return (1000 * clip / Double(steps), 1000 * last / Double(steps))
-    }
-    return (times.map(\.clip).min() ?? .nan, times.map(\.step).min() ?? .nan)
+    try (
+      1000 * RunStatistics.clipSecondsPerStep(records), 1000 * RunStatistics.secondsPerStep(records)
+    )
   }
 
   /// The numbers of a caption.

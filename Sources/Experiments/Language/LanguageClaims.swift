@@ -8,7 +8,7 @@ import Yams
 
 /// A loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
 private func comparable(_ loss: Double) -> Double {
-  loss.isFinite ? loss : LanguageTraining.lossLimit
+  RunStatistics.bounded(loss, limit: LanguageTraining.lossLimit)
 }
 
 /// Comparisons of two arms, paired by seed.
@@ -17,10 +17,9 @@ enum LanguageComparison {
   static func final(_ set: RecordSet, _ method: String, over other: String) throws -> Finding {
     try compared(set, method, other) {
       try [("training", "final_train_loss"), ("validation", "final_val_loss")].map { name, key in
-        let pairs = try zip(set.values(key, of: method), set.values(key, of: other))
-        return Finding.precise(
+        Finding.precise(
           "final \(name) loss of \(method) over \(other)",
-          pairs.map { comparable($0) / comparable($1) })
+          try set.ratios(method, over: other) { comparable(try $0.double(attribute: key)) })
       }
     }
   }
@@ -72,21 +71,21 @@ enum LanguageComparison {
 
   /// Two arms on one axis of time.
   private struct Pair {
-    let records: [[Record]]
+    let runs: [(Record, Record)]
     /// Seconds since the start, of an undisturbed run.
     let times: [[Double]]
     /// When the faster arm has finished.
     let end: Double
 
     init(_ set: RecordSet, _ method: String, _ other: String) throws {
-      records = try [method, other].map { try set.records(of: $0) }
-      times = try records.map { try LanguageTable.undisturbedSeconds($0) }
+      runs = try set.pairs(method, other)
+      times = try [runs.map(\.0), runs.map(\.1)].map(RunStatistics.undisturbedSeconds)
       end = times.compactMap { $0.last(where: \.isFinite) }.min() ?? .nan
     }
 
     /// The losses of both arms at time t, seed by seed; a run that has diverged has the largest.
     func losses(_ key: String, at t: Double) throws -> [(Double, Double)] {
-      try zip(records[0], records[1]).map { a, b in
+      try runs.map { a, b in
         (
           comparable(value(try a.doubles(key), times[0], t)),
           comparable(value(try b.doubles(key), times[1], t))

@@ -6,7 +6,7 @@ import Yams
 
 /// Figs 2c, 3 and 6: tables of language-model records and the numbers of their captions.
 enum LanguageTable {
-  /// Curves of training and validation loss by step and by the clock (`undisturbedSeconds`), final validation losses.
+  /// Curves of training and validation loss by step and by the clock (`RunStatistics`), final validation losses.
   static func table(of set: RecordSet) throws -> Table {
     func parts(_ arm: String) throws -> [String] {
       let parts = try set.title(of: arm).split(separator: ", ", maxSplits: 1).map(String.init)
@@ -17,7 +17,7 @@ enum LanguageTable {
       series: [.init("train_loss", .geometricMean), .init("val_loss", .geometricMean)],
       finals: [.init("final_val_loss", .geometricMean, diverged: LanguageTraining.lossLimit)],
       group: { (try? parts($0)[0]) ?? "" }, title: { try parts($0)[1] },
-      seconds: undisturbedSeconds)
+      seconds: RunStatistics.undisturbedSeconds)
     // At the paper's size the figures show its training loss, beside the authors' curves.
     let isPaper = set.profile == "paper"
     table.set("main", .text(isPaper ? "train_loss" : "val_loss"))
@@ -39,43 +39,6 @@ enum LanguageTable {
     return table
   }
 
-  /// Seconds since the start at every recorded point.
-  static func modelSeconds(_ record: Record) throws -> [Double] {
-    guard
-      case .double(let values)? = record.telemetry.dataSets.first(where: {
-        $0.name == "model_seconds"
-      })?.values
-    else {
-      throw StorageError(
-        "a record without telemetry/model_seconds", at: "records", hint: "compute it anew")
-    }
-    return values
-  }
-
-  /// Seconds that an undisturbed step takes: the tenth percentile of the intervals between recorded points
-  /// over all seeds. Other work on the machine only adds to a time, so the typical interval says more of it
-  /// than of the method.
-  static func secondsPerStep(_ records: [Record]) throws -> Double {
-    var intervals: [Double] = []
-    for record in records {
-      let (steps, seconds) = (try record.ints("step"), try modelSeconds(record))
-      for row in 1..<max(1, steps.count) where seconds[row].isFinite {
-        intervals.append((seconds[row] - seconds[row - 1]) / Double(steps[row] - steps[row - 1]))
-      }
-    }
-    return intervals.isEmpty
-      ? .nan : Statistics.quantile(sorted: intervals.sorted(), 0.1, .interpolated)
-  }
-
-  /// Seconds since the start at every recorded point of an undisturbed run; NaN where every seed has diverged.
-  static func undisturbedSeconds(_ records: [Record]) throws -> [Double] {
-    let perStep = try secondsPerStep(records)
-    let isThere = try records.map { try modelSeconds($0).map(\.isFinite) }
-    return try records[0].ints("step").enumerated().map { row, step in
-      isThere.contains { $0[row] } ? perStep * Double(step) : .nan
-    }
-  }
-
   /// The numbers of a caption.
   static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
@@ -85,11 +48,9 @@ enum LanguageTable {
       let finals = try set.values("final_val_loss", of: method)
       let records = try set.records(of: method)
       let title = try set.title(of: method)
-      let mean = CurveSeries.Summary.geometricMean(
-        finals.map { $0.isFinite ? $0 : LanguageTraining.lossLimit }
-      ).mean
-      let diverged = finals.count { !$0.isFinite }
-      let perStep = try 1000 * secondsPerStep(records)
+      let summary = RunStatistics.geometricMean(finals, limit: LanguageTraining.lossLimit)
+      let (mean, diverged) = (summary.mean, summary.diverged)
+      let perStep = try 1000 * RunStatistics.secondsPerStep(records)
       lines.append(
         (
           mean,

@@ -5,9 +5,9 @@ import Storage
 
 // What Fig 2b is read for: its table, the numbers of its caption, and its claims with their criteria.
 
-/// A loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
+/// A final loss as comparisons take it: a run that diverged counts as the limit beyond which a loss has diverged.
 private func comparable(_ loss: Double) -> Double {
-  loss.isFinite ? loss : MLPTraining.lossLimit
+  RunStatistics.bounded(loss, limit: MLPTraining.lossLimit)
 }
 
 extension MLPHeavyTails {
@@ -16,11 +16,11 @@ extension MLPHeavyTails {
     _ set: RecordSet, _ method: String, over other: String, below: Double? = nil,
     above: Double? = nil
   ) throws -> Finding {
-    let pairs = try zip(
-      set.values("final_train_loss", of: method), set.values("final_train_loss", of: other))
     return .logTest(
       "final loss of \(method) over \(other)",
-      pairs.map { comparable($0) / comparable($1) }, below: below, above: above)
+      try set.ratios(method, over: other) {
+        comparable(try $0.double(attribute: "final_train_loss"))
+      }, below: below, above: above)
   }
 
   package static let claims: [Claim] = [

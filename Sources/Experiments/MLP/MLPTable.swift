@@ -41,8 +41,8 @@ extension MLPHeavyTails {
     for method in set.methods {
       let losses = try set.values("final_train_loss", of: method)
       let title = try set.records(of: method)[0].string(attribute: "title")
-      ranking.append(
-        (title, CurveSeries.Summary.geometricMean(losses.map { $0.isFinite ? $0 : MLPTraining.lossLimit }).mean, losses.count { !$0.isFinite }))
+      let summary = RunStatistics.geometricMean(losses, limit: MLPTraining.lossLimit)
+      ranking.append((title, summary.mean, summary.diverged))
     }
     let lines = ranking.sorted { $0.loss < $1.loss }.map { entry in
       entry.diverged > 0
