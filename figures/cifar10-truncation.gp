@@ -31,7 +31,7 @@ do for [panel=1:3] {
     set key at screen 0.53, screen 0.515 center center horizontal maxrows 1 width 1 font ",8.5"
   } else { unset key }
   if (panel > 1) { unset label 99 }
-  if (panel == 3) { set label 1 "epoch 0: at the first weights, where σ₁ is far below τ" at graph 0.04, graph 0.96 font ",7.5" tc rgb grey }
+  if (panel == 3) { set label 1 "the first point is step 1" at graph 0.04, graph 0.96 font ",7.5" tc rgb grey }
   # A distance of zero is not drawn, nor is the arm that has no other. Bands are of the first two panels.
   from = panel == 3 ? 0 : 1
   ok(c) = column("epoch") < from || (panel == 3 && column(q.".".c) <= 0) ? NaN : factor*column(q.".".c)
