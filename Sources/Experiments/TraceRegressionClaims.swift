@@ -1,6 +1,6 @@
 import Lab
 
-// What Fig 5a is read for: its table, the numbers of its caption, and its claims with their criteria.
+// The claims of Fig 5a, with their criteria.
 
 extension TraceRegression {
   /// Δ² over the last tenth of the iterations, exact, in units of ‖∇f(X_0)‖², one number a seed.

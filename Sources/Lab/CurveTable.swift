@@ -94,7 +94,8 @@ extension RecordSet {
   /// what `more` adds. Panels come in the order of `groups`, then of their first arms.
   package func curveTable(
     axis: (name: String, values: (Record) throws -> [Double]), series: [CurveSeries],
-    finals: [FinalValue], group: (String) -> String, groups: [String] = [], title: ((String) throws -> String)? = nil,
+    finals: [FinalValue], group: (String) -> String, groups: [String] = [],
+    title: ((String) throws -> String)? = nil,
     seconds: (([Record]) throws -> [Double])? = nil,
     more: (inout Table.Block, [[Record]]) throws -> Void = { _, _ in }
   ) throws -> Table {
@@ -131,7 +132,8 @@ extension RecordSet {
     var last = Table.Block("final")
     last.add("number", methods.indices.map { Double($0 + 1) })
     // Records of methods without a row of their own have no title.
-    last.add("title", text: methods.indices.map { (try? self.title(of: methods[$0])) ?? titles[$0] })
+    last.add(
+      "title", text: methods.indices.map { (try? self.title(of: methods[$0])) ?? titles[$0] })
     for final in finals {
       let values = try all.map { try $0.map { try $0.double(attribute: final.name) } }
       last.add(

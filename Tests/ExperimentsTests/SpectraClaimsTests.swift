@@ -204,7 +204,8 @@ import Testing
     }
     // Means of the two matrices' medians.
     let definition = try #require(table[block: "definition:1"])
-    #expect(definition.columns.map { definition.numbers($0.name)[3] } == [3, 30.5, 30.5, 30.5, 30.5])
+    #expect(
+      definition.columns.map { definition.numbers($0.name)[3] } == [3, 30.5, 30.5, 30.5, 30.5])
     let removed = try #require(table[block: "removed"])
     #expect(
       removed.columns.map { removed.numbers($0.name)[1] } == [2, -7, -7, -7, -7, 0.5, 0.1])

@@ -37,7 +37,9 @@ import Testing
   }
 
   /// gnuplot's SVG of a table; what it says on standard error must not be of a missing column.
-  private func svgs(of table: Table, _ set: RecordSet, _ script: String, in scratch: borrowing Scratch)
+  private func svgs(
+    of table: Table, _ set: RecordSet, _ script: String, in scratch: borrowing Scratch
+  )
     throws -> [String: Data]
   {
     let folder = "\(scratch.path)/\(UUID().uuidString)"

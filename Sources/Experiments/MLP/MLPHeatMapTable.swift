@@ -8,7 +8,9 @@ extension MLPHeatMap {
   private static let rules = ["norm", "spectral", "quantile"]
 
   /// Where the cells of an axis begin and end: half-way to their neighbours.
-  private static func edges(_ values: [Double], isLogarithmic: Bool) -> [(low: Double, high: Double)] {
+  private static func edges(_ values: [Double], isLogarithmic: Bool) -> [(
+    low: Double, high: Double
+  )] {
     let places = isLogarithmic ? values.map { log($0) } : values
     func back(_ x: Double) -> Double { isLogarithmic ? exp(x) : x }
     return places.indices.map { i in

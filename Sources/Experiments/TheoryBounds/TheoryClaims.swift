@@ -4,7 +4,7 @@ import LinearAlgebra
 import Storage
 import Theory
 
-// What the theory figure is read for: its table, the numbers of its caption, and the claims.
+// The claims of the theory, with their criteria.
 
 extension TheoryBounds {
   /// The record of one kind of check.
