@@ -39,8 +39,8 @@ test: packages ## packages, then swift test (invariants)
 figures: build ## redraw every figure from the checked-in records (no training)
 	@./experiments/figure drawn figures/out
 
-claims: build ## hold the checked-in records against the claims, write CLAIMS.md
-	@$(BIN)/spectral claims --results results --out CLAIMS.md
+claims: build ## hold the checked-in records against the claims: CLAIMS.md, claims.tsv, README's table
+	@$(BIN)/spectral claims --results results --out CLAIMS.md --readme README.md
 
 record: build ## promote fresh records of this PROFILE from build/results to results/, redraw, rewrite CLAIMS.md
 	@./experiments/figure record

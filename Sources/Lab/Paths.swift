@@ -51,6 +51,9 @@ package struct Paths: Sendable {
     return given.isEmpty ? (root ?? ".") + "/data" : given
   }
 
+  /// The criteria that were committed before their records.
+  package var registeredCriteria: String { (root ?? ".") + "/experiments/registered.tsv" }
+
   /// A file of the authors' curves.
   package func reference(_ name: String) -> String { (root ?? ".") + "/figures/reference/\(name)" }
 

@@ -90,6 +90,12 @@ package struct RecordSet: Sendable {
       + "(\(seeds.map(String.init).joined(separator: ", "))) · \(text("data")) · \(commits)"
   }
 
+  /// A value of the settings that made them.
+  package func setting(_ key: String) -> Node? {
+    guard let text = try? records.first?.string(attribute: "config") else { return nil }
+    return (try? compose(yaml: text))?.mapping?[key]
+  }
+
   private func text(_ attribute: String) -> String {
     (try? records.first?.string(attribute: attribute)) ?? "unknown"
   }

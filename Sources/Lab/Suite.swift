@@ -5,11 +5,14 @@ import Storage
 package struct Suite: Sendable {
   /// The experiments.
   package let experiments: [any Experiment.Type]
+  /// What README's table of figures lists.
+  package let figures: [FigureEntry]
 
   /// A suite of `experiments`, whose names must differ.
-  package init(_ experiments: [any Experiment.Type]) {
+  package init(_ experiments: [any Experiment.Type], figures: [FigureEntry] = []) {
     precondition(Set(experiments.map { $0.name }).count == experiments.count, "names repeat")
     self.experiments = experiments
+    self.figures = figures
   }
 
   /// The experiment of that name.
@@ -46,5 +49,28 @@ package struct Suite: Sendable {
         hint: "known are \(values.map(\.0).joined(separator: ", "))")
     }
     return text
+  }
+}
+
+/// A line of README's table of figures.
+package struct FigureEntry: Sendable {
+  /// The figure, with its number.
+  package let title: String
+  /// The target that makes it.
+  package let target: String
+  /// The claims it is shown by; their order is that of the table.
+  package let claims: [String]
+  /// Where no claim goes with it, what there is.
+  package let note: String
+  /// Pictures and files that go with it.
+  package let links: [(String, String)]
+
+  /// A line.
+  package init(
+    _ title: String, make target: String, claims: [String] = [], note: String = "",
+    links: [(String, String)]
+  ) {
+    (self.title, self.target, self.claims, self.note) = (title, target, claims, note)
+    self.links = links
   }
 }

@@ -64,16 +64,37 @@ struct Caption: ParsableCommand {
 
 struct Claims: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Hold the records against the paper's claims and write CLAIMS.md.")
+    abstract: "Hold the records against the paper's claims: CLAIMS.md, claims.tsv, details.",
+    discussion:
+      "Writes OUT, and below the folder of results claims.tsv and a CLAIMS.md an experiment.")
 
   @Option(help: "Folder of results.")
   var results = "results"
-  @Option(help: "The report to write.")
+  @Option(help: "The page to write.")
   var out = "CLAIMS.md"
+  @Option(help: "A README whose table of figures, between its markers, is to be written anew.")
+  var readme: String?
 
   func run() throws {
     let report = try ClaimsReport(.clipping, results: results)
-    try AtomicFile.write(report.markdown, to: out)
+    let folder = URL(fileURLWithPath: out).deletingLastPathComponent().path + "/"
+    let absolute = URL(fileURLWithPath: results).path
+    let path = absolute.hasPrefix(folder) ? String(absolute.dropFirst(folder.count)) : absolute
+    try AtomicFile.write(report.page(resultsAt: path), to: out)
+    try AtomicFile.write(report.table, to: results + "/claims.tsv")
+    for experiment in Suite.clipping.experiments
+    where FileManager.default.fileExists(atPath: "\(results)/\(experiment.name)")
+      && !experiment.claims.isEmpty
+    {
+      try AtomicFile.write(
+        report.details(of: experiment.name), to: "\(results)/\(experiment.name)/CLAIMS.md")
+    }
+    if let readme {
+      guard let text = try? String(contentsOfFile: readme, encoding: .utf8) else {
+        throw StorageError("cannot be read", at: readme, hint: "name a README")
+      }
+      try AtomicFile.write(try report.readme(text, at: readme), to: readme)
+    }
     print(report.summary)
     print("written: \(out)")
     guard report.brokenInvariants.isEmpty else {
@@ -97,20 +118,9 @@ struct Costs: ParsableCommand {
       for profile in ["smoke", "quick", "full", "paper"] {
         let folder = "\(results)/\(experiment.name)/\(profile)"
         guard FileManager.default.fileExists(atPath: folder) else { continue }
-        let records = try RecordSet(folder: folder).records
-        // Seconds are wall-clock time; a unit that shares itself out keeps all its threads busy.
-        func total(_ name: String) -> Double {
-          records.reduce(0) { sum, record in
-            guard case .double(let value)? = record.telemetry.attributes[name] else { return sum }
-            var threads = 1
-            if experiment.parallelWithinJob,
-              case .int(let n)? = record.telemetry.attributes["threads"]
-            {
-              threads = n
-            }
-            return sum + value * Double(threads)
-          }
-        }
+        let set = try RecordSet(folder: folder)
+        let records = set.records
+        let time = set.coreSeconds(sharesThreads: experiment.parallelWithinJob)
         let memory =
           records.compactMap { record -> Int? in
             if case .int(let bytes)? = record.telemetry.attributes["peak_memory_bytes"] {
@@ -122,7 +132,7 @@ struct Costs: ParsableCommand {
           sum + (((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int) ?? 0)
         }
         print(
-          "  \(experiment.name) \(profile): \(ProgressLine.duration(total("seconds"))) of core time, "
+          "  \(experiment.name) \(profile): \(ProgressLine.duration(time)) of core time, "
             + "\(memory / 1_000_000) MB memory, \(disk / 1000) kB of records")
       }
     }

@@ -74,9 +74,12 @@ import Training
     #expect(report.rows.map(\.claim.id) == all.map(\.id))
     #expect(Set(all.map(\.id)).count == all.count)
     for row in report.rows where row.experiment == "clip-cost" {
-      #expect(row.finding.verdict == .needsPaper)
+      #expect(row.evidence.verdict == .needsRecords)
     }
-    for claim in all { #expect(report.markdown.contains("## \(claim.id)\n")) }
+    for row in report.rows {
+      #expect(report.details(of: row.experiment).contains("## \(row.claim.id)\n"))
+      #expect(report.page(resultsAt: "x").contains("\n| \(row.claim.id) | "))
+    }
   }
 
   @Test func everyProfileIsHeldAgainstTheClaimsButToysOnlyWhereNothingElseIs() throws {
@@ -88,28 +91,13 @@ import Training
         try FileManager.default.copyItem(atPath: "\(folder)/smoke", toPath: "\(folder)/\(profile)")
       }
       return try ClaimsReport(.clipping, results: scratch.path).rows.count {
-        $0.experiment == "trace-regression" && $0.finding.verdict != .needsPaper
+        $0.experiment == "trace-regression" && $0.evidence.verdict != .needsRecords
       }
     }
     let one = try rows()
     #expect(one > 0)
     #expect(try rows(copiedTo: "quick") == one)
     #expect(try rows(copiedTo: "full") == 2 * one)
-  }
-
-  @Test func aLogTestReadsItsIntervalOneSided() {
-    #expect(Finding.logTest("x", [0.01, 0.011, 0.009], below: 0.1).verdict == .reproduced)
-    #expect(Finding.logTest("x", [0.01, 0.011, 0.009], above: 0.1).verdict == .notReproduced)
-    #expect(Finding.logTest("x", [0.01, 1, 0.1], below: 0.1).verdict == .inconclusive)
-    #expect(Finding.logTest("x", [0.01], below: 0.1).verdict == .inconclusive)
-    #expect(Finding.logTest("x", [.nan, 0.01], below: 0.1).verdict == .inconclusive)
-    #expect(
-      Finding.logTest("x", [2, 2.1, 1.9, 2, 2.05], below: 3, above: 1).verdict == .reproduced)
-    #expect(Finding.logTest("x", [0, 0], below: 1e-30).verdict == .reproduced)
-    let mixed = Finding.all([
-      .logTest("a", [1, 1.1], below: 10), .logTest("b", [1, 1.1], above: 10),
-    ])
-    #expect(mixed.verdict == .notReproduced && mixed.count == 2)
   }
 
   @Test func clipCostRecordsWhatTheClipsDid() throws {

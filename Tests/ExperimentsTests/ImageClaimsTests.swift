@@ -72,8 +72,8 @@ import Testing
     #expect(try verdict([0.9, 0.9, 0.9, .nan]) == .notReproduced)  // diverged
     #expect(try verdict([0.1, 0.1, 0.1, 0.92], isStandIn: true) == .inconclusive)
     #expect(try verdict([0.1, 0.1, 0.1, 0.92], share: 0) == .inconclusive)
-    #expect(try self.verdict("fig2a-best-cifarnet", set([none, norm])) == .needsPaper)
-    #expect(try self.verdict("fig2a-best-resnet18", set([none, norm])) == .needsPaper)
+    #expect(try self.verdict("fig2a-best-cifarnet", set([none, norm])) == .needsRecords)
+    #expect(try self.verdict("fig2a-best-resnet18", set([none, norm])) == .needsRecords)
   }
 
   @Test func theStartIsEachOfTheFirstThreeEpochs() throws {
@@ -124,7 +124,7 @@ import Testing
     for finals in [[0.75, 0.9, 0.91], [0.8, 0.85, 0.91], [0.8, 0.9, 0.97], [.nan, 0.9, 0.91]] {
       #expect(try verdict(finals) == .notReproduced, "\(finals)")
     }
-    #expect(try self.verdict("fig2a-authors", set([none, norm])) == .needsPaper)
+    #expect(try self.verdict("fig2a-authors", set([none, norm])) == .needsRecords)
   }
 
   @Test func referenceCurvesAreReadByColumn() throws {

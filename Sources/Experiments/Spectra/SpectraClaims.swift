@@ -3,7 +3,7 @@ import Foundation
 import LinearAlgebra
 import Storage
 
-// What Figs 1 and 7 are read for.
+// The claims of Figs 1 and 7.
 
 /// Statistics of one definition of tokens, for every mini-batch size and matrix.
 struct Trends {
@@ -30,7 +30,7 @@ struct Trends {
     values.count >= 2 && values.allSatisfy(\.isFinite)
       ? Statistics.tInterval(values)
       : ConfidenceInterval(
-        estimate: values.first ?? .nan, lower: -.infinity, upper: .infinity, confidence: 0.95,
+        estimate: values.first ?? .nan, lower: .nan, upper: .nan, confidence: 0.95,
         count: values.count)
   }
 
@@ -105,44 +105,47 @@ func kendallTau(_ series: [Double]) -> Double {
   return Double(sum) / Double(series.count * (series.count - 1) / 2)
 }
 
-extension Finding {
-  /// Whether every interval lies above `floor` and below `bound`. The definition of tokens in the paper's words
-  /// decides; the others are reported.
+extension Evidence {
+  /// Whether the interval of every mini-batch size and matrix lies within `bound`. The definition of tokens in the
+  /// paper's words decides; the others are reported.
   fileprivate static func everywhere(
-    _ name: String, _ set: RecordSet, above floor: Double = -.infinity,
-    below bound: Double = .infinity, shown: (Double) -> Double = { $0 },
+    _ name: String, _ set: RecordSet, _ bound: Bound, shown: (Double) -> Double = { $0 },
     _ entries: (Trends) throws -> [Trends.Entry]
-  ) throws -> Finding {
-    func margin(_ entry: Trends.Entry) -> Double {
-      min(entry.interval.lower - floor, bound - entry.interval.upper)
-    }
+  ) throws -> Evidence {
     let views = try SpectraView.all(of: set)
     let findings = try views.map { view in
-      let found = try entries(Trends(view: view))
-      let holds = found.count { $0.interval.lower > floor && $0.interval.upper < bound }
-      let fails = found.count { $0.interval.upper <= floor || $0.interval.lower >= bound }
-      let estimates = found.map(\.interval.estimate)
-      // The one whose interval comes nearest to a bound, or reaches furthest beyond it.
-      let worst = found.min { margin($0) < margin($1) }
-      func text(_ value: Double) -> String { short(shown(value)) }
-      var evidence =
-        "\(view.method): holds in \(holds) of \(found.count) (fails in \(fails)); \(name) "
-        + "\(text(estimates.min() ?? .nan)) to \(text(estimates.max() ?? .nan)), median "
-        + "\(text(Statistics.median(estimates)))"
-      if let worst {
-        evidence +=
-          ", weakest at \(worst.layer), B = \(worst.size): \(text(worst.interval.estimate)) "
-          + "[\(text(worst.interval.lower)), \(text(worst.interval.upper))]"
-      }
-      return Finding(
-        evidence: evidence + ", \(view.batches) mini-batches", count: set.seeds.count,
-        verdict: holds == found.count
-          ? .reproduced : fails > 0 ? .notReproduced : .inconclusive)
+      summary(name, view, bound, shown: shown, try entries(Trends(view: view)))
     }
+    let named = Array(zip(views.map(\.method), findings))
+    return Evidence(
+      named.filter { $0.0 == "confident-lowest" }.map(\.1),
+      others: named.filter { $0.0 != "confident-lowest" }.map(\.1))
+  }
+
+  /// The cell that decides, and how the others do.
+  private static func summary(
+    _ name: String, _ view: SpectraView, _ bound: Bound, shown: (Double) -> Double,
+    _ entries: [Trends.Entry]
+  ) -> Finding {
+    let cells = entries.map { entry in
+      Finding(
+        "\(entry.layer), B = \(entry.size)", estimate: shown(entry.interval.estimate),
+        low: shown(entry.interval.lower), high: shown(entry.interval.upper), bound,
+        count: view.batches, unit: "mini-batch")
+    }
+    let estimates = cells.map(\.estimate)
+    let (holds, fails) = (
+      cells.count { $0.verdict == .reproduced }, cells.count { $0.verdict == .notReproduced }
+    )
+    let weakest = Evidence(cells).deciding
+    let detail =
+      "\(weakest?.statistic ?? "nowhere"); holds in \(holds) of \(cells.count), fails in \(fails); "
+      + "\(short(estimates.min() ?? .nan)) to \(short(estimates.max() ?? .nan)), "
+      + "median \(short(Statistics.median(estimates)))"
     return Finding(
-      evidence: findings.map(\.evidence).joined(separator: "; "), count: set.seeds.count,
-      verdict: zip(views, findings).first { $0.0.method == "confident-lowest" }?.1.verdict
-        ?? .inconclusive)
+      "\(name), \(view.method), where it is weakest", estimate: weakest?.estimate ?? .nan,
+      low: weakest?.low ?? .nan, high: weakest?.high ?? .nan, bound, count: view.batches,
+      unit: "mini-batch", detail: detail)
   }
 }
 
@@ -153,70 +156,61 @@ extension BadTokenSpectra {
   private static func spectraClaims(
     _ suffix: String, _ profile: String?, _ model: String
   ) -> [Claim] {
-    let everywhere =
-      "for every matrix and every mini-batch size (Student's t over mini-batches; the verdict is that of the "
-      + "definition in the paper's words, confident-lowest: after a first look, when all definitions had to hold)"
+    let changed =
+      "the verdict is that of the definition in the paper's words, confident-lowest; at first all had to hold"
+    func claim(
+      _ id: String, _ item: String, _ statement: String, _ bound: Bound, _ criterion: String,
+      changed also: String = "", shown: @escaping @Sendable (Double) -> Double = { $0 },
+      _ name: String,
+      _ entries: @escaping @Sendable (Trends) throws -> [Trends.Entry]
+    ) -> Claim {
+      Claim(
+        id: id + suffix, item: item + model, profile: profile, statement: statement,
+        criterion:
+          "\(criterion) lies \(bound.words) for every matrix and every mini-batch size, with its whole "
+          + "interval (Student's t over mini-batches)",
+        changed: changed + also
+      ) { try .everywhere(name, $0, bound, shown: shown, entries) }
+    }
     return [
-      Claim(
-        id: "fig1-growth\(suffix)", item: "§1, Figs 1, 7\(model)", profile: profile,
-        statement: "The top singular values grow with the number of bad tokens.",
-        criterion:
-          "Kendall's rank correlation between b and σ_1 within a mini-batch, b = 0, …, B, is above 0 \(everywhere)"
-      ) { set in
-        try .everywhere("correlation", set, above: 0) { try $0.kendall() }
-      },
-      Claim(
-        id: "fig1-good-small\(suffix)", item: "§1, Figs 1, 7\(model)", profile: profile,
-        statement: "When all tokens are good, the singular values remain small.",
-        criterion: "σ_1 at b = B/2 is more than three times σ_1 at b = 0, \(everywhere)"
-      ) { set in
-        try .everywhere("factor", set, above: log(3), shown: exp) {
-          try $0.growth("sigma", from: { _ in 0 }, to: { max(1, $0 / 2) })
-        }
-      },
-      Claim(
-        id: "fig1-bulk-less\(suffix)", item: "abstract\(model)", profile: profile,
-        statement: "Bad tokens amplify the leading singular values much more than the rest.",
-        criterion:
-          "from b = 0 to b = 1 the logarithm of the median singular value grows less than half as much as "
-          + "that of σ_1, \(everywhere)"
-      ) { set in
-        try .everywhere("log growth of the median less half that of σ_1", set, below: 0) {
-          try $0.bulkExcess()
-        }
-      },
-      Claim(
-        id: "fig1-bulk-still\(suffix)", item: "abstract\(model)", profile: profile,
-        statement: "The rest of the spectrum remains largely unchanged.",
-        criterion:
-          "from b = 0 to b = 1 the median singular value changes by a factor between 0.8 and 1.25, \(everywhere)"
-      ) { set in
-        try .everywhere("factor", set, above: log(0.8), below: log(1.25), shown: exp) {
-          try $0.growth("sigma_median", from: { _ in 0 }, to: { _ in 1 })
-        }
-      },
-      Claim(
-        id: "fig1-bulk-shift\(suffix)", item: "abstract\(model)", profile: profile,
-        statement: "The rest of the spectrum remains largely unchanged, read as absolute change.",
-        criterion:
-          "from b = 0 to b = 1 the median singular value changes by less than a twentieth of what σ_1 does, "
-          + "\(everywhere); added after a first look at GPT2-BASIC, where the reading by factors had failed"
-      ) { set in
-        try .everywhere("share of the change of σ_1", set, above: -0.05, below: 0.05) {
-          try $0.bulkShift()
-        }
-      },
-      Claim(
-        id: "fig1-rules\(suffix)", item: "§1 (our test)\(model)", profile: profile,
-        statement:
-          "Spectral clipping takes more of the bad sample's gradient than of the others'.",
-        criterion:
-          "with one bad token of B = 8 and the quantile threshold of good mini-batches, the share of squared "
-          + "norm removed of the bad sample's gradient exceeds that removed of the others' (norm clipping "
-          + "removes equal shares), \(everywhere)"
-      ) { set in
-        try .everywhere("difference of shares", set, above: 0) { try $0.selectivity(rule: 2) }
-      },
+      claim(
+        "fig1-growth", "§1, Figs 1, 7",
+        "The top singular values grow with the number of bad tokens.", .above(0),
+        "Kendall's rank correlation between b and σ_1 within a mini-batch, b = 0, …, B,",
+        "correlation"
+      ) { try $0.kendall() },
+      claim(
+        "fig1-good-small", "§1, Figs 1, 7",
+        "When all tokens are good, the singular values remain small.", .above(3),
+        "σ_1 at b = B/2 over σ_1 at b = 0", shown: { exp($0) }, "factor"
+      ) { try $0.growth("sigma", from: { _ in 0 }, to: { max(1, $0 / 2) }) },
+      claim(
+        "fig1-bulk-less", "abstract",
+        "Bad tokens amplify the leading singular values much more than the rest.", .below(0),
+        "from b = 0 to b = 1 the growth of the logarithm of the median singular value less half that of σ_1",
+        "log growth of the median less half that of σ_1"
+      ) { try $0.bulkExcess() },
+      claim(
+        "fig1-bulk-still", "abstract", "The rest of the spectrum remains largely unchanged.",
+        .within(0.8, 1.25),
+        "from b = 0 to b = 1 the factor by which the median singular value changes",
+        shown: { exp($0) }, "factor"
+      ) { try $0.growth("sigma_median", from: { _ in 0 }, to: { _ in 1 }) },
+      claim(
+        "fig1-bulk-shift", "abstract",
+        "The rest of the spectrum remains largely unchanged, read as absolute change.",
+        .within(-0.05, 0.05),
+        "from b = 0 to b = 1 the change of the median singular value over that of σ_1",
+        changed: "; the row was added when the reading by factors had failed on GPT2-BASIC",
+        "part of the change of σ_1"
+      ) { try $0.bulkShift() },
+      claim(
+        "fig1-rules", "§1 (our test)",
+        "Spectral clipping takes more of the bad sample's gradient than of the others'.", .above(0),
+        "with one bad token of B = 8 and the quantile threshold of good mini-batches, the part of squared norm "
+          + "removed of the bad sample's gradient less that of the others' (norm clipping removes equal parts)",
+        "difference of parts"
+      ) { try $0.selectivity(rule: 2) },
     ]
   }
 }

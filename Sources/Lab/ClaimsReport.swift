@@ -1,0 +1,324 @@
+import Foundation
+import Storage
+import Training
+
+/// All claims of a suite held against the records below a folder.
+package struct ClaimsReport: Sendable {
+  /// One claim with what the records of one profile say of it.
+  package struct Row: Sendable {
+    /// The experiment.
+    package let experiment: String
+    /// The claim.
+    package let claim: Claim
+    /// The profile whose records were read, or are missing.
+    package let profile: String
+    /// How long the runs were.
+    package let horizon: String
+    /// What they say.
+    package let evidence: Evidence
+    /// Whether the criterion was there before the records: before, after, no (not registered), unknown.
+    package let registered: String
+    /// Core time of all records of the profile.
+    package let seconds: Double
+  }
+
+  /// In the suite's order; a claim's first row is the one it is judged by.
+  package let rows: [Row]
+  private let suite: Suite
+
+  /// Reads the records below `results`: for each experiment those of the profiles paper, full and quick that are
+  /// there, or else of smoke; a claim that names a profile is held against that.
+  package init(_ suite: Suite, results: String, registry: Registry? = nil) throws {
+    self.suite = suite
+    let registry = try registry ?? Registry()
+    var rows: [Row] = []
+    for experiment in suite.experiments {
+      let folder = "\(results)/\(experiment.name)"
+      var read: [String: RecordSet] = [:]
+      func set(_ profile: String) throws -> RecordSet? {
+        if let set = read[profile] { return set }
+        guard FileManager.default.fileExists(atPath: "\(folder)/\(profile)") else { return nil }
+        read[profile] = try RecordSet(folder: "\(folder)/\(profile)")
+        return read[profile]
+      }
+      for claim in experiment.claims {
+        let usual = try ["paper", "full", "quick"].compactMap(set)
+        let sets =
+          try claim.profile.map { try [set($0)].compactMap { $0 } }
+          ?? (usual.isEmpty ? [set("smoke")].compactMap { $0 } : usual)
+        var found: [Row] = []
+        for set in sets {
+          let evidence = try claim.evaluate(set)
+          guard evidence.verdict != .needsRecords else { continue }
+          let behind = set.records.filter { record in
+            evidence.seeds.map { $0.contains((try? record.int(attribute: "seed")) ?? -1) } ?? true
+          }
+          found.append(
+            Row(
+              experiment: experiment.name, claim: claim, profile: set.profile,
+              horizon: set.horizon, evidence: evidence,
+              registered: claim.changed == nil ? registry.status(of: claim.id, behind) : "after",
+              seconds: set.coreSeconds(sharesThreads: experiment.parallelWithinJob)))
+        }
+        if found.isEmpty {
+          let evidence = try sets.first.map { try claim.evaluate($0) }
+          found = [
+            Row(
+              experiment: experiment.name, claim: claim, profile: claim.profile ?? "paper",
+              horizon: registry.row(claim.id)?.horizon ?? "",
+              evidence: evidence ?? Evidence(obstacle: .noRecords("this profile")),
+              registered: registry.row(claim.id) == nil ? "no" : "before", seconds: .nan)
+          ]
+        }
+        rows += found
+      }
+    }
+    self.rows = rows
+  }
+
+  /// Rows that were made by hand.
+  init(_ suite: Suite, rows: [Row]) { (self.suite, self.rows) = (suite, rows) }
+
+  /// The invariants that have records and do not hold.
+  package var brokenInvariants: [Row] {
+    rows.filter {
+      $0.claim.isInvariant && ![.reproduced, .needsRecords].contains($0.evidence.verdict)
+    }
+  }
+
+  /// The rows of one claim, the one it is judged by first.
+  private func grouped(_ rows: [Row]) -> [[Row]] {
+    var groups: [[Row]] = []
+    for row in rows {
+      if groups.last?[0].claim.id == row.claim.id {
+        groups[groups.count - 1].append(row)
+      } else {
+        groups.append([row])
+      }
+    }
+    return groups
+  }
+
+  // MARK: - The page
+
+  /// CLAIMS.md: a row a question. `path` leads from it to the folder of results.
+  package func page(resultsAt path: String) -> String {
+    let groups = grouped(rows)
+    let totals = Verdict.allCases.map { verdict in
+      "\(groups.count { $0[0].evidence.verdict == verdict }) \(verdict.rawValue)"
+    }
+    var text = """
+      # Claims
+
+      Written by `make claims` from the records. \(totals.joined(separator: ", ")). A claim is judged by the first \
+      profile that its row names; *also* is what other profiles say. Effects are those of the part that decides, with \
+      95 % intervals: Student's t on logarithms, paired by seed, from \(RunStatistics.bootstrapFrom) values on a bootstrap. \
+      "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, or generated data. Criteria, all \
+      parts and registration: the details of each experiment, and [claims.tsv](\(path)/claims.tsv).
+
+      """
+    for experiment in suite.experiments {
+      let own = groups.filter { $0[0].experiment == experiment.name }
+      guard !own.isEmpty else { continue }
+      text += """
+
+        ### [\(experiment.name)](\(path)/\(experiment.name)/CLAIMS.md)
+
+        | claim | what it says | in the paper | verdict | effect | n | profile | also |
+        |---|---|---|---|---|---|---|---|
+
+        """
+      for group in own {
+        let row = group[0]
+        let also = group.dropFirst().map { "\($0.profile): \($0.evidence.verdict.rawValue)" }
+        text += markdownRow([
+          row.claim.id, row.claim.statement, row.claim.item, row.evidence.verdict.rawValue,
+          row.effect, row.evidence.sample, row.profile,
+          also.joined(separator: ", "),
+        ])
+      }
+    }
+    return text
+  }
+
+  /// The claims of one experiment with criteria, all parts and remarks.
+  package func details(of experiment: String) -> String {
+    var text = """
+      # Claims of \(experiment)
+
+      Written by `make claims` from the records.
+
+      """
+    for group in grouped(rows.filter { $0.experiment == experiment }) {
+      let claim = group[0].claim
+      text += """
+
+        ## \(claim.id)
+
+        \(escaped(claim.statement)) (\(escaped(claim.item)))
+
+        Criterion: \(escaped(claim.criterion)).\
+        \(claim.changed.map { " Changed after records had been seen: \(escaped($0))." } ?? "")
+
+
+        """
+      for row in group {
+        text +=
+          "- profile \(row.profile)\(row.horizon.isEmpty ? "" : ", \(escaped(row.horizon))"), registered: \(row.registered): "
+          + "**\(row.evidence.verdict.rawValue)**\n"
+        for line in row.evidence.lines { text += "  - \(escaped(line))\n" }
+      }
+    }
+    return text
+  }
+
+  // MARK: - The table
+
+  /// The columns of claims.tsv.
+  package static let columns = [
+    "id", "figure", "statement", "experiment", "profile", "horizon", "verdict", "estimate", "low",
+    "high", "bound", "direction", "n", "family", "registered",
+  ]
+
+  /// claims.tsv: a row a finding; a claim of several parts has one of its own, and its parts are named id/part.
+  package var table: String {
+    var lines = [Self.columns]
+    for row in rows {
+      let findings = row.evidence.findings
+      func line(_ id: String, _ statement: String, _ verdict: Verdict, _ numbers: [String]) {
+        lines.append(
+          [
+            id, row.claim.figure, statement, row.experiment, row.profile, row.horizon,
+            verdict.rawValue,
+          ] + numbers + [row.claim.family, row.registered])
+      }
+      func numbers(_ finding: Finding) -> [String] {
+        [finding.estimate, finding.low, finding.high].map(tableNumber)
+          + [finding.bound.number, finding.bound.direction, "\(finding.count)"]
+      }
+      if findings.count == 1 {
+        line(row.claim.id, row.claim.statement, row.evidence.verdict, numbers(findings[0]))
+        continue
+      }
+      line(
+        row.claim.id, row.claim.statement, row.evidence.verdict,
+        ["NaN", "NaN", "NaN", "", findings.isEmpty ? "" : "all parts", "\(row.evidence.count)"])
+      for (index, finding) in findings.enumerated() {
+        line(
+          "\(row.claim.id)/\(finding.part.isEmpty ? "\(index + 1)" : finding.part)",
+          finding.statistic, finding.verdict, numbers(finding))
+      }
+    }
+    return lines.map { $0.map(tableField).joined(separator: "\t") + "\n" }.joined()
+  }
+
+  // MARK: - README's table of figures
+
+  /// The table of figures, by the claims that the suite's figures name.
+  package var figures: String {
+    var text = """
+      | figure | claim | verdict | effect [95 %] | n | command | time |
+      |---|---|---|---|---|---|---|
+
+      """
+    for figure in suite.figures {
+      let found = figure.claims.compactMap { id in rows.first { $0.claim.id == id } }
+      let label = escaped(figure.title) + figure.links.map { " · [\($0.0)](\($0.1))" }.joined()
+      if found.isEmpty {
+        text += "| \(label) | \(escaped(figure.note)) | | | | `make \(figure.target)` | |\n"
+      }
+      for (index, row) in found.enumerated() {
+        let profile = row.profile == "quick" ? "" : " PROFILE=\(row.profile)"
+        text +=
+          "| \(index == 0 ? label : "") "
+          + markdownRow([
+            row.claim.statement, row.evidence.verdict.rawValue, row.effect, row.evidence.sample,
+            "`make \(figure.target)\(profile)`",
+            row.seconds.isFinite ? ProgressLine.duration(row.seconds) : "",
+          ])
+      }
+    }
+    return text
+  }
+
+  /// The markers between which README's table stands.
+  package static let markers = (begin: "<!-- figures:begin -->", end: "<!-- figures:end -->")
+
+  /// `readme` with the table of figures put between its markers.
+  ///
+  /// Throws a `StorageError` where the markers are not there.
+  package func readme(_ readme: String, at file: String) throws -> String {
+    guard let begin = readme.range(of: Self.markers.begin),
+      let end = readme.range(of: Self.markers.end, range: begin.upperBound..<readme.endIndex)
+    else {
+      throw StorageError(
+        "has no table between \(Self.markers.begin) and \(Self.markers.end)", at: file,
+        hint: "put the two lines where the table of figures is to stand")
+    }
+    return readme[..<begin.upperBound] + "\n" + figures
+      + readme[end.lowerBound...]
+  }
+
+  /// One line a claim, for the terminal.
+  package var summary: String {
+    rows.map { row in
+      let name = row.claim.id.padding(toLength: 22, withPad: " ", startingAt: 0)
+      return "\(name) \(row.claim.item), \(row.profile), n = \(row.evidence.count): "
+        + row.evidence.verdict.rawValue + (row.effect.isEmpty ? "" : ", \(row.effect)")
+    }.joined(separator: "\n")
+  }
+}
+
+extension ClaimsReport.Row {
+  /// The part that decides, in short: "0.92 [0.79, 1.1], below 1", and why it decides nothing.
+  package var effect: String {
+    let number = evidence.deciding.map { "\($0.effect), \($0.bound.words)" }
+    switch evidence.obstacle {
+    case nil, .noRecords?: return number ?? ""
+    case .neverActed?: return (number.map { "\($0); " } ?? "") + "rule never acted"
+    case .standIn?: return (number.map { "\($0); " } ?? "") + "generated data"
+    }
+  }
+}
+
+/// Text as a cell or a paragraph of Markdown: no line break, nothing that ends a cell or opens a tag.
+func escaped(_ text: String) -> String {
+  text.split(whereSeparator: \.isNewline).joined(separator: " ")
+    .replacingOccurrences(of: "\t", with: " ").replacingOccurrences(of: "|", with: "\\|")
+    .replacingOccurrences(of: "<", with: "&lt;")
+}
+
+/// Six digits: what another machine's logarithms round differently is not in the table.
+private func tableNumber(_ value: Double) -> String {
+  value.isFinite ? String(format: "%.6g", value) : value.isNaN ? "NaN" : value < 0 ? "-inf" : "inf"
+}
+
+/// Text as a field of a tab-separated table.
+func tableField(_ text: String) -> String {
+  String(text.map { $0 == "\t" || $0.isNewline ? " " : $0 })
+}
+
+private func markdownRow(_ cells: [String]) -> String {
+  "| \(cells.map(escaped).joined(separator: " | ")) |\n"
+}
+
+extension RecordSet {
+  /// How long the runs were, by their settings: "30000 steps", "8 epochs".
+  package var horizon: String {
+    for (key, unit) in [("steps", "steps"), ("epochs", "epochs")] {
+      if let value = setting(key)?.int { return "\(value) \(unit)" }
+    }
+    return ""
+  }
+
+  /// Core time of all records: their wall-clock time, times the threads that a run which shares itself out keeps busy.
+  package func coreSeconds(sharesThreads: Bool) -> Double {
+    records.reduce(0) { sum, record in
+      guard case .double(let value)? = record.telemetry.attributes["seconds"] else { return sum }
+      guard sharesThreads, case .int(let threads)? = record.telemetry.attributes["threads"] else {
+        return sum + value
+      }
+      return sum + value * Double(threads)
+    }
+  }
+}

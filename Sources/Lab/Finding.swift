@@ -1,0 +1,275 @@
+import Foundation
+import LinearAlgebra
+
+/// What the records say of a claim.
+package enum Verdict: String, Sendable, CaseIterable {
+  /// The pre-declared criterion holds.
+  case reproduced
+  /// It fails, beyond the noise.
+  case notReproduced = "not reproduced"
+  /// The records cannot tell.
+  case inconclusive
+  /// There are no records that could tell.
+  case needsRecords = "needs records"
+}
+
+/// What the number of a finding is held against.
+package enum Bound: Sendable, Equatable {
+  /// The whole interval lies above it.
+  case above(Double)
+  /// The whole interval lies below it.
+  case below(Double)
+  /// The whole interval lies between the two margins.
+  case within(Double, Double)
+  /// Not the whole interval lies above it: of inequalities that were proved, and which only a measurement beyond its
+  /// noise refutes.
+  case notAbove(Double)
+
+  /// In one word or two, as a table has it.
+  package var direction: String {
+    switch self {
+    case .above: "above"
+    case .below: "below"
+    case .within: "within"
+    case .notAbove: "not above"
+    }
+  }
+
+  /// The number, or both margins.
+  package var number: String {
+    switch self {
+    case .above(let x), .below(let x), .notAbove(let x): String(format: "%g", x)
+    case .within(let a, let b): String(format: "%g to %g", a, b)
+    }
+  }
+
+  /// As a sentence goes on: "below 1", "within 0.8 to 1.25".
+  package var words: String { "\(direction) \(number)" }
+
+  /// The verdict on an interval. An end that is not known (NaN) lies on no side.
+  func verdict(low: Double, high: Double) -> Verdict {
+    let (holds, fails) =
+      switch self {
+      case .above(let x): (low > x, high <= x)
+      case .below(let x): (high < x, low >= x)
+      case .within(let a, let b): (low > a && high < b, high <= a || low >= b)
+      case .notAbove(let x): (low <= x, low > x)
+      }
+    return holds ? .reproduced : fails ? .notReproduced : .inconclusive
+  }
+
+  /// How far an interval lies from failing, in units of its own width (of one where it has none); negative beyond a
+  /// bound.
+  func margin(low: Double, high: Double) -> Double {
+    let distance =
+      switch self {
+      case .above(let x): low - x
+      case .below(let x): x - high
+      case .within(let a, let b): min(low - a, b - high)
+      case .notAbove(let x): x - low
+      }
+    return distance.isNaN ? -.infinity : distance / (high > low ? high - low : 1)
+  }
+}
+
+/// One number that the records give, with its interval and what it is held against. Verdict and words follow from it.
+package struct Finding: Sendable, Equatable {
+  /// Which part of its claim it is; empty where the claim has only one.
+  package var part = ""
+  /// What the number is: "final training loss, a over b".
+  package let statistic: String
+  /// The number.
+  package let estimate: Double
+  /// The lower end of its interval, NaN where there is none.
+  package let low: Double
+  /// The upper end of its interval, NaN where there is none.
+  package let high: Double
+  /// What it is held against.
+  package let bound: Bound
+  /// How many independent values are behind it.
+  package let count: Int
+  /// What they are values of.
+  package var unit = "seed"
+  /// With fewer of them nothing is decided.
+  package var needed = 2
+  /// Where in the records it is from, and the like.
+  package var detail = ""
+
+  /// A number with an interval from elsewhere.
+  package init(
+    part: String = "", _ statistic: String, estimate: Double, low: Double, high: Double,
+    _ bound: Bound, count: Int, unit: String = "seed", needed: Int = 2, detail: String = ""
+  ) {
+    (self.part, self.statistic, self.bound) = (part, statistic, bound)
+    (self.estimate, self.low, self.high) = (estimate, low, high)
+    (self.count, self.unit, self.needed, self.detail) = (count, unit, needed, detail)
+  }
+
+  /// The geometric mean of positive values, one a unit, with the interval of their logarithms
+  /// (`RunStatistics.interval`). Zeros count as 1e-40, far below rounding.
+  package static func ratios(
+    part: String = "", _ statistic: String, _ values: [Double], _ bound: Bound,
+    unit: String = "seed", needed: Int = 2
+  ) -> Finding {
+    let interval = RunStatistics.interval(values.map { $0.isNaN ? .nan : log(max($0, 1e-40)) })
+    return Finding(
+      part: part, statistic, estimate: exp(interval.estimate), low: exp(interval.lower),
+      high: exp(interval.upper), bound, count: values.count, unit: unit, needed: needed)
+  }
+
+  /// The mean of values, one a unit, with its interval.
+  package static func mean(
+    part: String = "", _ statistic: String, _ values: [Double], _ bound: Bound,
+    unit: String = "seed", needed: Int = 2
+  ) -> Finding {
+    let interval = RunStatistics.interval(values)
+    return Finding(
+      part: part, statistic, estimate: interval.estimate, low: interval.lower,
+      high: interval.upper, bound, count: values.count, unit: unit, needed: needed)
+  }
+
+  /// The (lower) median of values, one a unit, with the smallest and the largest: every one of them must hold.
+  package static func range(
+    part: String = "", _ statistic: String, _ values: [Double], _ bound: Bound,
+    unit: String = "seed", needed: Int = 2
+  ) -> Finding {
+    // Of two middle values the smaller one: the mean of two infinite ones is no number.
+    let sorted = values.contains(where: \.isNaN) || values.isEmpty ? [.nan] : values.sorted()
+    return Finding(
+      part: part, statistic, estimate: sorted[(sorted.count - 1) / 2], low: sorted[0],
+      high: sorted[sorted.count - 1], bound, count: values.count, unit: unit, needed: needed)
+  }
+
+  /// A count or a measurement that has no interval of its own.
+  package static func exact(
+    part: String = "", _ statistic: String, _ value: Double, _ bound: Bound, count: Int,
+    unit: String = "seed"
+  ) -> Finding {
+    Finding(
+      part: part, statistic, estimate: value, low: value, high: value, bound, count: count,
+      unit: unit, needed: 0)
+  }
+
+  /// The one rule from numbers to a verdict.
+  package var verdict: Verdict {
+    count < needed || estimate.isNaN ? .inconclusive : bound.verdict(low: low, high: high)
+  }
+
+  /// The number with its interval: "0.92 [0.79, 1.1]".
+  package var effect: String {
+    guard low.isFinite || high.isFinite, low != high else { return significant(estimate, 3) }
+    // So many digits that the interval's width shows in its last one.
+    let scale = max(abs(estimate), min(abs(low), 1e300), min(abs(high), 1e300))
+    let digits = min(6, max(2, 1 + Int(log10(scale / (high - low)).rounded(.up))))
+    return
+      "\(significant(estimate, digits)) [\(significant(low, digits)), \(significant(high, digits))]"
+  }
+
+  /// "5 seeds".
+  package var sample: String {
+    "\(count) \(unit)\(count == 1 ? "" : unit.hasSuffix("h") ? "es" : "s")"
+  }
+
+  /// The whole finding in words, from its numbers alone.
+  package var words: String {
+    "\(statistic): \(effect), \(bound.words)? \(verdict.rawValue) (n = \(sample))"
+      + (detail.isEmpty ? "" : "; \(detail)")
+  }
+}
+
+/// A number with `digits` significant digits, without an exponent where it is of a usual size.
+package func significant(_ value: Double, _ digits: Int) -> String {
+  guard value.isFinite else { return value.isNaN ? "—" : value < 0 ? "-∞" : "∞" }
+  guard value != 0 else { return "0" }
+  let exponent = Int(log10(abs(value)).rounded(.down))
+  guard (-4...5).contains(exponent) else { return String(format: "%.\(digits - 1)e", value) }
+  return String(format: "%.\(max(0, digits - 1 - exponent))f", value)
+}
+
+/// Two significant digits.
+package func short(_ value: Double) -> String { String(format: "%.2g", value) }
+
+// MARK: - Evidence
+
+/// All that a set of records says of one claim: every finding must hold.
+package struct Evidence: Sendable {
+  /// Why the findings, whatever they are, decide nothing.
+  package enum Obstacle: Sendable, Equatable {
+    /// Records of these are missing.
+    case noRecords(String)
+    /// The rule of this arm never clipped anything, so that the arm says nothing of it.
+    case neverActed(String)
+    /// The data are generated ones, which stand for the real ones.
+    case standIn
+
+    /// As a remark.
+    var words: String {
+      switch self {
+      case .noRecords(let what): "no records of \(what)"
+      case .neverActed(let arm): "the rule of \(arm) never acted"
+      case .standIn: "on generated data"
+      }
+    }
+  }
+
+  /// The parts of the claim.
+  package let findings: [Finding]
+  /// What is reported beside them and decides nothing.
+  package let others: [Finding]
+  /// What else there is to say.
+  package let remarks: [String]
+  /// What keeps the findings from deciding.
+  package let obstacle: Obstacle?
+  /// The seeds it rests on, nil for all of the records.
+  package let seeds: Set<Int>?
+
+  /// Findings with what there is to say of them.
+  package init(
+    _ findings: [Finding] = [], others: [Finding] = [], remarks: [String] = [],
+    obstacle: Obstacle? = nil, seeds: Set<Int>? = nil
+  ) {
+    (self.findings, self.others, self.remarks) = (findings, others, remarks)
+    (self.obstacle, self.seeds) = (obstacle, seeds)
+  }
+
+  /// The one rule for a conjunction: reproduced if every part is, not reproduced if one is not, else inconclusive.
+  package var verdict: Verdict {
+    if case .noRecords? = obstacle { return .needsRecords }
+    let verdicts = findings.map(\.verdict)
+    guard obstacle == nil, !verdicts.isEmpty else { return .inconclusive }
+    return verdicts.allSatisfy { $0 == .reproduced }
+      ? .reproduced : verdicts.contains(.notReproduced) ? .notReproduced : .inconclusive
+  }
+
+  /// The part that decides: among those of the worst verdict the one with the smallest margin.
+  package var deciding: Finding? {
+    func rank(_ finding: Finding) -> Int {
+      switch finding.verdict {
+      case .notReproduced: 0
+      case .inconclusive, .needsRecords: 1
+      case .reproduced: 2
+      }
+    }
+    func margin(_ finding: Finding) -> Double {
+      finding.low.isNaN || finding.high.isNaN
+        ? finding.bound.margin(low: finding.estimate, high: finding.estimate)
+        : finding.bound.margin(low: finding.low, high: finding.high)
+    }
+    return findings.min { (rank($0), margin($0)) < (rank($1), margin($1)) }
+  }
+
+  /// The smallest n of its parts.
+  package var count: Int { findings.map(\.count).min() ?? 0 }
+
+  /// The same in words: a number of seeds, or "21 mini-batches"; empty without findings.
+  package var sample: String {
+    guard let smallest = findings.min(by: { $0.count < $1.count }) else { return "" }
+    return smallest.unit == "seed" ? "\(smallest.count)" : smallest.sample
+  }
+
+  /// Everything in words, one line a part or remark.
+  package var lines: [String] {
+    findings.map(\.words) + others.map { "(not decisive) \($0.words)" } + remarks
+      + (obstacle.map { [$0.words] } ?? [])
+  }
+}

@@ -1,0 +1,98 @@
+import Foundation
+import Storage
+
+/// Criteria that were committed before the records they are for: experiments/registered.tsv.
+package struct Registry: Sendable {
+  /// One criterion.
+  package struct Row: Sendable, Equatable {
+    /// The claim.
+    package let id: String
+    /// What is computed.
+    package let statistic: String
+    /// On which side of the bound it must lie.
+    package let direction: String
+    /// The bound.
+    package let bound: Double
+    /// The family of tests it belongs to.
+    package let family: String
+    /// How many seeds decide.
+    package let count: Int
+    /// At which length of training.
+    package let horizon: String
+    /// The line of the file, from 1.
+    package let line: Int
+  }
+
+  /// In the file's order.
+  package let rows: [Row]
+  private let root: String?
+
+  /// Reads the project's file; empty outside a project.
+  ///
+  /// Throws a `StorageError` for a file that is not of its form.
+  package init(_ paths: Paths = Paths()) throws {
+    let file = paths.registeredCriteria
+    let text = try? String(contentsOfFile: file, encoding: .utf8)
+    try self.init(text: text ?? "", file: file, root: paths.root)
+  }
+
+  /// The criteria in `text`.
+  init(text: String, file: String, root: String?) throws {
+    self.root = root
+    rows = try text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
+      .dropFirst().filter { !$0.element.isEmpty }.map { index, line in
+        let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+        guard fields.count == 7, let bound = Double(fields[3]), let count = Int(fields[5]) else {
+          throw StorageError(
+            "line \(index + 1) is not id, statistic, direction, bound, family, n, horizon",
+            at: file, hint: "correct it")
+        }
+        return Row(
+          id: fields[0], statistic: fields[1], direction: fields[2], bound: bound,
+          family: fields[4], count: count, horizon: fields[6], line: index + 1)
+      }
+  }
+
+  /// The criterion of a claim.
+  package func row(_ id: String) -> Row? { rows.first { $0.id == id } }
+
+  /// Whether the criterion of `id` was there before all of `records` were made: "before" if the last change of its row is
+  /// in the history of every record's commit, else "after"; "no" without a row, "unknown" without git.
+  package func status(of id: String, _ records: [Record]) -> String {
+    guard let row = row(id) else { return "no" }
+    guard !records.isEmpty else { return "no records" }
+    guard let root, let change = Self.lastChange(of: row.line, root: root) else {
+      return "unknown"
+    }
+    let commits = Set(
+      records.map { record -> String in
+        guard case .string(let commit)? = record.telemetry.attributes["commit"] else { return "" }
+        return commit.hasSuffix("-dirty") ? String(commit.dropLast(6)) : commit
+      })
+    return commits.allSatisfy { commit in
+      !commit.isEmpty
+        && Self.git(root, ["merge-base", "--is-ancestor", change, commit])?.status == 0
+    } ? "before" : "after"
+  }
+
+  /// The commit that last changed a line of the file; zeros while the change is not committed.
+  private static func lastChange(of line: Int, root: String) -> String? {
+    let found = git(
+      root, ["blame", "--porcelain", "-L", "\(line),\(line)", "--", "experiments/registered.tsv"])
+    guard let found, found.status == 0 else { return nil }
+    return found.text.split(separator: " ").first.map(String.init)
+  }
+
+  private static func git(_ root: String, _ arguments: [String]) -> (status: Int32, text: String)? {
+    let (process, output) = (Process(), Pipe())
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = ["git", "-C", root] + arguments
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return nil }
+    let text = String(
+      decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    return (process.terminationStatus, text)
+  }
+}

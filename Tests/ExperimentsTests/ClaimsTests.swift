@@ -1,0 +1,390 @@
+import Foundation
+import LinearAlgebra
+import Storage
+import Testing
+
+@testable import Experiments
+@testable import Lab
+
+/// Numbers to verdicts: the one rule, the one comparison, and what is made of them.
+@Suite struct ClaimsTests {
+  // MARK: - Findings
+
+  @Test func aVerdictFlipsAtItsBound() {
+    func verdict(_ bound: Bound, _ low: Double, _ high: Double) -> Verdict {
+      Finding("x", estimate: 0.5 * (low + high), low: low, high: high, bound, count: 3).verdict
+    }
+    let (less, more) = (1.0.nextDown, 1.0.nextUp)
+    #expect(verdict(.above(1), more, 2) == .reproduced)
+    #expect(verdict(.above(1), 1, 2) == .inconclusive)
+    #expect(verdict(.above(1), 0, 1) == .notReproduced)
+    #expect(verdict(.above(1), 0, more) == .inconclusive)
+    #expect(verdict(.below(1), 0, less) == .reproduced)
+    #expect(verdict(.below(1), 0, 1) == .inconclusive)
+    #expect(verdict(.below(1), 1, 2) == .notReproduced)
+    #expect(verdict(.below(1), less, 2) == .inconclusive)
+    #expect(verdict(.within(1, 2), more, 2.0.nextDown) == .reproduced)
+    #expect(verdict(.within(1, 2), 1, 1.5) == .inconclusive)
+    #expect(verdict(.within(1, 2), 1.5, 2) == .inconclusive)
+    #expect(verdict(.within(1, 2), 0, 1) == .notReproduced)
+    #expect(verdict(.within(1, 2), 2, 3) == .notReproduced)
+    #expect(verdict(.notAbove(1), 1, 2) == .reproduced)
+    #expect(verdict(.notAbove(1), more, 2) == .notReproduced)
+    for bound in [Bound.above(1), .below(1), .within(1, 2), .notAbove(1)] {
+      #expect(verdict(bound, .nan, .nan) == .inconclusive)
+    }
+  }
+
+  @Test func fewValuesAndMissingOnesDecideNothing() {
+    #expect(Finding.ratios("x", [0.1, 0.11, 0.1], .below(1)).verdict == .reproduced)
+    #expect(Finding.ratios("x", [0.1], .below(1)).verdict == .inconclusive)
+    #expect(Finding.ratios("x", [0.1, .nan, 0.1], .below(1)).verdict == .inconclusive)
+    #expect(Finding.ratios("x", [], .below(1)).verdict == .inconclusive)
+    #expect(Finding.ratios("x", [0.1, 0.1], .below(1), needed: 3).verdict == .inconclusive)
+    #expect(Finding.ratios("x", [0, 0], .below(1e-30)).verdict == .reproduced)
+    #expect(Finding.mean("x", [-0.2, -0.21, -0.2], .below(0)).verdict == .reproduced)
+    #expect(Finding.range("x", [0.1, .infinity], .below(1)).verdict == .inconclusive)
+    #expect(Finding.range("x", [.infinity, .infinity], .below(1)).verdict == .notReproduced)
+    #expect(Finding.exact("x", 0, .below(1), count: 7).verdict == .reproduced)
+  }
+
+  @Test func intervalsAreStudentsUntilThereAreEnoughForABootstrap() {
+    let values = (0..<RunStatistics.bootstrapFrom).map { Double($0 * $0 % 7) }
+    let few = Array(values.dropLast())
+    #expect(RunStatistics.interval(few) == Statistics.tInterval(few))
+    let many = RunStatistics.interval(values)
+    #expect(many.lower != Statistics.tInterval(values).lower)
+    #expect(many == RunStatistics.interval(values))
+  }
+
+  @Test func aConjunctionHoldsIfAllItsPartsDo() {
+    let (good, bad, open) = (
+      Finding("good", estimate: 0.5, low: 0.4, high: 0.6, .below(1), count: 3),
+      Finding("bad", estimate: 2, low: 1.5, high: 2.5, .below(1), count: 4),
+      Finding("open", estimate: 0.9, low: 0.7, high: 1.1, .below(1), count: 5)
+    )
+    #expect(Evidence([good, good]).verdict == .reproduced)
+    #expect(Evidence([good, open]).verdict == .inconclusive)
+    #expect(Evidence([open, bad, good]).verdict == .notReproduced)
+    #expect(Evidence([open, bad, good]).deciding == bad && Evidence([bad, good]).count == 3)
+    #expect(Evidence([]).verdict == .inconclusive)
+    #expect(Evidence([good], obstacle: .standIn).verdict == .inconclusive)
+    #expect(Evidence([good], obstacle: .noRecords("x")).verdict == .needsRecords)
+  }
+
+  @Test func wordsComeFromTheNumbers() {
+    let finding = Finding(
+      "loss", estimate: 0.94212, low: 0.9262, high: 0.9591, .below(1), count: 5)
+    #expect(finding.words == "loss: 0.942 [0.926, 0.959], below 1? reproduced (n = 5 seeds)")
+    #expect(significant(1234.5, 2) == "1234" && significant(0.00123, 2) == "0.0012")
+    #expect(significant(5.7e-37, 2) == "5.7e-37" && significant(.nan, 3) == "—")
+  }
+
+  // MARK: - Comparisons
+
+  private static let compared: [(experiment: String, claim: Claim)] =
+    Suite.clipping.experiments.flatMap { experiment in
+      experiment.claims.filter { $0.comparison != nil }.map { (experiment.name, $0) }
+    }
+
+  /// Records of the arms of a comparison whose values are in the ratio `ratio` at every point.
+  private func set(
+    _ comparison: Comparison, ratio: Double, seeds: [Int] = [1, 2, 3, 4, 5],
+    otherSeeds: [Int]? = nil, fraction: Double = 0.5, isStandIn: Bool = false
+  ) throws -> RecordSet {
+    let points = [1, 5, 10, 15, 20]
+    func record(_ method: String, _ seed: Int, _ scale: Double) throws -> Record {
+      var record = Record(attributes: [
+        "method": .string(method), "seed": .int(seed), "profile": "test", "config": "steps: 20\n",
+        "steps_per_epoch": .int(5), "test_images": .int(1_000_000),
+        "data_is_stand_in": .int(isStandIn ? 1 : 0),
+      ])
+      record.add(.init("step", .int64(points.map { Int64($0) }), longName: "step", units: "1"))
+      for measure in comparison.measures {
+        let loss = 0.01 * Double(seed) * scale
+        let value = measure.final.hasSuffix("accuracy") ? 1 - loss : loss
+        record.attributes[measure.final] = .double(value)
+        record.add(
+          .init(measure.series, .double(points.map { _ in value }), longName: "x", units: "1"))
+      }
+      for (name, value) in [("clipped_share", fraction), ("tau", 1)] {
+        record.add(.init(name, .double(points.map { _ in value }), longName: name, units: "1"))
+      }
+      record.telemetry.add(
+        .init("model_seconds", .double(points.map(Double.init)), longName: "s", units: "s"))
+      return record
+    }
+    return try RecordSet(
+      folder: "memory",
+      records: comparison.arms.flatMap { arm in try seeds.map { try record(arm, $0, ratio) } }
+        + comparison.others.flatMap { other in
+          try (otherSeeds ?? seeds).map { try record(other, $0, 1) }
+        })
+  }
+
+  @Test(arguments: compared.map(\.claim.id)) func aComparisonFlipsAtItsConstants(_ id: String)
+    throws
+  {
+    let claim = try #require(Self.compared.first { $0.claim.id == id }).claim
+    let comparison = try #require(claim.comparison)
+    func verdict(_ ratio: Double) throws -> Verdict {
+      try claim.evaluate(set(comparison, ratio: ratio)).verdict
+    }
+    let hair = 1e-6
+    switch comparison.bound {
+    case .below(let x):
+      #expect(try verdict(x - hair) == .reproduced)
+      #expect(try verdict(x + hair) == .notReproduced)
+    case .within(let a, let b):
+      #expect(try verdict(a + hair) == .reproduced && verdict(b - hair) == .reproduced)
+      #expect(try verdict(a - hair) == .notReproduced && verdict(b + hair) == .notReproduced)
+    default: Issue.record("no test for \(comparison.bound)")
+    }
+    #expect(claim.criterion.contains(comparison.bound.words), "\(claim.criterion)")
+  }
+
+  @Test(arguments: compared.map(\.claim.id)) func whatKeepsAComparisonFromDeciding(_ id: String)
+    throws
+  {
+    let claim = try #require(Self.compared.first { $0.claim.id == id }).claim
+    let comparison = try #require(claim.comparison)
+    let good = 0.99
+    #expect(try claim.evaluate(set(comparison, ratio: good)).verdict == .reproduced)
+    let asleep = try claim.evaluate(set(comparison, ratio: good, fraction: 0))
+    #expect(
+      asleep.verdict == .inconclusive && asleep.findings.allSatisfy { $0.verdict == .reproduced })
+    #expect(asleep.lines.contains { $0.hasSuffix("never acted") })
+    let standIn = try claim.evaluate(set(comparison, ratio: good, isStandIn: true))
+    #expect(standIn.verdict == .inconclusive && standIn.obstacle == .standIn)
+    let error = #expect(throws: StorageError.self) {
+      try claim.evaluate(set(comparison, ratio: good, otherSeeds: [1, 2, 3, 5]))
+    }
+    #expect(error?.description.contains("lacks seed 4") ?? false, "\(String(describing: error))")
+    let all = try set(comparison, ratio: good)
+    let missing = try RecordSet(
+      folder: "memory",
+      records: all.records.filter { $0.attributes["method"] != .string(comparison.arms[0]) })
+    #expect(try claim.evaluate(missing).verdict == .needsRecords)
+    let one = try claim.evaluate(set(comparison, ratio: good, seeds: [7]))
+    #expect(one.verdict == .inconclusive && one.count == 1)
+  }
+
+  /// Each of the families has rules that may never act.
+  @Test func everyFamilyIsCompared() {
+    let families = Set(Self.compared.map(\.experiment))
+    #expect(
+      families == [
+        "mlp-heavy-tails", "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18",
+        "cifar10-truncation",
+      ])
+  }
+
+  @Test func aCrossingMustComeInTime() throws {
+    let measure = Measure("loss", final: "final", series: "loss", limit: 1000)
+    func evidence(_ first: Int) throws -> Evidence {
+      // A hundred points; the arm is the lower one from point `first` on.
+      let set = try RecordSet(
+        folder: "memory",
+        records: ["a", "b"].flatMap { method in
+          (1...3).map { seed in
+            var record = Record(attributes: [
+              "method": .string(method), "seed": .int(seed), "config": "methods: [a, b]\n",
+              "final": 1.0,
+            ])
+            record.add(.init("step", .int64((1...100).map { Int64($0) })))
+            let arm = (1...100).map { $0 < first ? 3.0 : 1.0 }
+            record.add(.init("loss", .double(method == "a" ? arm : (1...100).map { _ in 2.0 })))
+            record.telemetry.add(
+              .init("model_seconds", .double((1...100).map(Double.init))))
+            return record
+          }
+        })
+      return try Comparison(
+        ["a"], over: ["b"], by: [measure], at: .crossing(before: 0.9), acting: []
+      ).evaluate(set)
+    }
+    #expect(try evidence(1).verdict == .reproduced)
+    #expect(try evidence(89).verdict == .reproduced)
+    #expect(try evidence(90).verdict == .notReproduced)
+    #expect(try evidence(90).findings.map(\.verdict) == [.notReproduced, .reproduced])
+    #expect(try evidence(101).findings[0].estimate == .infinity)
+  }
+
+  // MARK: - Fig 4
+
+  private func heatMaps(_ seeds: [Int], good: Int) throws -> RecordSet {
+    try RecordSet(
+      folder: "memory",
+      records: ["norm", "spectral"].flatMap { method in
+        seeds.map { seed in
+          var record = Record(attributes: [
+            "method": .string(method), "seed": .int(seed), "axis": "tau",
+            "config": "methods: [norm, spectral]\n",
+          ])
+          record.add(.init("learning_rate", .double([1, 2])))
+          record.add(.init("tau", .double([1, 2, 3])))
+          let below = method == "norm" ? 2 : good
+          let losses = (0..<6).map { $0 < below ? 0.01 : 0.5 - 0.01 * Double(seed) * Double($0) }
+          record.add(.init("final_train_loss", .double(losses), shape: [2, 3]))
+          record.add(.init("median_update_norm", .double(losses.map { _ in 1 }), shape: [2, 3]))
+          return record
+        }
+      })
+  }
+
+  @Test func theHeatMapsUnitIsTheSeed() throws {
+    let claim = try #require(MLPHeatMap.claims.first { $0.id == "fig4-larger-region" })
+    let seen = try claim.evaluate(heatMaps([1], good: 4))
+    #expect(seen.verdict == .inconclusive && seen.count == 1 && seen.seeds == [1])
+    let two = try claim.evaluate(heatMaps([1, 2, 3], good: 4))
+    #expect(two.verdict == .inconclusive && two.count == 2 && two.seeds == [2, 3])
+    let three = try claim.evaluate(heatMaps([1, 2, 3, 4], good: 4))
+    #expect(three.verdict == .reproduced && three.count == 3 && three.seeds == [2, 3, 4])
+    #expect(abs(three.findings[0].estimate - 2.0 / 6) < 1e-12)
+    #expect(try claim.evaluate(heatMaps([2, 3, 4], good: 1)).verdict == .notReproduced)
+    let equal = try #require(MLPHeatMap.claims.first { $0.id == "fig4-equal-update" })
+    // A ratio of one is not below one.
+    #expect(try equal.evaluate(heatMaps([2, 3, 4], good: 4)).verdict == .notReproduced)
+  }
+
+  // MARK: - Registration
+
+  @Test func theRegisteredCriteriaAreThoseOfTheClaims() throws {
+    let registry = try Registry()
+    #expect(registry.rows.count >= 6)
+    let claims = Suite.clipping.experiments.flatMap { $0.claims }
+    for row in registry.rows {
+      let claim = try #require(claims.first { $0.id == row.id }, "\(row.id)")
+      #expect(claim.family == row.family)
+      let finding: Finding
+      if let comparison = claim.comparison {
+        let evidence = try claim.evaluate(set(comparison, ratio: 0.9))
+        #expect(evidence.findings.count == 1 && comparison.measures.count == 1)
+        finding = evidence.findings[0]
+      } else {
+        finding = try claim.evaluate(heatMaps([2, 3, 4], good: 4)).findings[0]
+      }
+      #expect(finding.bound.direction == row.direction && finding.needed == row.count)
+      // A ratio is held against one as its logarithm is against zero.
+      let isLog = row.statistic.contains("log")
+      #expect(finding.bound.number == String(format: "%g", isLog ? exp(row.bound) : row.bound))
+    }
+  }
+
+  @Test func whetherACriterionWasThereBefore() throws {
+    let scratch = Scratch()
+    let root = scratch.path
+    @discardableResult func git(_ arguments: String...) throws -> String {
+      let (process, pipe) = (Process(), Pipe())
+      process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+      process.arguments =
+        ["git", "-C", root, "-c", "user.name=t", "-c", "user.email=t@example.org"] + arguments
+      process.standardOutput = pipe
+      process.standardError = FileHandle.nullDevice
+      try process.run()
+      let data = pipe.fileHandleForReading.readDataToEndOfFile()
+      process.waitUntilExit()
+      return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+    let head = "id\tstatistic\tdirection\tbound\tfamily\tn\thorizon\n"
+    func write(_ bound: String) throws -> String {
+      let text = head + "a\tx\tabove\t\(bound)\tf\t3\t5 steps\nb\ty\tbelow\t1\tf\t3\t5 steps\n"
+      try FileManager.default.createDirectory(
+        atPath: root + "/experiments", withIntermediateDirectories: true)
+      try text.write(
+        toFile: root + "/experiments/registered.tsv", atomically: true, encoding: .utf8)
+      return text
+    }
+    func record(_ commit: String) -> Record {
+      var record = Record()
+      record.telemetry.attributes["commit"] = .string(commit)
+      return record
+    }
+    func status(_ id: String, _ text: String, _ commits: String...) throws -> String {
+      try Registry(text: text, file: "x", root: root).status(of: id, commits.map(record))
+    }
+    var text = try write("0")
+    #expect(try status("a", text, "abc") == "unknown")  // no git
+    try git("init", "-q")
+    try git("commit", "-q", "--allow-empty", "-m", "zero")
+    let zero = try git("rev-parse", "--short", "HEAD")
+    try git("add", ".")
+    try git("commit", "-q", "-m", "one")
+    let one = try git("rev-parse", "--short", "HEAD")
+    #expect(try status("a", text, one) == "before")
+    #expect(try status("a", text, one + "-dirty") == "before")
+    #expect(try status("a", text, zero) == "after")
+    #expect(try status("a", text, one, zero) == "after")
+    #expect(try status("a", text, "unknown") == "after")
+    #expect(try status("c", text, one) == "no")
+    text = try write("0.5")
+    try git("commit", "-q", "-a", "-m", "two")
+    let two = try git("rev-parse", "--short", "HEAD")
+    #expect(try status("a", text, one) == "after")
+    #expect(try status("a", text, two) == "before")
+    #expect(try status("b", text, one) == "before")  // that line did not change
+    #expect(throws: StorageError.self) {
+      try Registry(text: head + "a\tx\tabove\tno number\tf\t3\t5\n", file: "x", root: nil)
+    }
+  }
+
+  // MARK: - The page, the table, README
+
+  @Test func titlesCannotBreakATable() throws {
+    let nasty = "a|b\tc\nd <script>"
+    let claim = Claim(
+      id: "fig9-x", item: nasty, statement: nasty, criterion: nasty
+    ) { _ in Evidence() }
+    let finding = Finding(
+      part: nasty, nasty, estimate: 1, low: 0, high: 2, .below(1), count: 3)
+    let row = ClaimsReport.Row(
+      experiment: "trace-regression", claim: claim, profile: "quick", horizon: nasty,
+      evidence: Evidence([finding, finding], remarks: [nasty]), registered: "no", seconds: 1)
+    let report = ClaimsReport(.clipping, rows: [row])
+    let lines = report.table.split(separator: "\n")
+    #expect(lines.count == 4)
+    for line in lines {
+      #expect(
+        line.split(separator: "\t", omittingEmptySubsequences: false).count
+          == ClaimsReport.columns.count)
+    }
+    let cells = try #require(
+      report.page(resultsAt: "r").split(separator: "\n").first { $0.hasPrefix("| fig9-x |") })
+    let bars = cells.replacingOccurrences(of: "\\|", with: "").count { $0 == "|" }
+    #expect(bars == 9 && !cells.contains("<"))
+    #expect(!report.details(of: "trace-regression").contains("<script>"))
+  }
+
+  @Test func theCheckedInRecordsSayWhatReadmeAndTablesSay() throws {
+    let paths = Paths()
+    let root = try #require(paths.root)
+    let report = try ClaimsReport(.clipping, results: paths.results)
+    let readme = try String(contentsOfFile: root + "/README.md", encoding: .utf8)
+    let isTrue = try report.readme(readme, at: "README.md") == readme
+    #expect(isTrue, "README.md: make claims")
+    let page = try String(contentsOfFile: root + "/CLAIMS.md", encoding: .utf8)
+    let pageIsTrue = report.page(resultsAt: "results") == page
+    #expect(pageIsTrue, "CLAIMS.md: make claims")
+    #expect(page.utf8.count <= 20_000)
+    /// All but what depends on the clone's history.
+    func withoutRegistration(_ table: String) -> [String] {
+      table.split(separator: "\n").map {
+        $0.split(separator: "\t", omittingEmptySubsequences: false).dropLast().joined(
+          separator: "\t")
+      }
+    }
+    let table = try String(contentsOfFile: paths.results + "/claims.tsv", encoding: .utf8)
+    let (fresh, there) = (withoutRegistration(report.table), withoutRegistration(table))
+    let different = zip(fresh, there).first { $0 != $1 }.map { "\($0)\n\($1)" } ?? ""
+    #expect(fresh.count == there.count && different.isEmpty, "claims.tsv: make claims \(different)")
+    #expect(report.brokenInvariants.isEmpty)
+    let ids = Set(report.rows.map(\.claim.id))
+    for figure in Suite.clipping.figures {
+      #expect(figure.claims.allSatisfy(ids.contains), "\(figure.title)")
+      for (_, path) in figure.links {
+        #expect(FileManager.default.fileExists(atPath: "\(root)/\(path)"), "\(path)")
+      }
+    }
+    #expect(throws: StorageError.self) { try report.readme("no markers", at: "x") }
+  }
+}
