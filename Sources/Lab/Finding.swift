@@ -157,10 +157,10 @@ package struct Finding: Sendable, Equatable {
 
   /// The number with its interval: "0.92 [0.79, 1.1]".
   package var effect: String {
-    guard low.isFinite || high.isFinite, low != high else { return significant(estimate, 3) }
+    guard !low.isNaN, !high.isNaN, low != high else { return significant(estimate, 3) }
     // So many digits that the interval's width shows in its last one.
-    let scale = max(abs(estimate), min(abs(low), 1e300), min(abs(high), 1e300))
-    let digits = min(6, max(2, 1 + Int(log10(scale / (high - low)).rounded(.up))))
+    let wanted = log10(max(abs(estimate), abs(low), abs(high)) / (high - low)).rounded(.up)
+    let digits = wanted.isFinite ? min(6, max(2, 1 + Int(wanted))) : 2
     return
       "\(significant(estimate, digits)) [\(significant(low, digits)), \(significant(high, digits))]"
   }

@@ -76,6 +76,15 @@ import Testing
     let finding = Finding(
       "loss", estimate: 0.94212, low: 0.9262, high: 0.9591, .below(1), count: 5)
     #expect(finding.words == "loss: 0.942 [0.926, 0.959], below 1? reproduced (n = 5 seeds)")
+    func effect(_ estimate: Double, _ low: Double, _ high: Double) -> String {
+      Finding("x", estimate: estimate, low: low, high: high, .below(1), count: 2).effect
+    }
+    #expect(effect(1, 0, .infinity) == "1.0 [0, ∞]")
+    #expect(effect(.infinity, 0.5, .infinity) == "∞ [0.50, ∞]")
+    #expect(effect(.infinity, .infinity, .infinity) == "∞")
+    #expect(effect(0, -.infinity, 1e-320) == "0 [-∞, 1.0e-320]")
+    #expect(effect(2, .nan, .nan) == "2.00" && effect(.nan, .nan, .nan) == "—")
+    #expect(effect(1e300, -1e300, 1.7e308).hasPrefix("1.0e+300 ["))
     #expect(significant(1234.5, 2) == "1234" && significant(0.00123, 2) == "0.0012")
     #expect(significant(5.7e-37, 2) == "5.7e-37" && significant(.nan, 3) == "—")
   }
