@@ -15,6 +15,9 @@ let experiments = [
 /// What a program outside may import.
 let libraries = ["Clipping", "Autodiff", "LinearAlgebra", "Storage"]
 
+/// `make docs` sets it; nothing else resolves the plugin.
+let makesDocs = Context.environment["SUITE_DOCS"] != nil
+
 let package = Package(
   name: "spectral-clipping",
   platforms: [.macOS(.v15)],
@@ -23,7 +26,9 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
-  ],
+  ]
+    + (makesDocs
+      ? [.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0")] : []),
   targets: [
     // MARK: - C libraries: module map and shim header, nothing else
     .systemLibrary(

@@ -1,21 +1,38 @@
-# §5.2: time of one clip against its work, exact and truncated.
+# §5.2: time of one clip against its rank, a panel a size: truncated, full SVD and the exact clip of this suite.
 load table.".vars"
-width = 6.6; height = 3.6
+columns = n_size < 4 ? n_size : 4
+rows = (n_size + columns - 1) / columns
+width = 9.6; height = 2.1*rows + 1.0
 load "figures/style.gp"
-stats table using 1 nooutput
-blocks = STATS_blocks
-set yrange [5e-5:2]
+low = 1e300; high = 0; ranks = 1
+do for [k=1:n_size] { do for [c in "truncated svd exact"] {
+  stats table index b(size[k]) using (column("rank")):(column(c)) nooutput
+  if (STATS_records > 0) {
+    if (STATS_min_y < low) { low = STATS_min_y }
+    if (STATS_max_y > high) { high = STATS_max_y }
+    if (STATS_max_x > ranks) { ranks = STATS_max_x }
+  }
+} }
+set multiplot layout rows, columns margins 0.085, 0.985, 0.98/height, 1 - 0.3/height spacing 0.025, 0.42/height
 set logscale xy
-set format x "10^{%T}"
-set ytics ("10 µs" 1e-5, "100 µs" 1e-4, "1 ms" 1e-3, "10 ms" 1e-2, "100 ms" 1e-1, "1 s" 1, "10 s" 10)
-set xlabel "work: m n r (truncated), m n min(m, n) (full)"
-set ylabel "time of one clip, median" offset 0.6
-set key at screen 0.995, screen 0.93 right top vertical Left reverse width -2 font ",8"
-set rmargin 27
-# The guide O(mnr) through the slowest truncated point.
-stats table index (blocks-1) using 1:2 nooutput
-guide(x) = STATS_max_y * x / STATS_max_x
-plot table index 0 using 1:2 with points ls 7 pt 5 ps 0.8 title "full SVD and reassembly", \
-     table index 1 using 1:2 with points ls 2 pt 7 ps 0.9 title "exact clip, this suite", \
-     for [i=2:blocks-1] table index i using 1:2 with linespoints lc rgb word("#009e73 #cc79a7 #e69f00 #56b4e9 #b59f00 #0072b2 #000000 #8c564b", (i-2) % 8 + 1) lw 1.3 pt (i+2) ps 0.6 title columnheader(1), \
-     guide(x) with lines lc rgb "#404040" dt (2,3) lw 1 title "guide: O(m n r)"
+set xrange [0.8 : ranks*1.25]; set yrange [low/1.5 : high*1.5]
+set format x "%g"
+set tics font ",8"
+seconds = '("10 µs" 1e-5, "100 µs" 1e-4, "1 ms" 1e-3, "10 ms" 1e-2, "100 ms" 1e-1, "1 s" 1, "10 s" 10)'
+blank = '("" 1e-5, "" 1e-4, "" 1e-3, "" 1e-2, "" 1e-1, "" 1, "" 10)'
+unset key
+do for [k=1:n_size] {
+  eval("set ytics ".((k - 1) % columns == 0 ? seconds : blank))
+  set xlabel (k > n_size - columns ? "rank r" : "") offset 0,0.5
+  set ylabel ((k - 1) % columns == 0 ? "median time" : "") offset 1
+  set title size[k] noenhanced font ",9" offset 0,-0.7
+  if (k > 1) { unset label 99 }
+  plot table index b(size[k]) using (column("rank")):(column("order")) with lines lc rgb "#909090" dt 3 lw 1.1, \
+       table index b(size[k]) using (column("rank")):(column("svd")) with lines lc rgb grey lw 1.6 dt 2, \
+       table index b(size[k]) using (column("rank")):(column("exact")) with lines lc rgb red lw 1.6 dt 5, \
+       table index b(size[k]) using (column("rank")):(column("truncated")) with linespoints lc rgb blue lw 1.7 pt 7 ps 0.5
+}
+eval legend_strip
+plot [0:1] [0:1] 2 with lines lc rgb grey lw 1.6 dt 2 title "full SVD, reassembled", 2 with lines lc rgb red lw 1.6 dt 5 title "exact clip of this suite", \
+     2 with linespoints lc rgb blue lw 1.7 pt 7 ps 0.5 title "Algorithm 2 at rank r", 2 with lines lc rgb "#909090" dt 3 lw 1.1 title "O(m n r)"
+unset multiplot

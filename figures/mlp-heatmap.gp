@@ -1,95 +1,103 @@
 # Fig 4: final loss over step size and threshold, norm against spectral clipping; below, what it comes to.
 load table.".vars"
-width = 9.6; height = 6.2
+width = 9.6; height = 6.4
 load "figures/style.gp"
 unset grid
 set style fill solid 1.0 noborder
-# Cells are rectangles on the logarithmic grid; a run that diverged stays white.
-stats table index 0 using 1 nooutput
-rates = STATS_min < STATS_max ? STATS_max - STATS_min : 1
-cells = STATS_records
-stats table index 0 using 2 nooutput
-levels = STATS_max > STATS_min ? STATS_max - STATS_min : 1
-# Rows of equal first coordinate: the number of thresholds.
-first_rate = NaN; thresholds = 0
-stats table index 0 using (first_rate = (first_rate == first_rate ? first_rate : $1), \
-  thresholds = thresholds + ($1 == first_rate ? 1 : 0), $1) nooutput
-step_sizes = cells / thresholds
-dx = 0.5 * rates / (step_sizes > 1 ? step_sizes - 1 : 1)
-dy = 0.5 * levels / (thresholds > 1 ? thresholds - 1 : 1)
-loss_palette = "0 '#fde725', 0.25 '#5ec962', 0.5 '#21918c', 0.75 '#3b528b', 1 '#440154'"
-top = 0.935; middle = 0.60; bottom = 0.115; lower = 0.455
+low = 1e300; high = 0
+do for [name in "norm spectral quantile"] { if (has(name)) {
+  stats table index b(name) using (column("loss")) nooutput
+  if (STATS_records > 0) {
+    if (STATS_min < low) { low = STATS_min }
+    if (STATS_max > high) { high = STATS_max }
+  }
+} }
+# Losses above 1 are those of a network that has learned nothing.
+high = high > 1 ? 1 : high
+# Blue: norm clipping ends lower; red: spectral clipping does.
+widest = 1
+if (has("gap")) {
+  stats table index b("gap") using (abs(column("gap"))) nooutput
+  if (STATS_records > 0) { widest = ceil(2*STATS_up_quartile) < 1 ? 1 : ceil(2*STATS_up_quartile) }
+}
+top = 0.935; middle = 0.60; lower = 0.455
+losses = "set logscale cb; set cbrange [low:high]; set format cb '10^{%T}'; set cblabel 'final training loss' offset 0.3 font ',8'; set palette defined (0 '#fde725', 0.25 '#5ec962', 0.5 '#21918c', 0.75 '#3b528b', 1 '#440154')"
+ratios = "unset logscale cb; set cbrange [-widest:widest]; set format cb '%g'; set cblabel '← norm lower     spectral lower →' offset 0.3 font ',8'; set palette defined (-1 '#2166ac', -0.5 '#92c5de', 0 '#f7f7f7', 0.5 '#f4a582', 1 '#b2182b')"
+# Cells are the rectangles of the table; a run that diverged is grey.
+cells(name) = sprintf("plot table index b('%s') using (column('rate')):(column('threshold')):(column('rate.low')):(column('rate.high')):(column('threshold.low')):(column('threshold.high')) with boxxyerror lc rgb '#d0d0d0' notitle, '' index b('%s') using (column('rate')):(column('threshold')):(column('rate.low')):(column('rate.high')):(column('threshold.low')):(column('threshold.high')):(column('%s')) with boxxyerror lc palette notitle", name, name, name eq "gap" ? "gap" : "loss")
+range(name) = sprintf("set xrange [*:*]; set yrange [*:*]; stats table index b('%s') using (column('rate.low')):(column('threshold.low')) nooutput; xa = STATS_min_x; ya = STATS_min_y; stats table index b('%s') using (column('rate.high')):(column('threshold.high')) nooutput; set xrange [xa:STATS_max_x]; set yrange [ya:STATS_max_y]", name, name)
 set multiplot
 set border 15 lc rgb "#404040"
-set xrange [-4-dx:-1+dx]
-set xtics ("10^{-4}" -4, "10^{-3}" -3, "10^{-2}" -2, "10^{-1}" -1) out nomirror
-set yrange [-2-dy:1+dy]
-set ytics ("10^{-2}" -2, "10^{-1}" -1, "1" 0, "10" 1) out nomirror
+set logscale xy; set format x "10^{%T}"; set format y "10^{%T}"
+set xtics 10 out nomirror; set ytics 10 out nomirror
 set xlabel "step size" offset 0,0.4
-set ylabel "threshold" offset 0.6
-set bmargin at screen middle; set tmargin at screen top
-unset key
-set logscale cb; set cbrange [1e-3:1]; set format cb "10^{%T}"
-eval "set palette defined (".loss_palette.")"
-unset colorbox
-set lmargin at screen 0.07; set rmargin at screen 0.275
-set title "norm clipping" font ",9" offset 0,-0.7
-plot table index 0 using 1:2:(dx):(dy):3 with boxxyerror lc palette
-unset label 99
-set ytics ("" -2, "" -1, "" 0, "" 1)
-unset ylabel
-set lmargin at screen 0.315; set rmargin at screen 0.52
-set colorbox user origin 0.53, middle size 0.012, top - middle
-set title "spectral clipping" font ",9" offset 0,-0.7
-plot table index 1 using 1:2:(dx):(dy):3 with boxxyerror lc palette
-set lmargin at screen 0.68; set rmargin at screen 0.885
-unset logscale cb; set cbrange [-1.5:1.5]; set format cb "%g"
-set palette defined (-1 "#2166ac", -0.5 "#92c5de", 0 "#f7f7f7", 0.5 "#f4a582", 1 "#b2182b")
-set colorbox user origin 0.895, middle size 0.012, top - middle
-set title "gap: log_{10} (norm / spectral)" font ",9" offset 0,-0.7
-plot table index 3 using 1:2:(dx):(dy):3 with boxxyerror lc palette
+unset key; unset colorbox
+array x0[3] = [0.075, 0.315, 0.68]; array x1[3] = [0.275, 0.515, 0.88]
+array shown[3] = ["norm", "spectral", "gap"]
+array titles[3] = ["norm clipping", "spectral clipping", "gap: log_{10}(loss of norm / loss of spectral)"]
+do for [p=1:3] { if (has(shown[p])) {
+  unset logscale xy
+  eval range(shown[p])
+  set logscale xy
+  eval place(x0[p], x1[p], middle, top)
+  eval(p < 3 ? losses : ratios)
+  if (p == 1) { set ylabel "threshold" offset 0.6 } else { unset ylabel; set format y "" }
+  if (p > 1) {
+    set colorbox user origin x1[p] + 0.01, middle size 0.012, top - middle
+    unset label 99
+  }
+  set title titles[p] font ",9" offset 0,-0.7
+  eval cells(shown[p])
+} }
 # Lower row.
-set bmargin at screen bottom; set tmargin at screen lower
-set logscale cb; set cbrange [1e-3:1]
-eval "set palette defined (".loss_palette.")"
 unset colorbox
-set lmargin at screen 0.07; set rmargin at screen 0.275
-set ylabel "quantile level q" offset 0.6
-set title "quantile rule (beyond the paper)" font ",9" offset 0,-0.7
-set yrange [0.46:1.03]; unset ytics; set ytics 0.5, 0.1, 1 out nomirror
-# A profile may leave the quantile rule out; its block is then one line of NaN.
-if (strstrt(methods, "quantile") > 0) {
-  first_rate = NaN; count_q = 0
-  stats table index 2 using (first_rate = (first_rate == first_rate ? first_rate : $1), \
-    count_q = count_q + ($1 == first_rate ? 1 : 0), $2) nooutput
-  dq = 0.5 * (STATS_max - STATS_min) / (count_q > 1 ? count_q - 1 : 1)
-  plot table index 2 using 1:2:(dx):(dq):3 with boxxyerror lc palette
-} else {
-  set label 1 "not run at this profile;\nsee profile quick" at graph 0.5, 0.55 center font ",8" tc rgb grey
-  plot [-4:-1] [0.5:1] 2 notitle
-  unset label 1
+if (has("quantile")) {
+  unset logscale xy
+  eval range("quantile")
+  set logscale x
+  eval place(x0[1], x1[1], foot, lower)
+  eval losses
+  set format y "%g"; set ytics autofreq out nomirror
+  set ylabel "quantile level q" offset 0.6
+  set title "quantile rule (beyond the paper)" font ",9" offset 0,-0.7
+  eval cells("quantile")
+  unset label 99
 }
 set border 3; set grid lc rgb "#e0e0e0" lw 0.6 dt 1
-set lmargin at screen 0.365; set rmargin at screen 0.57
-unset xtics; unset ytics
-set xrange [1e-3:1.5]; set yrange [0:1]
-set logscale x; set format x "10^{%T}"; set format y "%g"
-set xtics 10 nomirror; set ytics 0.2 nomirror
-set xlabel "loss level"; set ylabel "share of cells below it" offset 0.8
+set logscale x; set format x "10^{%T}"; set format y "%g %%"
+set xtics 10 nomirror; set ytics 20 nomirror
+if (has("quantile")) { eval place(x0[2] + 0.055, x1[2] + 0.055, foot, lower) } else { eval place(x0[1], x1[2], foot, lower) }
+set xrange [*:*]; set yrange [*:*]
+stats table index b("share") using (column("loss")) nooutput
+set xrange [STATS_min:STATS_max]; set yrange [0:100]
+set xlabel "loss" offset 0,0.4; set ylabel "cells below it" offset 0.8
 set title "size of the good region" font ",9" offset 0,-0.7
-set key at graph 0.04, graph 0.97 left top Left reverse samplen 1.4 font ",8"
-plot table index 4 using 1:2 with lines lc rgb blue lw 1.8 title "norm", \
-     table index 4 using 1:3 with lines lc rgb red lw 1.8 title "spectral", \
-     table index 4 using 1:4 with lines lc rgb green lw 1.6 dt "-" title "quantile"
-set lmargin at screen 0.68; set rmargin at screen 0.96
-set yrange [1e-3:2]; set xrange [1e-5:1]
-set logscale y; set format y "10^{%T}"
-set ytics 10 nomirror
-set xlabel "median norm of an update"; set ylabel "final loss" offset 0.8
-set title "at equal update norm" font ",9" offset 0,-0.7
-set key at graph 0.03, graph 0.03 left bottom Left reverse samplen 1.2 font ",8"
-plot table index 0 using 4:3 with points pt 7 ps 0.25 lc rgb "#a8c9e0" title "norm, cells", \
-     table index 1 using 4:3 with points pt 7 ps 0.25 lc rgb "#efb59a" title "spectral, cells", \
-     table index 5 using 1:2 with linespoints lc rgb blue lw 1.5 pt 7 ps 0.4 title "norm, best", \
-     table index 5 using 1:3 with linespoints lc rgb red lw 1.5 pt 7 ps 0.4 title "spectral, best"
+set key top left font ",8"
+set arrow 1 from good_loss, graph 0 to good_loss, graph 1 nohead lc rgb "#909090" dt 3
+plot table index b("share") using (column("loss")):(100*column("norm")) with lines lc rgb blue lw 1.8 title "norm", \
+     table index b("share") using (column("loss")):(100*column("spectral")) with lines lc rgb red lw 1.8 title "spectral", \
+     table index b("share") using (column("loss")):(100*column("quantile")) with lines lc rgb green lw 1.6 dt 2 title (has("quantile") ? "quantile" : "")
+unset arrow 1; unset label 99
+if (has("norm") && has("spectral")) {
+  eval place(x0[3], 0.96, foot, lower)
+  unset logscale
+  ya = 1e300; xa = 1e300; xb = 0
+  set xrange [*:*]; set yrange [*:*]
+  do for [name in "norm spectral"] {
+    stats table index b(name) using (column("update_norm")):(column("loss")) nooutput
+    if (STATS_min_x < xa) { xa = STATS_min_x }
+    if (STATS_max_x > xb) { xb = STATS_max_x }
+    if (STATS_min_y < ya) { ya = STATS_min_y }
+  }
+  set logscale xy; set format y "10^{%T}"
+  set xrange [xa/1.3:xb*1.3]; set yrange [ya/3:2]
+  set ytics 10 nomirror
+  set xlabel "median norm of an update" offset 0,0.4; set ylabel "final loss" offset 0.8
+  set title "at equal update norm" font ",9" offset 0,-0.7
+  set key bottom left font ",8"
+  plot table index b("norm") using (column("update_norm")):(column("loss")) with points pt 7 ps 0.22 lc rgb "#a8c9e0" title "norm, cells", \
+       table index b("spectral") using (column("update_norm")):(column("loss")) with points pt 7 ps 0.22 lc rgb "#efb59a" title "spectral, cells", \
+       table index b("best") using (column("update_norm")):(column("norm")) with linespoints lc rgb blue lw 1.5 pt 7 ps 0.4 title "norm, best of a bin", \
+       table index b("best") using (column("update_norm")):(column("spectral")) with linespoints lc rgb red lw 1.5 pt 5 ps 0.4 title "spectral, best of a bin"
+}
 unset multiplot

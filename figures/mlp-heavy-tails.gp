@@ -1,51 +1,63 @@
 # Fig 2b: training loss of the MLP under heavy-tailed gradient noise; right, final losses of all methods.
 load table.".vars"
-width = 9.6; height = 4.6
+rows = (n_group + 1) / 2
+columns = n_group > 1 ? 2 : 1
+width = 10.6; height = 1.2 + 3.0 * (rows > 1 ? rows : 1.2)
 load "figures/style.gp"
-set style fill transparent solid 0.13 noborder
-paper = "adam-none adam-norm sgdm-norm sgdm-spectral-const sgdm-spectral-ema sgdm-spectral-quantile sgdm-none muon clipped-scion"
-title(m) = m eq "adam-none" ? "Adam" : m eq "adam-norm" ? "Adam, norm clip" : m eq "sgdm-norm" ? "SGDM, norm clip" : \
-  m eq "sgdm-spectral-const" ? "SGDM, spectral const" : m eq "sgdm-spectral-ema" ? "SGDM, spectral EMA" : \
-  m eq "sgdm-spectral-quantile" ? "SGDM, spectral quantile" : m eq "sgdm-none" ? "SGDM, no clip" : \
-  m eq "muon" ? "Muon" : "Clipped Scion"
-colour(m) = m eq "adam-none" ? grey : m eq "adam-norm" ? "#404040" : m eq "sgdm-norm" ? blue : \
-  m eq "sgdm-spectral-const" ? red : m eq "sgdm-spectral-ema" ? orange : m eq "sgdm-spectral-quantile" ? green : \
-  m eq "sgdm-none" ? "#b0b0b0" : m eq "muon" ? purple : sky
-index_of(m) = (at = -1, sum [k=1:words(methods)] (word(methods, k) eq m ? (at = k - 1, 0) : 0), at)
-# Only methods that have records.
-there = ""
-do for [m in paper] { if (index_of(m) >= 0) { there = there." ".m } }
-authors = "spectral_const spectral_quantile muon clippedscion"
-author_colour(a) = a eq "spectral_const" ? red : a eq "spectral_quantile" ? green : a eq "muon" ? purple : sky
 set multiplot
-set lmargin at screen 0.075; set rmargin at screen 0.435; set bmargin at screen 0.145; set tmargin at screen 0.9
 set logscale y
 set format y "10^{%T}"
-set xlabel "training step (thousands)"
-set ylabel "training loss" offset 1.2
-set title "curves: ours solid, the authors' dotted" font ",9" offset 0,-0.6
-set key at screen 0.445, screen 0.88 left top vertical Left reverse samplen 1.6 spacing 1.15 font ",8"
-set yrange [4e-4:3]
-plot for [m in there] table index index_of(m) using ($1/1000):3:4 with filledcurves fc rgb colour(m) notitle, \
-     for [a in authors] "< tr ',' '\t' < figures/reference/mlp_trainloss_".a.".csv" skip 1 using \
-       (column(1) < 0 ? NaN : column(1)/1000):2 with lines lc rgb author_colour(a) lw 1.3 dt '.' notitle, \
-     for [m in there] table index index_of(m) using ($1/1000):2 with lines lc rgb colour(m) lw 1.5 title title(m)
-unset label 99
-unset key
-# Final losses, best at the top.
-n = words(methods)
-set lmargin at screen 0.775; set rmargin at screen 0.985
-unset ylabel; unset logscale y
-set yrange [n + 0.6 : 0.4]
+low = 1e300; high = 0; steps = 0
+do for [k=1:n_arm] {
+  stats table index b(arm[k]) using (column("step")):(column("train_loss.mean")) nooutput
+  if (STATS_min_y < low) { low = STATS_min_y }
+  if (STATS_max_y > high) { high = STATS_max_y }
+  if (STATS_max_x > steps) { steps = STATS_max_x }
+  if (has("authors:".arm[k])) {
+    stats table index b("authors:".arm[k]) using (column("train_loss")) nooutput
+    if (STATS_min < low) { low = STATS_min }
+  }
+}
+thousands = steps >= 5000 ? 1000.0 : 1.0
+set xrange [0 : steps/thousands]
+# The legend has the upper third for itself.
+set yrange [low/1.6 : high*(high/low)**0.5]
+x1 = 0.66; gap = 0.055; left = 0.07
+w = (x1 - left - (columns - 1)*gap) / columns
+top = 1 - 0.3/height; vgap = 0.62/height
+h = (top - foot - (rows - 1)*vgap) / rows
+set key top right font ",7.5" spacing 0.95 width -1
+do for [g=1:n_group] {
+  c = (g - 1) % columns; r = (g - 1) / columns
+  eval(place(left + c*(w + gap), left + c*(w + gap) + w, top - r*(h + vgap) - h, top - r*(h + vgap)))
+  set xlabel (r == rows - 1 || g == n_group ? (thousands > 1 ? "training step (thousands)" : "training step") : "") offset 0,0.4
+  set ylabel (c == 0 ? "training loss" : "") offset 1.4
+  set format y (c == 0 ? "10^{%T}" : "")
+  set title group[g] noenhanced font ",9" offset 0,-0.6
+  if (g > 1) { unset label 99 }
+  list = members(g)
+  dotted = ""
+  do for [k in list] { if (has("authors:".arm[N(k)])) { dotted = dotted." ".k } }
+  plot for [k in list] table index b(arm[N(k)]) using (column("step")/thousands):(column("train_loss.low")):(column("train_loss.high")) with filledcurves fc rgb arm_color[N(k)] notitle, \
+       for [k in dotted] table index b("authors:".arm[N(k)]) using (column("step")/thousands):(column("train_loss")) with lines lc rgb arm_color[N(k)] lw 1.4 dt '.' notitle, \
+       for [k in list] table index b(arm[N(k)]) using (column("step")/thousands):(column("train_loss.mean")) with lines lc rgb arm_color[N(k)] lw 1.6 dt arm_dash[N(k)] title arm_title[N(k)], \
+       1/0 with lines lc rgb grey lw 1.4 dt '.' title (strlen(dotted) > 0 ? "authors' curve" : "")
+}
+unset logscale y
+eval(place(0.84, 0.985, foot, top))
+set xrange [*:*]; set yrange [*:*]
+# What diverged stands at the right edge, three times as far as the worst of the others.
+limit = 0
+do for [s in seeds] {
+  stats table index b("final") using (column("final_train_loss.seed".s) < loss_limit ? column("final_train_loss.seed".s) : NaN) nooutput
+  if (STATS_records > 0 && 3*STATS_max > limit) { limit = 3*STATS_max }
+}
 set logscale x
-set xrange [*:3]
+set xrange [*:*]
+set xtics auto
 set format x "10^{%T}"
-set xlabel "final training loss"
+set xlabel "final training loss" offset 0,0.4
 set title "all methods, every seed" font ",9" offset 0,-0.6
-set grid xtics lc rgb "#e0e0e0" lw 0.6 dt 1
-set format y "%s"
-set ytics font ",8" scale 0
-visible(x) = x > 2.5 ? 2.5 : x
-plot table index n using (visible($2)):1:(visible($3)):(visible($4)):ytic(stringcolumn(5+n_seeds)) with xerrorbars pt 7 ps 0.5 lw 1.2 lc rgb red, \
-     for [s=1:n_seeds] table index n using (visible(column(4+s))):1 with points pt 6 ps 0.4 lw 0.8 lc rgb "#404040"
+final = "final_train_loss"; sorted = 1; factor = 1
+load "figures/finals.gp"
 unset multiplot

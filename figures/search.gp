@@ -1,36 +1,44 @@
-# The search behind a table of hyper-parameters: loss of every trial against its step size, one small panel a method.
+# The search behind a table of hyper-parameters: what every trial ended with against its step size, a panel a method.
+# The best one is circled; where one of its hyper-parameters lies within a tenth of an end of its range, the panel says so.
+# Set before: linear where the axis of the objective is to be linear, columns.
 load table.".vars"
-n = words(methods)
-if (!exists("columns")) { columns = n < 7 ? n : 7 }
-rows = (n + columns - 1) / columns
-if (!exists("panel")) { panel = 1.5 }  # inches
-width = panel * columns + 0.5; height = 0.9 * panel * rows + 0.6
+if (!exists("columns")) { columns = n_arm < 6 ? n_arm : 6 }
+rows = (n_arm + columns - 1) / columns
+panel = columns > 4 ? 1.9 : 2.5  # inches
+width = panel * columns + 0.6; height = 0.86 * panel * rows + 0.65
 load "figures/style.gp"
-set multiplot layout rows, columns margins 0.5 / width, 0.99, 0.72 / height, 1 - 0.22 / height spacing 0.12 / width, 0.26 / height
+# One range for all: trials beyond ten times the worst of the best are all the same failure and are drawn at the top.
+xlow = 1e300; xhigh = 0; low = 1e300; worst = 0; start = 0
+do for [k=1:n_arm] {
+  stats table index b(arm[k]) using (column("learningRate")):(column("loss")) nooutput
+  if (STATS_min_x < xlow) { xlow = STATS_min_x }
+  if (STATS_max_x > xhigh) { xhigh = STATS_max_x }
+  if (STATS_min_y < low) { low = STATS_min_y }
+  if (STATS_min_y > worst) { worst = STATS_min_y }
+  if (STATS_up_quartile_y > start) { start = STATS_up_quartile_y }
+}
+top = exists("linear") ? (start > worst ? start : worst) + 0.05*(start - low) : 2*(start > worst ? start : worst)
+bottom = exists("linear") ? low - 0.06*(top - low) : low/2
+set multiplot layout rows, columns margins 0.52 / width, 0.99, 0.75 / height, 1 - 0.24 / height spacing 0.12 / width, 0.27 / height
 set logscale x
 if (!exists("linear")) { set logscale y }
-# Set by the caller: xlow, xhigh, ylow, yhigh (losses above yhigh are drawn at the top).
-set format x ""
-set format y ""
-set xtics 10; if (exists("linear")) { set ytics autofreq } else { set ytics 10 }
+set xtics 10; if (!exists("linear")) { set ytics 10 }
 set tics font ",7"
+set xrange [xlow/1.5 : xhigh*1.5]
+set yrange [bottom : top + (exists("linear") ? 0.04*(top - low) : 0.15*top)]
 unset key
-do for [i=1:n] {
-  set format y ((i - 1) % columns > 0 ? "" : exists("linear") ? "%g" : "10^{%T}")
-  set format x (i > n - columns ? "10^{%T}" : "")
-  set xlabel (i > n - columns ? "step size" : "") font ",7.5" offset 0,0.5
-  set ylabel ((i - 1) % columns == 0 ? "loss" : "") font ",7.5" offset (exists("linear") ? 1.2 : 2.2)
-  set title word(methods, i) font ",7" offset 0,-0.9
-  if (i > 1) { unset label 99 }
-  # Statistics look at what the ranges let through.
-  set xrange [*:*]; set yrange [*:*]
-  stats table index i using 0 nooutput
-  last = int(STATS_columns)
-  best = NaN
-  stats table index i using last nooutput
-  best = STATS_min
-  set xrange [xlow:xhigh]; set yrange [ylow : (exists("linear") ? yhigh : 1.2 * yhigh)]
-  plot table index i using 1:(column(last) > yhigh ? yhigh : column(last)) with points pt 7 ps 0.35 lc rgb blue, \
-       table index i using (column(last) == best ? $1 : NaN):last with points pt 6 ps 0.9 lw 1.2 lc rgb red
+set style fill solid 1 noborder
+do for [k=1:n_arm] {
+  set format y ((k - 1) % columns > 0 ? "" : exists("linear") ? "%g" : "10^{%T}")
+  set format x (k > n_arm - columns ? "10^{%T}" : "")
+  set xlabel (k > n_arm - columns ? "step size" : "") font ",7.5" offset 0,0.5
+  set ylabel ((k - 1) % columns == 0 ? objective : "") noenhanced font ",7.5" offset (exists("linear") ? 1.2 : 1.6)
+  set title arm_title[k] noenhanced font ",7" offset 0,-0.9
+  if (k > 1) { unset label 99 }
+  set label 1 (arm_edge[k] eq "" ? "" : "↔ ".arm_edge[k]) at graph 0.02, graph 0.05 left noenhanced font ",6" tc rgb red
+  best = arm_best[k]
+  plot table index b(arm[k]) using (column("learningRate")):(column("loss") > top ? NaN : column("loss")) with points pt 7 ps 0.35 lc rgb blue, \
+       table index b(arm[k]) using (column("learningRate")):(column("loss") > top || column("loss") != column("loss") ? top : NaN) with points pt 9 ps 0.4 lc rgb "#b0b0b0", \
+       table index b(arm[k]) using (column("loss") == best && column("learningRate") == arm_rate[k] ? column("learningRate") : NaN):(column("loss")) with points pt 6 ps 0.9 lw 1.3 lc rgb red
 }
 unset multiplot

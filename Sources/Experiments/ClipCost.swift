@@ -189,12 +189,12 @@ package enum ClipCost: Experiment {
 // MARK: - Figure and claims
 
 extension ClipCost {
-  private struct Row {
-    let (rows, columns, rank): (Int, Int, Int)
-    let (seconds, error): (Double, Double)
+  struct Row {
+    let rows, columns, rank: Int
+    let seconds, error: Double
   }
 
-  private static func rows(_ method: String, _ set: RecordSet) throws -> [Row] {
+  static func rows(_ method: String, _ set: RecordSet) throws -> [Row] {
     try set.records(of: method).flatMap { record in
       let (m, n, r) = try (record.ints("rows"), record.ints("columns"), record.ints("rank"))
       let seconds = try record.doubles("telemetry/seconds_median")
@@ -205,36 +205,8 @@ extension ClipCost {
     }
   }
 
-  /// Blocks: svd and exact (m·n·min(m,n), seconds), then one block a size for the randomized clip
-  /// (m·n·r, seconds, relative error); the first line of a block is its title.
-  package static func table(of set: RecordSet) throws -> String {
-    var text = ""
-    func block(_ title: String, _ rows: [Row]) {
-      text += "\"\(title)\"\n"
-      for row in rows {
-        let work = Double(row.rows * row.columns) * Double(row.rank)
-        text += "\(number(work))\t\(number(row.seconds))\t\(number(row.error))\n"
-      }
-      text += "\n\n"
-    }
-    func ordered(_ rows: [Row]) -> [Row] {
-      rows.sorted { $0.rows * $0.columns * $0.rank < $1.rows * $1.columns * $1.rank }
-    }
-    block("full SVD", ordered(try rows("svd", set)))
-    block("exact clip", ordered(try rows("exact", set)))
-    let randomized = try rows("randomized", set)
-    var sizes: [String] = []
-    for row in randomized where !sizes.contains("\(row.rows)×\(row.columns)") {
-      sizes.append("\(row.rows)×\(row.columns)")
-    }
-    for size in sizes {
-      block("truncated, \(size)", randomized.filter { "\($0.rows)×\($0.columns)" == size })
-    }
-    return String(text.dropLast(2))  // gnuplot would count an empty last block
-  }
-
   /// The speed-up of Algorithm 2 at rank 5 over a full SVD for the largest matrix.
-  private static func largestRatio(_ set: RecordSet) throws -> (size: String, ratio: Double)? {
+  static func largestRatio(_ set: RecordSet) throws -> (size: String, ratio: Double)? {
     let full = try rows("svd", set)
     guard let largest = full.max(by: { $0.rows * $0.columns < $1.rows * $1.columns }),
       let fast = try rows("randomized", set).first(where: {
@@ -245,22 +217,11 @@ extension ClipCost {
   }
 
   /// The slope of log time over log(m·n·r) from rank 5 on, pooled over the sizes.
-  private static func slope(_ set: RecordSet) throws -> LinearFit? {
+  static func slope(_ set: RecordSet) throws -> LinearFit? {
     let points = try rows("randomized", set).filter { $0.rank >= 5 }
     guard points.count >= 3 else { return nil }
     return LinearFit(
       logLog: points.map { Double($0.rows * $0.columns * $0.rank) }, points.map(\.seconds))
-  }
-
-  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    var values: [(String, String)] = []
-    if let (size, ratio) = try largestRatio(set) {
-      values += [("largest", size), ("ratio", short(ratio))]
-    } else {
-      values += [("largest", "the largest matrix"), ("ratio", "(not measured)")]
-    }
-    values.append(("slope", try slope(set).map { short($0.slope) } ?? "(not measured)"))
-    return values
   }
 
   private static let speedUp = Bound.above(10)

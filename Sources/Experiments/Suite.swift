@@ -39,7 +39,7 @@ extension Suite {
       "3, 6c: GPT-2 pre-training", make: "fig3",
       claims: ["fig3-sgdm-steps", "fig3-sgdm-time", "fig3-adam-steps", "fig3-muon-steps"],
       links: [
-        ("picture", out("gpt2-fineweb.svg")), ("124 M parameters", out("gpt2-steps.md")),
+        ("picture", out("gpt2-fineweb.svg")), ("124 M parameters", out("gpt2-steps.caption.md")),
       ]),
     FigureEntry(
       "4: step size × threshold", make: "fig4",

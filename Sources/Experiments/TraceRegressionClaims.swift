@@ -1,32 +1,9 @@
 import Lab
 import Storage
 
-// What Fig 5a is read for: its table, the numbers of its caption, and its claims with their criteria.
+// The claims of Fig 5a.
 
 extension TraceRegression {
-  package static func table(of set: RecordSet) throws -> String {
-    try set.seriesTable(
-      axis: "step",
-      quantities: ["bias_sq_monte_carlo_mean", "bias_sq_exact_mean", "bias_sq_exact"])
-  }
-
-  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let record = set.records[0]
-    var values = [("steps", "\((try record.ints("step").last ?? 0) + 1)")]
-    for method in Config().methods + set.methods
-    where !values.contains(where: { $0.0 == "tail.\(method)" }) {
-      let tails =
-        set.methods.contains(method) ? try set.values("tail_bias_sq_exact", of: method) : []
-      values.append(
-        (
-          "tail.\(method)",
-          tails.isEmpty
-            ? "not run" : "\(short(tails.min() ?? .nan)) to \(short(tails.max() ?? .nan))"
-        ))
-    }
-    return values
-  }
-
   /// Δ² over the last tenth of the iterations, exact, in units of ‖∇f(X_0)‖², one number a seed.
   private static func tail(_ set: RecordSet, _ method: String) throws -> [Double] {
     try zip(

@@ -151,6 +151,11 @@ package struct Hyperparameter: Sendable {
   package func value(at u: Double) -> Double {
     isLogarithmic ? low * pow(high / low, u) : low + (high - low) * u
   }
+
+  /// The place of `value` in the range: 0 at its low end, 1 at its high one.
+  package func fraction(of value: Double) -> Double {
+    isLogarithmic ? log(value / low) / log(high / low) : (value - low) / (high - low)
+  }
 }
 
 /// Values of hyper-parameters by name.

@@ -5,7 +5,7 @@ import Storage
 import Training
 
 /// What a run has recorded so far: one value a point, or one a point and layer.
-struct CurveSeries: Codable {
+struct RecordedSeries: Codable {
   var step: [Int] = []
   var values: [String: [Double]] = [:]
   var layers: [String: [Double]] = [:]
@@ -16,7 +16,7 @@ struct CurveSeries: Codable {
 /// What a checkpoint of a run holds.
 private struct Unfinished<Run: Codable>: Codable {
   var run: Run
-  var series: CurveSeries
+  var series: RecordedSeries
 }
 
 extension RunContext {
@@ -26,7 +26,7 @@ extension RunContext {
     _ settings: Task.Settings, _ source: Task.Source
   ) throws -> Record {
     let (trainer, task) = (run.trainer, run.task)
-    var series = CurveSeries()
+    var series = RecordedSeries()
     var checkpoint = checkpoint(Unfinished<TrainingRun<Task>.State>.self)
     if let saved = try checkpoint?.load() {
       try run.restore(saved.run)
@@ -53,7 +53,7 @@ extension RunContext {
   }
 
   private func append<Task: Workload>(
-    _ report: StepReport, _ run: TrainingRun<Task>, to series: inout CurveSeries
+    _ report: StepReport, _ run: TrainingRun<Task>, to series: inout RecordedSeries
   ) {
     let task = run.task
     series.step.append(run.trainer.step)
@@ -78,7 +78,7 @@ extension RunContext {
 
   private func make<Task: Workload>(
     _ run: TrainingRun<Task>, _ arm: Arm, _ values: Hyperparameters,
-    _ settings: Task.Settings, _ source: Task.Source, _ series: CurveSeries
+    _ settings: Task.Settings, _ source: Task.Source, _ series: RecordedSeries
   ) throws -> Record {
     let (trainer, task) = (run.trainer, run.task)
     let last = Task.metrics.map { series.values[$0.name]?.last ?? .nan }

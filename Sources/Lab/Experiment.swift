@@ -35,7 +35,7 @@ package protocol Experiment: Sendable {
   /// Files made from the records that go beside them, by name.
   static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)]
   /// The table its figure is drawn from.
-  static func table(of set: RecordSet) throws -> String
+  static func table(of set: RecordSet) throws -> Table
   /// The numbers its captions mention, by placeholder.
   static func captionValues(of set: RecordSet) throws -> [(String, String)]
   /// What the paper claims of it, with criteria.

@@ -101,8 +101,6 @@ package struct RecordSet: Sendable {
   }
 }
 
-// MARK: - Tables for gnuplot
-
 extension RecordSet {
   /// The method's title, with its own n where it has fewer seeds than others.
   package func title(of method: String) throws -> String {
@@ -110,72 +108,4 @@ extension RecordSet {
     let title = try records[0].string(attribute: "title")
     return records.count == seeds.count ? title : "\(title) (n = \(records.count))"
   }
-
-  /// Mean, low and high (95 % Student's t) of one value a seed; NaN for what cannot be told.
-  package static func interval(_ values: [Double]) -> [Double] {
-    guard values.allSatisfy(\.isFinite) else { return [.nan, .nan, .nan] }
-    guard values.count >= 2 else { return [values[0], .nan, .nan] }
-    let interval = Statistics.tInterval(values)
-    return [interval.estimate, interval.lower, interval.upper]
-  }
-
-  /// The column names of one measured quantity in `seriesTable`, before one column a seed.
-  package static let summaryColumns = ["mean", "std", "min", "max"]
-
-  /// A table of the data sets `quantities` against `axis`: one block a method (two blank lines between,
-  /// so that gnuplot's `index` counts methods), one row a point (all of the first hundred, then sixty a
-  /// decade: more would only make the picture's file larger); for every quantity mean, population
-  /// standard deviation, minimum and maximum over the seeds, then each seed's own value.
-  package func seriesTable(axis: String, quantities: [String]) throws -> String {
-    var text = ""
-    for method in methods {
-      let records = try records(of: method)
-      let x = try records[0].doubles(axis)
-      for record in records where try record.doubles(axis) != x {
-        throw StorageError(
-          "records of '\(method)' differ in their \(axis) axis", at: folder,
-          hint: "compute them with the same settings")
-      }
-      let series = try quantities.map { name in try records.map { try $0.doubles(name) } }
-      let seeds = try records.map { "seed\(try $0.int(attribute: "seed"))" }
-      text += "# \(method)\n# \(axis)"
-      for name in quantities {
-        text += (Self.summaryColumns + seeds).map { "\t\(name).\($0)" }.joined()
-      }
-      text += "\n"
-      for (row, position) in x.enumerated() where Self.isDrawn(row, of: x) {
-        text += number(position)
-        for values in series {
-          let atRow = values.map { $0[row] }
-          let summary = [
-            Statistics.mean(atRow), Statistics.populationStandardDeviation(atRow),
-            atRow.min() ?? .nan, atRow.max() ?? .nan,
-          ]
-          text += (summary + atRow).map { "\t" + number($0) }.joined()
-        }
-        text += "\n"
-      }
-      text += "\n\n"
-    }
-    return text
-  }
-
-  private static func isDrawn(_ row: Int, of x: [Double]) -> Bool {
-    guard row > 0, row < x.count - 1, x[row] > 100 else { return true }
-    return (60 * log10(x[row])).rounded(.down) != (60 * log10(x[row - 1])).rounded(.down)
-  }
-
-  /// gnuplot variables beside a table: stamp, methods, number of seeds.
-  package var gnuplotVariables: String {
-    """
-    stamp = "\(stamp)"
-    profile = "\(profile)"
-    methods = "\(methods.joined(separator: " "))"
-    n_seeds = \(seeds.count)
-
-    """
-  }
 }
-
-/// A number as gnuplot reads it: shortest exact digits, NaN for what it cannot draw.
-package func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "NaN" }

@@ -18,7 +18,7 @@ package struct ReferenceCurve {
     guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
       throw refusal("cannot be read")
     }
-    let lines = text.split(separator: "\n").filter { !$0.hasPrefix("#") }
+    let lines = text.split(whereSeparator: \.isNewline).filter { !$0.hasPrefix("#") }
       .map { $0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } }
     guard let names = lines.first, lines.allSatisfy({ $0.count == names.count }) else {
       throw refusal("is not a table")

@@ -15,9 +15,6 @@ package struct RunSummary: Sendable, Equatable {
   package let high: Double
   /// How many of the values are of runs that diverged.
   package let diverged: Int
-
-  /// Mean, low and high, as columns of a table.
-  package var columns: [Double] { [mean, low, high] }
 }
 
 /// What many runs say together.

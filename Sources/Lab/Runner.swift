@@ -190,7 +190,7 @@ package struct Runner<E: Experiment>: Sendable {
     guard try (try? record.string(attribute: "key")) == key(method, seed) else { return false }
     if record.telemetry.attributes["source_digest"] != .string(telemetry.sourceDigest) {
       progress?.note(
-        "\(file): reused, though other sources computed it; `make burn` first if they changed its meaning"
+        "\(file): reused, though other sources computed it; `make clean` first if they changed its meaning"
       )
     }
     return true

@@ -15,6 +15,8 @@ package protocol SearchExperiment: Experiment where Config == SearchConfig<Task.
   /// What is minimized: its name in the records, and what that is.
   static var objective: String { get }
   static func objectiveMeaning(_ config: Config) -> String
+  /// How the figure calls it.
+  static var objectiveTitle: String { get }
   /// The stream of the points.
   static var stream: String { get }
   /// Settings that the caption mentions.
@@ -95,6 +97,11 @@ extension SearchExperiment {
   /// The paper's numbers are not in its text, so there is nothing to compare with.
   package static var claims: [Claim] { [] }
   package static var stream: String { name }
+  package static var objectiveTitle: String {
+    objective.split(separator: "_")
+      .map { $0 == "val" ? "validation" : $0 == "train" ? "training" : String($0) }
+      .joined(separator: " ")
+  }
   package static func captionSettings(_ config: Config) -> [(String, String)] {
     [("steps", "\(config.settings.stepCount)")]
   }
@@ -231,30 +238,41 @@ extension SearchExperiment {
 // MARK: - Table and caption
 
 extension SearchExperiment {
-  /// One row a method, then one block a method with its trials.
-  package static func table(of set: RecordSet) throws -> String {
-    var text = "# method\tbest loss\tdiverged trials\ttrials\thyper-parameters\n"
-    for name in set.methods {
-      let record = try set.records(of: name)[0]
-      let best = try arms.named(name, place: set.folder).hyperparameters.map {
-        "\($0.name) = \(short(try record.double(attribute: "best_\($0.name)")))"
-      }
-      text +=
-        "\(try record.string(attribute: "title"))\t"
-        + "\(number(try record.double(attribute: "best_loss")))\t"
-        + "\(try record.int(attribute: "diverged_trials"))\t\(try record.ints("trial").count)\t"
-        + best.joined(separator: ", ") + "\n"
-    }
+  /// A winner this near to an end of its range, as a fraction of it, says that the range is too short.
+  package static var edge: Double { 0.1 }
+
+  /// A block a method: hyper-parameters and loss of every trial; one that diverged has the loss NaN. Arrays `arm`,
+  /// `arm_title`, `arm_best`, `arm_rate`, and `arm_edge`: the hyper-parameters whose best value lies within a tenth of an end.
+  package static func table(of set: RecordSet) throws -> Table {
+    var table = Table()
+    var titles: [String] = []
+    var (best, rates, edges): ([Double], [Double], [String]) = ([], [], [])
     for name in set.methods {
       let record = try set.records(of: name)[0]
       let parameters = try arms.named(name, place: set.folder).hyperparameters
-      let columns = try (parameters.map(\.name) + [objective]).map { try record.doubles($0) }
-      text += "\n\n# \(name)\n"
-      for trial in columns[0].indices {
-        text += columns.map { number($0[trial]) }.joined(separator: "\t") + "\n"
+      var block = Table.Block(name)
+      for parameter in parameters {
+        block.add(parameter.name, try record.doubles(parameter.name))
       }
+      block.add("loss", try record.doubles(objective))
+      table.add(block)
+      titles.append(try record.string(attribute: "title"))
+      best.append(try record.double(attribute: "best_loss"))
+      rates.append(try record.double(attribute: "best_learningRate"))
+      let near = try parameters.compactMap { parameter -> String? in
+        let place = parameter.fraction(of: try record.double(attribute: "best_\(parameter.name)"))
+        guard place.isFinite, min(place, 1 - place) < edge else { return nil }
+        return "\(parameter.name) at its \(place < 0.5 ? "lower" : "upper") end"
+      }
+      edges.append(near.joined(separator: ", "))
     }
-    return text
+    table.set("arm", .texts(set.methods.map(Table.word)))
+    table.set("arm_title", .texts(titles))
+    table.set("arm_best", .numbers(best))
+    table.set("arm_rate", .numbers(rates))
+    table.set("arm_edge", .texts(edges))
+    table.set("objective", .text(objectiveTitle))
+    return table
   }
 
   /// The rows of the table in its caption, and how many trials and methods there are.

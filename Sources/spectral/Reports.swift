@@ -11,17 +11,33 @@ import Training
 struct Tabulate: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Merge the records of a folder into the table its figure is drawn from.",
-    discussion: "Writes OUT (tab-separated, one gnuplot block a method) and OUT's twin .tsv.vars.")
+    discussion: """
+      Writes OUT (tab-separated blocks of named columns), OUT.vars (gnuplot variables) and OUT.head (title and \
+      description of the SVG).
+      """)
 
   @Argument(help: "Folder of records, e.g. results/trace-regression/paper.")
   var folder: String
   @Option(help: "The table to write.")
   var out: String
+  @Option(help: "The figure's title, for those who cannot see it.")
+  var title = "Figure"
 
   func run() throws {
     let set = try RecordSet(folder: folder)
-    try AtomicFile.write(try Suite.clipping.experiment(of: set).table(of: set), to: out)
-    try AtomicFile.write(set.gnuplotVariables, to: out + ".vars")
+    let table = try Suite.clipping.experiment(of: set).table(of: set)
+    try AtomicFile.write(table.text, to: out)
+    try AtomicFile.write(table.gnuplotVariables(of: set), to: out + ".vars")
+    try AtomicFile.write(Self.head(title: title, stamp: set.stamp), to: out + ".head")
+  }
+
+  /// Title and description of an SVG.
+  static func head(title: String, stamp: String) -> String {
+    func escaped(_ text: String) -> String {
+      text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;")
+        .split(whereSeparator: \.isNewline).joined(separator: " ")
+    }
+    return "<title>\(escaped(title))</title>\n<desc>\(escaped(stamp))</desc>\n"
   }
 }
 

@@ -33,26 +33,25 @@ import Training
     let set = try traceRegression(scratch.path)
     #expect(set.methods == TraceRegression.Config().methods)
     #expect(set.seeds == [11, 12])
-    let blocks = try TraceRegression.table(of: set).components(separatedBy: "\n\n\n")
-    #expect(blocks.count == 8 && blocks[7].isEmpty)
-    for (method, block) in zip(set.methods, blocks) {
-      let lines = block.split(separator: "\n")
-      #expect(lines[0] == "# \(method)")
-      #expect(lines[1].hasPrefix("# step\tbias_sq_monte_carlo_mean.mean\t"))
-      #expect(lines.count == 62)
+    let table = try TraceRegression.table(of: set)
+    #expect(table.blocks.map(\.name) == set.methods + ["final"])
+    for method in set.methods {
+      let block = try #require(table[block: method])
+      #expect(block.numbers("iteration") == (1...60).map(Double.init))
       let values = try set.records(of: method).map { try $0.doubles("bias_sq_monte_carlo_mean") }
+      #expect(block.numbers("bias_sq_monte_carlo_mean.seed11") == values[0])
+      #expect(block.numbers("bias_sq_monte_carlo_mean.seed12") == values[1])
       for k in [0, 30, 59] {
-        let fields = lines[2 + k].split(separator: "\t").compactMap { Double($0) }
-        #expect(fields.count == 1 + 3 * 6)
-        #expect(fields[0] == Double(k))
         let (a, b) = (values[0][k], values[1][k])
-        #expect(abs(fields[1] - (a + b) / 2) <= 1e-15 * (a + b))
-        #expect(abs(fields[2] - abs(a - b) / 2) <= 1e-14 * (a + b))  // population deviation of two
-        #expect(Array(fields[3...6]) == [min(a, b), max(a, b), a, b])
+        #expect(
+          abs(block.numbers("bias_sq_monte_carlo_mean.mean")[k] - (a + b) / 2) <= 1e-15 * (a + b))
+        #expect(block.numbers("bias_sq_monte_carlo_mean.low")[k] == min(a, b))
+        #expect(block.numbers("bias_sq_monte_carlo_mean.high")[k] == max(a, b))
       }
     }
     #expect(set.stamp.hasPrefix("profile smoke · n = 2 seeds (11, 12) · synthetic data (philox)"))
-    #expect(set.gnuplotVariables.contains("n_seeds = 2"))
+    let variables = table.gnuplotVariables(of: set)
+    #expect(variables.contains("n_seeds = 2.0\nseeds = '11 12'\n"))
   }
 
   @Test func captionsTakeTheirNumbersFromTheRecords() throws {
@@ -119,7 +118,9 @@ import Training
     #expect(errors[0] > 0.1 && errors[1] < errors[0], "one of five spikes, then all: \(errors)")
     #expect(try randomized.ints("clipped_count")[0] == 1)
     #expect(try randomized.doubles("telemetry/seconds_median").allSatisfy { $0 > 0 })
-    #expect(try ClipCost.table(of: set).components(separatedBy: "\n\n\n").count == 4)
+    let table = try ClipCost.table(of: set)
+    #expect(table.blocks.map(\.name) == ["24×24", "20×32"])
+    #expect(table.blocks.allSatisfy { $0.numbers("rank") == [1, 8] })
   }
 
   @Test func aFolderWithoutRecordsIsOneClearLine() throws {

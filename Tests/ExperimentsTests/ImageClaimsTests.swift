@@ -138,20 +138,19 @@ import Testing
 
   @Test func theTableHoldsMeansSeedsAndTimes() throws {
     let set = try set([none, norm])
-    let blocks = try CIFAR10ResNet18.table(of: set).components(separatedBy: "\n\n\n")
-    #expect(blocks.count == 3)
-    let rows = blocks[0].split(separator: "\n").dropFirst().map {
-      $0.split(separator: "\t").compactMap { Double($0) }
-    }
-    #expect(rows.count == 5 && rows.allSatisfy { $0.count == 1 + 4 * 6 })
-    #expect(rows.map { $0[0] } == [0.2, 1, 2, 3, 4])
-    #expect(abs(rows[1][1] - 0.401) < 1e-12 && rows[1][2] < 0.4 && rows[1][3] > 0.402)
-    #expect(Array(rows[1][4...6]) == [0.401, 0.402, 0.4])
-    let final = blocks[2].split(separator: "\n")[1].split(separator: "\t")
+    let table = try CIFAR10ResNet18.table(of: set)
+    #expect(table.blocks.map(\.name).prefix(3) == ["cifarnet-none", "cifarnet-norm", "final"])
+    let block = table.blocks[0]
+    #expect(block.numbers("epoch") == [0.2, 1, 2, 3, 4])
+    func accuracy(_ name: String) -> Double { block.numbers("val_accuracy.\(name)")[1] }
+    #expect(abs(accuracy("mean") - 0.401) < 1e-12)
+    #expect(accuracy("low") < 0.4 && accuracy("high") > 0.402)
+    #expect((1...3).map { accuracy("seed\($0)") } == [0.401, 0.402, 0.4])
+    let final = try #require(table[block: "final"])
+    #expect(final.numbers("number") == [1, 2] && final.texts("title")[0] == "cifarnet-none")
     // Five steps take a second where nothing else ran; a tenth of the time is the clip's.
-    #expect(final[0] == "1" && final[15] == "cifarnet-none")
-    let times = final[13...14].compactMap { Double($0) }
-    #expect(abs(times[0] - 20) < 1e-9 && abs(times[1] - 200) < 1e-9)
+    #expect(abs(final.numbers("clip_ms")[0] - 20) < 1e-9)
+    #expect(abs(final.numbers("step_ms")[0] - 200) < 1e-9)
     let caption = try CIFAR10ResNet18.captionValues(of: set)
     #expect(
       caption.contains {

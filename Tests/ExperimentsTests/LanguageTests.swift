@@ -71,7 +71,11 @@ import Training
     let seconds = try #require(try RunStatistics.modelSeconds(record))
     #expect(zip(seconds, seconds.dropFirst()).allSatisfy { $0 < $1 })
     #expect(try record.string(attribute: "sample").count > 100)
-    #expect(try NanoGPT.table(of: set).split(separator: "\n").count == 1 + 4 + 2)
+    let table = try NanoGPT.table(of: set)
+    #expect(table.blocks.count == 2 && table.blocks[0].rows == 4 && table.blocks[1].rows == 1)
+    for (mean, loss) in zip(table.blocks[0].numbers("train_loss.mean"), losses) {
+      #expect(abs(mean - loss) <= 4e-16 * loss * (1 + abs(log(loss))))  // exp(log(x))
+    }
   }
 
   /// A step of a batch is the same to the last bit however the pieces are called up; pieces of another

@@ -186,23 +186,36 @@ import Testing
     #expect(value("definitions") == "title of confident-lowest; title of two")
     #expect(value("good") == "0.5" && value("bad") == "0.25")
     #expect(value("batches") == "6" && value("detail") == "4" && value("top") == "3")
-    let blocks = try BadTokenSpectra.table(of: set).components(separatedBy: "\n\n\n")
-    #expect(blocks.count == 4 + 2 + 2 + 1)
-    func rows(_ block: Int) -> [[String]] {
-      blocks[block].split(separator: "\n").filter { !$0.hasPrefix("#") }
-        .map { $0.split(separator: "\t").map(String.init) }
-    }
-    func numbers(_ row: [String]) -> [Double] { row.compactMap { Double($0) } }
+    let table = try BadTokenSpectra.table(of: set)
+    #expect(table.blocks.count == 4 + 2 + 2 + 1)
     // Values behind the rank do not count: 4 and 2 are left, six times each.
-    #expect(numbers(rows(0)[1]) == [1, 2, 2, 3, 4, 4, 4, 2])
+    let boxes = try #require(table.blocks.first)
+    #expect(boxes.name.hasPrefix("boxes:1:"))
+    #expect(
+      ["bad", "q5", "q25", "q50", "q75", "q95", "largest", "last"].map { boxes.numbers($0)[1] }
+        == [1, 2, 2, 3, 4, 4, 4, 2])
     // The spectra of both matrices, one column a b.
-    #expect(rows(4).map(numbers).map { $0[0] } == [1, 2, 3])
-    for (got, want) in zip(numbers(rows(5)[1]), [2.0, 5, 11, 17, 23]) {
-      #expect(abs(got - want) <= 1e-6 * want, "\(rows(5)[1])")
+    #expect(table[block: "spectrum:1"]?.numbers("index") == [1, 2, 3])
+    let spectrum = try #require(table[block: "spectrum:2"])
+    for (column, want) in zip(spectrum.columns, [2.0, 5, 11, 17, 23]) {
+      let got = spectrum.numbers(column.name)[1]
+      #expect(abs(got - want) <= 1e-6 * want, "\(column.name): \(got)")
     }
     // Means of the two matrices' medians.
-    #expect(numbers(rows(6)[3]) == [3, 30.5, 30.5, 30.5, 30.5])
-    #expect(rows(8)[1] == ["1", "-7.0", "-7.0", "-7.0", "-7.0", "0.5", "0.1"])
+    let definition = try #require(table[block: "definition:1"])
+    #expect(
+      definition.columns.map { definition.numbers($0.name)[3] } == [3, 30.5, 30.5, 30.5, 30.5])
+    let removed = try #require(table[block: "removed"])
+    #expect(
+      removed.columns.map { removed.numbers($0.name)[1] } == [2, -7, -7, -7, -7, 0.5, 0.1])
+  }
+
+  @Test func matricesOfFig7GoFromTheFirstBlockToTheLast() {
+    let kinds = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
+    let layers = (0..<4).flatMap { block in kinds.map { "transformer.h.\(block).\($0).weight" } }
+    #expect(BadTokenSpectra.oneOfEachKind(layers) == [0, 5, 10, 15])
+    #expect(BadTokenSpectra.shortName(layers[5]) == "block 1 attn.c_proj")
+    #expect(BadTokenSpectra.oneOfEachKind([layers[0]]) == [0])
   }
 
   @Test func spectraOfSeveralSeedsAreGeometricMeans() throws {

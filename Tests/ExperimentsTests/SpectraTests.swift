@@ -253,23 +253,23 @@ import Testing
     #expect(try record.ints("spectrum_count") == [0, 1, 3])
     #expect(try record.dataSet("removed_bad").shape == [3, 2, 4, 3])
 
-    let blocks = try BadTokenSpectra.table(of: set).components(separatedBy: "\n\n\n")
+    let table = try BadTokenSpectra.table(of: set)
     // Four matrices, two sizes; their spectra; two definitions; the rules.
-    #expect(blocks.count == 8 + 4 + 2 + 1)
-    func rows(_ block: Int) -> [[Double]] {
-      blocks[block].split(separator: "\n").filter { !$0.hasPrefix("#") }
-        .map { $0.split(separator: "\t").compactMap { Double($0) } }
-    }
-    #expect((0..<8).map { rows($0).count } == [3, 4, 3, 4, 3, 4, 3, 4])
+    #expect(table.blocks.count == 8 + 4 + 2 + 1)
+    #expect((0..<8).map { table.blocks[$0].rows } == [3, 4, 3, 4, 3, 4, 3, 4])
     // σ_1 of the second matrix at B = 3, b = 2 (cell 5): both seeds' mini-batches.
     let tops = try set.records(of: "argmax-lowest").flatMap { record in
       let sigma = try record.doubles("sigma")
       return [sigma[(10 * 4 + 1) * 4], sigma[(11 * 4 + 1) * 4]]
     }
-    #expect(tops.count == 4 && rows(3)[2][0] == 2)
-    #expect(abs(rows(3)[2][6] - Statistics.median(tops)) <= 1e-6 * tops[0])
-    #expect(rows(12).count == 4 && rows(13).count == 4 && rows(12) != rows(13))
-    #expect(rows(12)[0][1] == 0 && abs(rows(12)[3][1] - 1) < 1e-5)
+    let boxes = try #require(table[block: "boxes:2:3"])
+    #expect(tops.count == 4 && boxes.numbers("bad")[2] == 2)
+    #expect(abs(boxes.numbers("largest")[2] - Statistics.median(tops)) <= 1e-6 * tops[0])
+    let definitions = try (1...2).map { try #require(table[block: "definition:\($0)"]) }
+    #expect(definitions.allSatisfy { $0.rows == 4 })
+    let shares = definitions.map { $0.numbers("bad_share") }
+    #expect(shares[0] != shares[1])
+    #expect(shares[0][0] == 0 && abs(shares[0][3] - 1) < 1e-5)
 
     let values = try BadTokenSpectra.captionValues(of: set)
     func value(_ name: String) -> String? { values.first { $0.0 == name }?.1 }

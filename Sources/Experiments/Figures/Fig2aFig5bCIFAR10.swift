@@ -39,6 +39,7 @@ package enum CIFAR10Search: SearchExperiment {
   package static let arms = ImageArms.all
   package static let command = "cifar10-resnet18 search"
   package static let objective = "final_val_error"
+  package static let objectiveTitle = "error on the test images"
   package static let defaults = SearchConfig(
     ImageSettings(), trials: 100, methods: ImageArms.curves.map(\.name))
 

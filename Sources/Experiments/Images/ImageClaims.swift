@@ -2,7 +2,7 @@ import Lab
 import LinearAlgebra
 import Storage
 
-// What Figs 2a and 5b are read for.
+// The claims of Figs 2a and 5b.
 
 /// The claims.
 enum ImageClaims {

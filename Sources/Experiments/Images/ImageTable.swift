@@ -5,49 +5,50 @@ import Storage
 
 /// Tables of Figs 2a and 5b.
 enum ImageTable {
-  /// The series of a block, in its order: each has mean (of losses the geometric one), low, high (95 % Student's t over
-  /// the seeds) and each seed.
-  static let quantities = ["val_accuracy", "train_loss", "val_loss", "clip_error"]
+  /// The panel that an arm is drawn in: a network, CifarNet's arms in two.
+  private static func panel(_ arm: String, _ network: String) -> String {
+    let isAdaptive = ["ema", "quantile", "muon"].contains { arm.hasSuffix("-\($0)") }
+    return isAdaptive ? "\(network): adaptive thresholds, Muon" : network
+  }
 
-  /// One block a method: epoch, then `quantities`; then one block with a row for each method: its number, final accuracy
-  /// and final accuracy over several views (mean, low, high, seeds each), milliseconds of clip and of the whole in
-  /// a step (`RunStatistics`), title.
-  static func text(of set: RecordSet) throws -> String {
-    var text = ""
-    var finals = "# final: number, accuracy, accuracy over views, clip ms, step ms, title\n"
-    let seeds = set.seeds.count
-    /// As many columns for every method, also where one has fewer seeds.
-    func columns(_ values: [Double], areLosses: Bool = false) -> String {
-      ((areLosses ? RunStatistics.geometricMean(values).columns : RecordSet.interval(values))
-        + values + Array(repeating: .nan, count: seeds - values.count))
-        .map { "\t" + number($0) }.joined()
+  /// Curves of accuracy, losses and distance from the exact clip by epoch; final accuracies, milliseconds of
+  /// clip and of the whole in an undisturbed step (`RunStatistics`); at full width the authors' curves.
+  static func table(of set: RecordSet) throws -> Table {
+    func parts(_ arm: String) throws -> [String] {
+      let parts = try set.title(of: arm).components(separatedBy: ": ")
+      return parts.count == 2 ? parts : ["", parts.first ?? arm]
     }
-    for (index, method) in set.methods.enumerated() {
-      let records = try set.records(of: method)
-      let epochs = try records[0].ints("step").map {
-        Double($0) / Double(try records[0].int(attribute: "steps_per_epoch"))
-      }
-      let series = try quantities.map { name in
-        try records.map { try name == "clip_error" ? meanClipError($0) : $0.doubles(name) }
-      }
-      text += "# \(method)\n"
-      for (row, epoch) in epochs.enumerated() {
-        text += number(epoch)
-        for (name, quantity) in zip(quantities, series) {
-          text += columns(quantity.map { $0[row] }, areLosses: name.hasSuffix("_loss"))
+    var table = try set.curveTable(
+      axis: (
+        "epoch",
+        { record in
+          let perEpoch = try record.int(attribute: "steps_per_epoch")
+          return try record.ints("step").map { Double($0) / Double(perEpoch) }
         }
-        text += "\n"
+      ),
+      series: [
+        .init("val_accuracy", .mean), .init("train_loss", .geometricMean),
+        .init("val_loss", .geometricMean), .init("clip_error", .mean, values: meanClipError),
+      ],
+      finals: [.init("final_val_accuracy", .mean), .init("final_augmented_accuracy", .mean)],
+      group: { panel($0, (try? parts($0)[0]) ?? "") }, title: { try parts($0)[1] },
+      more: { finals, records in
+        let times = try records.map(milliseconds)
+        finals.add("clip_ms", times.map(\.clip))
+        finals.add("step_ms", times.map(\.step))
+      })
+    let config = try CIFAR10ResNet18.config(of: set).settings
+    // Beside narrow networks they would be another experiment's.
+    if config.narrowing == 1 {
+      for (arm, column) in [
+        ("none", "no_clip"), ("norm", "norm_clip"), ("spectral", "spectral_const"),
+      ] {
+        try table.add(
+          authors: "cifar10_val_acc.csv", x: "epoch", y: column, for: "cifarnet-\(arm)",
+          columns: ("epoch", "val_accuracy"), upTo: Double(config.epochs), transform: { $0 + 1 })
       }
-      text += "\n\n"
-      let accuracies = try ["final_val_accuracy", "final_augmented_accuracy"].map {
-        try set.values($0, of: method)
-      }
-      let times = try milliseconds(records)
-      finals +=
-        "\(index + 1)" + accuracies.map { columns($0) }.joined() + "\t\(number(times.clip))"
-        + "\t\(number(times.step))\t\(try set.title(of: method))\n"
     }
-    return text + finals
+    return table
   }
 
   /// At each point, the mean over the convolutions.
@@ -105,7 +106,7 @@ enum ImageTable {
 }
 
 extension CurveExperiment where Task == ImageTask {
-  package static func table(of set: RecordSet) throws -> String { try ImageTable.text(of: set) }
+  package static func table(of set: RecordSet) throws -> Table { try ImageTable.table(of: set) }
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     try ImageTable.captionValues(of: set)
   }

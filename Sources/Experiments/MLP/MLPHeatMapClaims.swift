@@ -3,7 +3,7 @@ import Foundation
 import LinearAlgebra
 import Storage
 
-// What Fig 4 is read for.
+// The claims of Fig 4.
 
 extension MLPHeatMap {
   /// One map of one seed: cells in row-major order [step size, threshold].
@@ -56,84 +56,6 @@ extension MLPHeatMap {
       guard let x = own[bin], let y = other[bin], x.count >= 3, y.count >= 3 else { return nil }
       return (pow(10, (Double(bin) + 0.5) / 4), x.min() ?? .nan, y.min() ?? .nan)
     }
-  }
-
-  /// Blocks of the first seed's maps (log10 step size, log10 threshold, loss, update norm),
-  /// the gap norm − spectral, the shares below a level, and the best loss by update norm.
-  package static func table(of set: RecordSet) throws -> String {
-    var text = ""
-    var maps: [String: Map] = [:]
-    for name in ["norm", "spectral", "quantile"] {
-      text += "# \(name): log10 step size, log10 threshold (or level), loss, update norm\n"
-      guard set.methods.contains(name) else {
-        text += "NaN\tNaN\tNaN\tNaN\n\n\n"  // gnuplot counts no empty block
-        continue
-      }
-      let map = try Map(set.records(of: name)[0])
-      maps[name] = map
-      for (index, loss) in map.losses.enumerated() {
-        let column = map.columns[index % map.columns.count]
-        let place = [
-          log10(map.rates[index / map.columns.count]), name == "quantile" ? column : log10(column),
-          loss, map.updateNorms[index],
-        ]
-        text += place.map(number).joined(separator: "\t") + "\n"
-      }
-      text += "\n\n"
-    }
-    guard let norm = maps["norm"], let spectral = maps["spectral"] else { return text }
-    text += "# gap: log10 step size, log10 threshold, log10(loss of norm / loss of spectral)\n"
-    for (index, pair) in zip(norm.losses, spectral.losses).enumerated() {
-      let place = [
-        log10(norm.rates[index / norm.columns.count]),
-        log10(norm.columns[index % norm.columns.count]), log10(pair.0 / pair.1),
-      ]
-      text += place.map(number).joined(separator: "\t") + "\n"
-    }
-    text += "\n\n# share of cells below a loss: loss, norm, spectral, quantile\n"
-    for step in 0...60 {
-      let level = pow(10, -3 + 3.2 * Double(step) / 60)
-      let shares = ["norm", "spectral", "quantile"].map {
-        maps[$0]?.share(below: level) ?? .nan
-      }
-      text += ([level] + shares).map(number).joined(separator: "\t") + "\n"
-    }
-    text +=
-      "\n\n# lowest loss by median update norm: norm of the update, norm clip, spectral clip\n"
-    for bin in bestByUpdateNorm(norm, spectral) {
-      text += [bin.norm, bin.a, bin.b].map(number).joined(separator: "\t") + "\n"
-    }
-    return text
-  }
-
-  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    var values: [(String, String)] = []
-    var maps: [String: Map] = [:]
-    for name in ["norm", "spectral", "quantile"] {
-      guard set.methods.contains(name) else {
-        values += ["share", "best", "diverged", "grid"].map { ("\($0).\(name)", "not run") }
-        continue
-      }
-      let map = try Map(set.records(of: name)[0])
-      maps[name] = map
-      values += [
-        ("share.\(name)", String(format: "%.0f %%", 100 * map.share(below: goodLoss))),
-        ("best.\(name)", short(map.losses.filter(\.isFinite).min() ?? .nan)),
-        ("diverged.\(name)", "\(map.losses.count { !$0.isFinite })"),
-        ("grid.\(name)", "\(map.rates.count) × \(map.columns.count)"),
-      ]
-    }
-    let config = try config(of: set)
-    var difference = "not known"
-    if let norm = maps["norm"], let spectral = maps["spectral"] {
-      let interval = shareDifference(spectral, norm, level: goodLoss)
-      difference = String(
-        format: "%+.0f [%+.0f, %+.0f] percentage points", 100 * interval.estimate,
-        100 * interval.lower, 100 * interval.upper)
-    }
-    return values + [
-      ("steps", "\(config.settings.steps)"), ("good", "\(goodLoss)"), ("difference", difference),
-    ]
   }
 
   // MARK: - Claims

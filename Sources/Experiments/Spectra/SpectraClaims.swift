@@ -3,10 +3,10 @@ import Foundation
 import LinearAlgebra
 import Storage
 
-// What Figs 1 and 7 are read for.
+// The claims of Figs 1 and 7.
 
 /// Statistics of one definition of tokens, for every mini-batch size and matrix.
-private struct Trends {
+struct Trends {
   /// A mean over mini-batches with its 95 % Student's t interval, and where it is from.
   struct Entry {
     let size: Int
@@ -211,98 +211,6 @@ extension BadTokenSpectra {
           + "removed of the bad sample's gradient less that of the others' (norm clipping removes equal parts)",
         "difference of parts"
       ) { try $0.selectivity(rule: 2) },
-    ]
-  }
-
-  // MARK: - Tables
-
-  /// Blocks: for every matrix and mini-batch size the distribution of the first definition's largest singular
-  /// values (b; 5, 25, 50, 75, 95 % quantiles of the top ones together; medians of σ_1 and of the last of
-  /// them), matrices outermost; then for every matrix its whole spectra (index, one column a b); for every
-  /// definition what becomes of σ_1 and of the effective rank (b, medians over matrices); last, at b = 1, what the rules remove (one row
-  /// a matrix, two columns a rule).
-  package static func table(of set: RecordSet) throws -> String {
-    let views = try SpectraView.all(of: set)
-    guard let first = views.first else { return "" }
-    var text = "# layers\t\(first.layers.joined(separator: " "))\n"
-    text += "# sizes\t\(first.batchSizes.map(String.init).joined(separator: " "))\n"
-    text +=
-      "# counts\t\(try first.spectra(layer: 0).map { String($0.count) }.joined(separator: " "))\n"
-    text += "# detail\t\(first.detailBatchSize)\n"
-    text += "# model\t\(try set.records[0].string(attribute: "model_title"))\n"
-    for view in views { text += "# definition\t\(view.title)\n" }
-    for layer in first.layers.indices {
-      for size in first.batchSizes {
-        for count in 0...size {
-          let rows = try first.values("sigma", size: size, count: count, layer: layer)
-          let all = rows.flatMap { $0 }.filter { $0 > 0 }.sorted()
-          let quantiles = [0.05, 0.25, 0.5, 0.75, 0.95].map {
-            all.isEmpty ? .nan : Statistics.quantile(sorted: all, $0, .interpolated)
-          }
-          let ends = [
-            Statistics.median(rows.map { $0[0] }),
-            Statistics.median(rows.map { $0.last { $0 > 0 } ?? 0 }),
-          ]
-          text += "\(count)" + (quantiles + ends).map { "\t" + number($0) }.joined() + "\n"
-        }
-        text += "\n\n"
-      }
-    }
-    for layer in first.layers.indices {
-      let spectra = try first.spectra(layer: layer)
-      for index in spectra[0].sigma.indices {
-        text += "\(index + 1)" + spectra.map { "\t" + number($0.sigma[index]) }.joined() + "\n"
-      }
-      text += "\n\n"
-    }
-    for view in views {
-      for count in 0...view.detailBatchSize {
-        func median(_ name: String) throws -> Double {
-          try Statistics.median(
-            view.layers.indices.map {
-              try Statistics.median(
-                view.column(name, size: view.detailBatchSize, count: count, layer: $0))
-            })
-        }
-        let row = try ["bad_share", "left_alignment", "right_alignment", "effective_rank"].map(
-          median)
-        text += "\(count)" + row.map { "\t" + number($0) }.joined() + "\n"
-      }
-      text += "\n\n"
-    }
-    for layer in first.layers.indices {
-      let row = try LayerThresholds.Rule.allCases.indices.flatMap { rule -> [Double] in
-        let removed = try first.removed(rule: rule, count: 1, layer: layer)
-        return [Statistics.median(removed.map(\.bad)), Statistics.median(removed.map(\.rest))]
-      }
-      text += "\(layer)" + row.map { "\t" + number($0) }.joined() + "\n"
-    }
-    return text
-  }
-
-  /// The numbers of the captions.
-  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let views = try SpectraView.all(of: set)
-    let view = views[0]
-    let trends = Trends(view: view)
-    func middle(_ entries: [Trends.Entry]) -> Double {
-      Statistics.median(entries.map(\.interval.estimate))
-    }
-    let one = try trends.growth("sigma", from: { _ in 0 }, to: { _ in 1 })
-    let bulk = try trends.growth("sigma_median", from: { _ in 0 }, to: { _ in 1 })
-    let records = try set.records(of: view.method)
-    func mean(_ name: String) throws -> String {
-      short(Statistics.mean(try records.map { try $0.double(attribute: name) }))
-    }
-    return [
-      ("data", try records[0].string(attribute: "data")),
-      ("model", try records[0].string(attribute: "model_title")), ("definition", view.title),
-      ("definitions", views.map(\.title).joined(separator: "; ")),
-      ("batches", "\(view.batches)"), ("detail", "\(view.detailBatchSize)"),
-      ("top", "\(try records[0].dataSet("sigma").shape[3])"),
-      ("good", try mean("mean_good_probability")), ("bad", try mean("mean_bad_probability")),
-      ("matrices", "\(view.layers.count)"),
-      ("growth", short(exp(middle(one)))), ("bulk", short(exp(middle(bulk)))),
     ]
   }
 }

@@ -4,16 +4,16 @@ import LinearAlgebra
 import Storage
 import Theory
 
-// What the theory figure is read for: its table, the numbers of its caption, and the claims.
+// The claims of the theory.
 
 extension TheoryBounds {
   /// The record of one kind of check.
-  private static func record(_ set: RecordSet, _ method: String) throws -> Record {
+  static func record(_ set: RecordSet, _ method: String) throws -> Record {
     try set.records(of: method)[0]
   }
 
   /// The runs of one case of a data set [case, run].
-  private static func runs(_ record: Record, _ name: String) throws -> [[Double]] {
+  static func runs(_ record: Record, _ name: String) throws -> [[Double]] {
     let values = try record.doubles(name)
     let count = try record.dataSet(name).shape[1]
     return stride(from: 0, to: values.count, by: count).map { Array(values[$0..<($0 + count)]) }
@@ -52,118 +52,8 @@ extension TheoryBounds {
   }
 
   /// Every α that has cases, ascending.
-  private static func alphas(_ record: Record) throws -> [Double] {
+  static func alphas(_ record: Record) throws -> [Double] {
     Set(try record.doubles("alpha")).sorted()
-  }
-
-  /// Theorem 3.3 over τ (two blocks, α = 1.5 and 2), Theorem 3.4 over K (a block an α),
-  /// slopes, bias over τ (a block an α).
-  package static func table(of set: RecordSet) throws -> String {
-    var text = ""
-    let first = try record(set, "theorem33")
-    let (names, taus) = (try first.strings("problem"), try first.doubles("tau"))
-    let orders = try first.doubles("alpha")
-    let steps33 = try first.ints("steps")
-    let (optimisation, noise) = (try runs(first, "optimisation"), try runs(first, "noise"))
-    let (measured, biases) = (try runs(first, "squared_norm"), try runs(first, "squared_bias"))
-    for alpha in [1.5, 2] {
-      text +=
-        "# Theorem 3.3, \(names[0]), alpha \(alpha): tau, measured, optimisation, noise, bias\n"
-      for i in names.indices
-      where names[i] == names[0] && orders[i] == alpha && taus[i].isFinite
-        && steps33[i] == steps33.max()
-      {
-        let row = [
-          taus[i], Statistics.mean(measured[i]), optimisation[i][0], noise[i][0],
-          Statistics.mean(biases[i]),
-        ]
-        text += row.map(number).joined(separator: "\t") + "\n"
-      }
-      text += "\n\n"
-    }
-    let second = try record(set, "theorem34")
-    let steps = try second.ints("steps")
-    let (own, bounds) = (try second.doubles("alpha"), try second.doubles("bound"))
-    let names34 = try second.strings("problem")
-    let potentials = try rules.map { try runs(second, "potential_\($0)") }
-    for alpha in try alphas(second) {
-      text +=
-        "# Theorem 3.4, alpha \(alpha): K, bound, mean potential of \(rules.joined(separator: ", "))\n"
-      for i in own.indices where own[i] == alpha && names34[i] == "quadratic" {
-        let row = [Double(steps[i]), bounds[i]] + potentials.map { Statistics.mean($0[i]) }
-        text += row.map(number).joined(separator: "\t") + "\n"
-      }
-      text += "\n\n"
-    }
-    text += "# slopes: alpha, slope, low, high, exponent of Theorem 3.4\n"
-    for alpha in try alphas(second) {
-      let slope = try slope(second, alpha: alpha)
-      let row = [
-        alpha, slope?.estimate ?? .nan, slope?.lower ?? .nan, slope?.upper ?? .nan,
-        Theorem34.rate(alpha: alpha),
-      ]
-      text += row.map(number).joined(separator: "\t") + "\n"
-    }
-    let third = try record(set, "bias")
-    let (biasAlphas, tau) = (try third.doubles("alpha"), try third.doubles("tau"))
-    let (bias, bound) = (try third.doubles("bias"), try third.doubles("bound"))
-    for alpha in try alphas(third) {
-      text += "\n\n# bias, alpha \(alpha): tau, bias, bound\n"
-      for i in tau.indices where biasAlphas[i] == alpha {
-        text += [tau[i], bias[i], bound[i]].map(number).joined(separator: "\t") + "\n"
-      }
-    }
-    let fourth = try record(set, "acceleration")
-    let functions = try fourth.strings("function")
-    let quantities = try [
-      "start", "clipped", "normalised", "fixed", "clipped_bound", "fixed_bound",
-      "minimax_lower_bound",
-    ].map { name in
-      try fourth.dataSet(name).values.count == 0
-        ? [] : (try? fourth.doubles(name)) ?? (try fourth.ints(name)).map(Double.init)
-    }
-    for function in ["x^4", "cosh"] {
-      text +=
-        "\n\n# iterations on \(function): start, clipped, normalised, fixed, bounds, minimax bound\n"
-      for i in functions.indices where functions[i] == function {
-        text += quantities.map { number($0[i]) }.joined(separator: "\t") + "\n"
-      }
-    }
-    let (moments, samples) = (try fourth.doubles("moment"), try fourth.ints("samples"))
-    let (errors, limits) = (
-      try fourth.doubles("per_sample_error"), try fourth.doubles("per_sample_bound")
-    )
-    for (row, moment) in moments.enumerated() {
-      text += "\n\n# per-sample clipping, p = \(moment): n, mean squared error, bound\n"
-      for (column, n) in samples.enumerated() {
-        let index = row * samples.count + column
-        text +=
-          [Double(n), errors[index], limits[index]].map(number).joined(separator: "\t") + "\n"
-      }
-    }
-    return text
-  }
-
-  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let second = try record(set, "theorem34")
-    let slopes = try alphas(second).map { alpha in
-      guard let slope = try slope(second, alpha: alpha) else {
-        return "α = \(alpha): K out of reach"
-      }
-      return String(
-        format: "α = %g: %.2f [%.2f, %.2f] (bound %.2f)", alpha, slope.estimate, slope.lower,
-        slope.upper, Theorem34.rate(alpha: alpha))
-    }
-    var instances = 0
-    for method in ["inequalities", "adversarial"] {
-      instances += try record(set, method).int(attribute: "instances_total")
-    }
-    return [
-      ("slopes", slopes.joined(separator: "; ")), ("instances", "\(instances)"),
-      ("runs", "\(try second.dataSet("potential_spectral").shape[1])"),
-      ("steps33", "\(try record(set, "theorem33").int(attribute: "steps"))"),
-      ("problem", try record(set, "theorem33").strings("problem")[0]),
-    ]
   }
 
   private static let noViolations = Bound.below(1)

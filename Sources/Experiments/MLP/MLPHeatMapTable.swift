@@ -1,0 +1,118 @@
+import Foundation
+import Lab
+import LinearAlgebra
+import Storage
+
+/// Fig 4: its table and the numbers of its caption.
+extension MLPHeatMap {
+  private static let rules = ["norm", "spectral", "quantile"]
+
+  /// Where the cells of an axis begin and end: half-way to their neighbours.
+  private static func edges(_ values: [Double], isLogarithmic: Bool) -> [(
+    low: Double, high: Double
+  )] {
+    let places = isLogarithmic ? values.map { log($0) } : values
+    func back(_ x: Double) -> Double { isLogarithmic ? exp(x) : x }
+    return places.indices.map { i in
+      let below = i > 0 ? (places[i] - places[i - 1]) / 2 : nil
+      let above = i + 1 < places.count ? (places[i + 1] - places[i]) / 2 : nil
+      let half = (below: below ?? above ?? 0.5, above: above ?? below ?? 0.5)
+      return (back(places[i] - half.below), back(places[i] + half.above))
+    }
+  }
+
+  /// The columns that place the cells of `map`, row by row.
+  private static func places(_ name: String, _ map: Map, isLogarithmic: Bool) -> Table.Block {
+    var block = Table.Block(name)
+    let (rates, levels) = (
+      edges(map.rates, isLogarithmic: true), edges(map.columns, isLogarithmic: isLogarithmic)
+    )
+    let (n, cells) = (map.columns.count, map.losses.indices)
+    block.add("rate", cells.map { map.rates[$0 / n] })
+    block.add("rate.low", cells.map { rates[$0 / n].low })
+    block.add("rate.high", cells.map { rates[$0 / n].high })
+    block.add("threshold", cells.map { map.columns[$0 % n] })
+    block.add("threshold.low", cells.map { levels[$0 % n].low })
+    block.add("threshold.high", cells.map { levels[$0 % n].high })
+    return block
+  }
+
+  /// A block a rule with its cells (final loss, median update norm; geometric means over the seeds, NaN where a seed
+  /// diverged); "gap", log10 of the losses' ratio norm over spectral; "share", the share of cells below a loss; "best", the lowest
+  /// loss in a bin of the update norm.
+  package static func table(of set: RecordSet) throws -> Table {
+    var table = Table()
+    var maps: [String: [Map]] = [:]
+    var means: [String: [Double]] = [:]
+    for name in rules where set.methods.contains(name) {
+      let own = try set.records(of: name).map(Map.init)
+      func mean(_ values: (Map) -> [Double]) -> [Double] {
+        own[0].losses.indices.map { cell in
+          CurveSeries.Summary.geometricMean(own.map { values($0)[cell] }).mean
+        }
+      }
+      var block = places(name, own[0], isLogarithmic: name != "quantile")
+      let losses = mean(\.losses)
+      block.add("loss", losses)
+      block.add("update_norm", mean(\.updateNorms))
+      table.add(block)
+      (maps[name], means[name]) = (own, losses)
+    }
+    var levels = Table.Block("share")
+    let steps = (0...60).map { pow(10, -3 + 3.2 * Double($0) / 60) }
+    levels.add("loss", steps)
+    for name in rules {
+      levels.add(
+        name,
+        steps.map { level in
+          maps[name].map { Statistics.mean($0.map { $0.share(below: level) }) } ?? .nan
+        })
+    }
+    table.add(levels)
+    table.set("good_loss", .number(goodLoss))
+    guard let norm = maps["norm"], let spectral = maps["spectral"],
+      let normMean = means["norm"], let spectralMean = means["spectral"],
+      norm[0].rates == spectral[0].rates, norm[0].columns == spectral[0].columns
+    else { return table }
+    var gap = places("gap", norm[0], isLogarithmic: true)
+    gap.add("gap", zip(normMean, spectralMean).map { log10($0 / $1) })
+    table.add(gap)
+    let bins = bestByUpdateNorm(norm[0], spectral[0])
+    var best = Table.Block("best")
+    best.add("update_norm", bins.map(\.norm))
+    best.add("norm", bins.map(\.a))
+    best.add("spectral", bins.map(\.b))
+    table.add(best)
+    return table
+  }
+
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    var values: [(String, String)] = []
+    var maps: [String: Map] = [:]
+    for name in ["norm", "spectral", "quantile"] {
+      guard set.methods.contains(name) else {
+        values += ["share", "best", "diverged", "grid"].map { ("\($0).\(name)", "not run") }
+        continue
+      }
+      let map = try Map(set.records(of: name)[0])
+      maps[name] = map
+      values += [
+        ("share.\(name)", String(format: "%.0f %%", 100 * map.share(below: goodLoss))),
+        ("best.\(name)", short(map.losses.filter(\.isFinite).min() ?? .nan)),
+        ("diverged.\(name)", "\(map.losses.count { !$0.isFinite })"),
+        ("grid.\(name)", "\(map.rates.count) × \(map.columns.count)"),
+      ]
+    }
+    let config = try config(of: set)
+    var difference = "not known"
+    if let norm = maps["norm"], let spectral = maps["spectral"] {
+      let interval = shareDifference(spectral, norm, level: goodLoss)
+      difference = String(
+        format: "%+.0f [%+.0f, %+.0f] percentage points", 100 * interval.estimate,
+        100 * interval.lower, 100 * interval.upper)
+    }
+    return values + [
+      ("steps", "\(config.settings.steps)"), ("good", "\(goodLoss)"), ("difference", difference),
+    ]
+  }
+}

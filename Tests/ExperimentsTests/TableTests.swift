@@ -1,0 +1,196 @@
+import Foundation
+import LinearAlgebra
+import Storage
+import Testing
+
+@testable import Experiments
+@testable import Lab
+@testable import spectral
+
+/// Tables, their way through gnuplot, and the list of figures.
+@Suite struct TableTests {
+  private static let root = Paths().root ?? "."
+
+  /// The rows of experiments/figures.tsv, by column.
+  private static func figures() throws -> [[String: String]] {
+    let text = try String(contentsOfFile: root + "/experiments/figures.tsv", encoding: .utf8)
+    let rows = text.split(separator: "\n").map {
+      $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+    }
+    return try rows.dropFirst().map { row in
+      try #require(row.count == rows[0].count, "\(row)")
+      return Dictionary(uniqueKeysWithValues: zip(rows[0], row))
+    }
+  }
+
+  /// The figures that have checked-in records: script, and the folder that `make figures` draws from.
+  private static func drawn() throws -> [(script: String, folder: String)] {
+    var seen: Set<String> = []
+    return try figures().compactMap { row in
+      guard let script = row["script"], script != "-", seen.insert(row["figure"] ?? "").inserted,
+        let experiment = row["experiment"], let profile = row["profile"]
+      else { return nil }
+      let profiles = profile == "*" ? ["paper", "full", "quick"] : [profile]
+      return profiles.map { "\(root)/results/\(experiment)/\($0)" }
+        .first { FileManager.default.fileExists(atPath: $0) }.map { (script, $0) }
+    }
+  }
+
+  /// gnuplot's SVG of a table; what it says on standard error must not be of a missing column.
+  private func svgs(
+    of table: Table, _ set: RecordSet, _ script: String, in scratch: borrowing Scratch
+  )
+    throws -> [String: Data]
+  {
+    let folder = "\(scratch.path)/\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try AtomicFile.write(table.text, to: folder + "/t.tsv")
+    try AtomicFile.write(table.gnuplotVariables(of: set), to: folder + "/t.tsv.vars")
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = [
+      "gnuplot", "-e", "table='\(folder)/t.tsv'; out='\(folder)/picture'; format='svg'",
+      "figures/\(script).gp",
+    ]
+    process.currentDirectoryURL = URL(fileURLWithPath: Self.root)
+    let errors = Pipe()
+    process.standardError = errors
+    process.standardInput = FileHandle.nullDevice
+    try process.run()
+    let said = String(
+      decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0, "\(script): \(said)")
+    #expect(!said.contains("no column with header"), "\(script): \(said)")
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+      .filter { $0.hasSuffix(".svg") }
+    return try Dictionary(
+      uniqueKeysWithValues: names.map {
+        ($0, try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\($0)")))
+      })
+  }
+
+  /// Blocks backwards, columns in the order of their names read backwards.
+  private func shuffled(_ table: Table) -> Table {
+    var other = table
+    other.blocks = table.blocks.reversed().map { block in
+      block.reordered(
+        block.columns.indices.sorted {
+          String(block.columns[$0].name.reversed()) < String(block.columns[$1].name.reversed())
+        })
+    }
+    return other
+  }
+
+  @Test func figuresDoNotDependOnTheOrderOfColumns() throws {
+    let figures = try Self.drawn()
+    #expect(figures.count >= 10, "checked-in records")
+    let scratch = Scratch()
+    for figure in figures {
+      let set = try RecordSet(folder: figure.folder)
+      let table = try Suite.clipping.experiment(of: set).table(of: set)
+      let other = shuffled(table)
+      #expect(other.text != table.text)
+      let (plain, moved) = (
+        try svgs(of: table, set, figure.script, in: scratch),
+        try svgs(of: other, set, figure.script, in: scratch)
+      )
+      #expect(!plain.isEmpty && plain == moved, "\(figure.script)")
+    }
+  }
+
+  @Test func everyExperimentIsInTheListOfFiguresAndWhatItNamesIsThere() throws {
+    let rows = try Self.figures()
+    let experiments = Set(Suite.clipping.experiments.map { $0.name })
+    #expect(Set(rows.compactMap { $0["experiment"] }) == experiments)
+    for row in rows {
+      let (figure, profile) = (row["figure"] ?? "", row["profile"] ?? "")
+      for (kind, suffix) in [("script", ".gp")] where row[kind] != "-" {
+        let file = "\(Self.root)/figures/\(row[kind] ?? "")\(suffix)"
+        #expect(FileManager.default.fileExists(atPath: file), "\(figure): \(file)")
+      }
+      if profile != "*" {
+        let file = Paths().config(experiment: row["experiment"] ?? "", profile: profile)
+        #expect(FileManager.default.fileExists(atPath: file), "\(figure): \(file)")
+      }
+      for need in (row["needs"] ?? "-").split(separator: " ") where need != "-" {
+        #expect(rows.contains { $0["figure"] == String(need) }, "\(figure) needs \(need)")
+      }
+    }
+  }
+
+  @Test func textOfARecordIsDataToGnuplot() throws {
+    let scratch = Scratch()
+    let witness = scratch.path + "/witness"
+    let hostile = "x'\"`touch \(witness)`\n!touch \(witness)\t{/Bold #} <script> @v \u{7}"
+    #expect(Table.quoted("it's") == "'it''s'")
+    #expect(!Table.quoted(hostile).contains("\n"))
+    let cell = Table.cell(hostile)
+    #expect(!cell.contains("\t") && !cell.contains("\n") && !cell.contains("\""))
+    #expect(Table.cell("#x") == " #x" && Table.cell("") == "-" && Table.cell("NaN") == " NaN")
+
+    // A record whose every text is hostile is drawn like another; nothing runs.
+    let config = "methods: [\"\(Table.word(hostile).filter { $0 != "\"" })\"]"
+    let records = (1...2).map { seed in
+      Record(
+        attributes: [
+          "config": .string(config), "method": .string(hostile), "title": .string(hostile),
+          "profile": .string(hostile), "data": .string(hostile), "seed": .int(seed),
+          "tail_bias_sq_exact": .double(0.5),
+        ],
+        dataSets: [.init("step", .int64([0, 1, 2]))]
+          + ["bias_sq_monte_carlo_mean", "bias_sq_exact_mean", "bias_sq_exact"].map {
+            .init($0, .double([3, 2, 1]))
+          })
+    }
+    let set = try RecordSet(folder: "memory", records: records)
+    let table = try TraceRegression.table(of: set)
+    let pictures = try svgs(of: table, set, "trace-regression", in: scratch)
+    #expect(pictures.count == 1)
+    #expect(!FileManager.default.fileExists(atPath: witness))
+    let picture = String(decoding: pictures.values.first ?? Data(), as: UTF8.self)
+    #expect(!picture.contains("<script"))
+    let head = Tabulate.head(title: "a < b & c", stamp: hostile)
+    #expect(head.hasPrefix("<title>a &lt; b &amp; c</title>\n<desc>") && !head.contains("<script"))
+    #expect(head.split(separator: "\n").count == 2)
+  }
+
+  @Test func blocksAreFoundByNameAndTheirColumnsAreEquallyLong() throws {
+    var table = Table()
+    var block = Table.Block("two words")
+    block.add("x", [1, .nan])
+    block.add("name", text: ["a", "b\tc"])
+    table.add(block)
+    table.add(Table.Block("empty"))
+    table.set("n", .number(2))
+    table.set("list", .texts(["a", "b's"]))
+    table.set("none", .texts([]))
+    #expect(table.text == "# [two_words]\nx\tname\n1.0\ta\nNaN\tb c\n")
+    #expect(table[block: "two_words"]?.numbers("x")[0] == 1)
+    #expect(table[block: "two_words"]?.texts("name") == ["a", "b\tc"])
+    let set = try RecordSet(folder: "memory", records: [])
+    let variables = table.gnuplotVariables(of: set)
+    #expect(variables.contains("blocks = '[two_words]'\nn = 2.0\nn_list = 2\n"))
+    #expect(variables.contains("array list[2] = ['a', 'b''s']\nn_none = 0\n"))
+  }
+
+  @Test func armsOfAPanelAreToldApart() {
+    let names = [
+      "adam-none", "adam-norm", "sgdm-norm", "sgdm-spectral-const", "sgdm-spectral-ema",
+      "sgdm-spectral-quantile", "muon",
+    ]
+    let styles = ArmStyle.styles(names)
+    #expect(Set(styles.map { "\($0.color) \($0.dash)" }).count == names.count)
+    // An arm looks the same in the panel of another optimizer.
+    let norm = ArmStyle.styles(["gpt2-adam-norm", "gpt2-adam-spectral", "gpt2-adam-norm-fair"])
+    #expect(norm[0] == styles[2] && norm[1].color == styles[3].color)
+    #expect(norm[2].color == norm[0].color && norm[2].dash != norm[0].dash)
+  }
+
+  @Test func aPanelHoldsAtMostSevenLines() {
+    let arms = (1...15).map { TableArm(name: "a\($0)", title: "a", group: "g") }
+    let groups = TableArm.split(arms).map(\.group)
+    #expect(Set(groups).count == 3)
+    for group in Set(groups) { #expect(groups.count { $0 == group } <= TableArm.linesPerPanel) }
+  }
+}
