@@ -93,6 +93,28 @@ enum ImageArms {
     }
   }
 
+  /// The validation accuracy and loss that a record reports of one epoch on the first generated images, whose weights are
+  /// left at the path, and the images.
+  static func reported(
+    _ folder: String
+  ) throws -> (accuracy: Double, loss: Double, weights: String, data: ImageData) {
+    var config = ImageConfig()
+    (config.images, config.trainingImages, config.testImages) = (.standIn, 4, 3)
+    (config.narrowing, config.imagesSummed, config.batchSize) = (64, 31, 2)
+    (config.epochs, config.finalViews) = (1, .none)
+    (config.methods, config.seeds) = (["cifarnet-none"], [1])
+    config.settings = ["cifarnet-none learningRate=0.05 momentum=0.6"]
+    let runner = ExperimentRunner<CIFAR10ResNet18>(
+      config: config, profile: "test", results: folder, dataFolder: "nowhere",
+      telemetry: Telemetry(root: nil, threads: 1, jobs: 1), keepWeights: true)
+    _ = try runner.run()
+    let record = try RecordSet(folder: runner.folder).records[0]
+    return (
+      try record.doubles("val_accuracy").last ?? .nan, try record.doubles("val_loss").last ?? .nan,
+      runner.weightsPath("cifarnet-none", 1), try config.load("nowhere")
+    )
+  }
+
   /// Settings that toy sizes replace.
   static var defaults: [String: Double] {
     let (config, problem) = (ImageConfig(), ImageConfig().problem)

@@ -1,3 +1,4 @@
+import Foundation
 import LinearAlgebra
 import Models
 import Optimizers
@@ -73,6 +74,55 @@ enum LanguageArms {
       isGPT2(arm) ? GPT2FineWeb.Config().problem.schedule : NanoGPT.Config().problem.schedule
     let method = try LanguageMethod.named(arm, place: "test")
     return (method.schedule ?? shared).factor(step: step, of: steps)
+  }
+
+  /// The probability of dropout of a model in training at nanoGPT's own settings.
+  static var dropout: Double {
+    var problem = problem(gpt2: false)
+    problem.dropout = NanoGPT.Config().dropout
+    let training = try? LanguageTraining(
+      problem, .named("sgdm-norm", place: "test"), ["learningRate": 1, "maximumNorm": 1],
+      data: data, seed: seed)
+    return training?.model.dropout ?? .nan
+  }
+
+  /// Where the sequences of long runs begin, the text's length, and a sequence's.
+  static func startsSeen(gpt2: Bool) -> (starts: Set<Int>, tokens: Int, length: Int) {
+    let problem = problem(gpt2: gpt2)
+    var batches = TokenBatches(
+      data.training, length: problem.block, size: problem.batchSize, order: problem.order,
+      stream: RandomStream(seed: seed, name: "language").child("batches"))
+    return (
+      Set((0..<500).flatMap { batches.starts(step: $0) }), data.training.count, problem.block
+    )
+  }
+
+  /// The validation losses that a record reports (at its last point, at its end) of a run on `training` and `validation`,
+  /// whose weights are left at the path.
+  static func reported(
+    training: [UInt16], validation: [UInt16], sequences: (Int, Int), block: Int,
+    below folder: String
+  ) throws -> (point: Double, end: Double, weights: String) {
+    try FileManager.default.createDirectory(
+      atPath: folder + "/bin", withIntermediateDirectories: true)
+    try TokenFile.write(training, to: "\(folder)/bin/train.bin", as: .plain)
+    try TokenFile.write(validation, to: "\(folder)/bin/val.bin", as: .plain)
+    var config = NanoGPT.Config()
+    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, block)
+    (config.batchSize, config.steps, config.recordEvery) = (4, 6, 3)
+    (config.dropout, config.corpus) = (0, .binary)
+    (config.evaluationSequences, config.finalSequences) = sequences
+    (config.methods, config.seeds) = (["sgdm-norm"], [1])
+    config.settings = ["sgdm-norm learningRate=0.05 maximumNorm=0.5"]
+    let runner = ExperimentRunner<NanoGPT>(
+      config: config, profile: "test", results: folder, dataFolder: folder,
+      telemetry: Telemetry(root: nil, threads: 1, jobs: 1), keepWeights: true)
+    _ = try runner.run()
+    let record = try RecordSet(folder: runner.folder).records[0]
+    return (
+      try record.doubles("val_loss").last ?? .nan, try record.double(attribute: "final_val_loss"),
+      runner.weightsPath("sgdm-norm", 1)
+    )
   }
 
   /// Settings that toy sizes replace, of nanoGPT and of GPT-2.

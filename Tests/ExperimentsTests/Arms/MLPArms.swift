@@ -1,4 +1,5 @@
 import Datasets
+import Foundation
 import LinearAlgebra
 import Models
 import Storage
@@ -34,6 +35,78 @@ enum MLPArms {
     for _ in 0..<steps { trajectory.losses.append(training.advance().loss) }
     trajectory.weights = training.model.parameters.map { ($0.name, $0.tensor.array) }
     return trajectory
+  }
+
+  /// The validation loss that a record of two steps reports, and the mean squared errors of the weights then, by
+  /// arithmetic of its own, on the samples held out and on those trained on.
+  static func reported(_ results: String) throws -> (
+    record: Double, heldOut: Double, trained: Double
+  ) {
+    var config = MLPHeavyTails.Config()
+    (config.inputs, config.hidden, config.samples, config.batchSize) = (7, [8, 6], 40, 8)
+    (config.steps, config.recordEvery, config.seeds) = (2, 1, [seed])
+    (config.methods, config.settings) = (["sgdm-none"], ["sgdm-none learningRate=0.01"])
+    let record = try run(MLPHeavyTails.self, config, results).records[0]
+    let training = try MLPTraining(
+      config.problem, MLPMethod.named("sgdm-none", place: "test"), ["learningRate": 0.01],
+      seed: seed)
+    for _ in 0..<2 { training.advance() }
+    let data = config.problem.data(seed: seed)
+    func loss(_ samples: Range<Int>) -> Double {
+      samples.reduce(0) { sum, i in
+        var h = data.x[(7 * i)..<(7 * i + 7)].map(Double.init)
+        for (layer, weight) in training.model.parameters.enumerated() {
+          let (rows, columns) = (weight.shape[0], weight.shape[1])
+          h = (0..<rows).map { o in
+            (0..<columns).reduce(0) { $0 + Double(weight.base[o * columns + $1]) * h[$1] }
+          }
+          if layer < 2 { h = h.map { max(0, $0) } }
+        }
+        return sum + pow(h[0] - Double(data.y[i]), 2) / Double(samples.count)
+      }
+    }
+    let final = try record.double(attribute: "final_val_loss")
+    return (
+      try record.doubles("val_loss").last == final ? final : .nan, loss(32..<40), loss(0..<32)
+    )
+  }
+
+  /// The samples of a long run's batches, and how many there are to train on and to hold out.
+  static func samplesSeen() -> (seen: Set<Int>, trained: Int, heldOut: Int) {
+    let data = problem.data(seed: seed)
+    var sampler = BatchSampler(
+      count: data.trainingCount, size: problem.batchSize, order: .reshuffled,
+      stream: RandomStream(seed: seed, name: "mlp").child("batches"))
+    return (
+      Set((0..<200).flatMap { Array(sampler.batch(step: $0)) }), data.trainingCount,
+      data.validationCount
+    )
+  }
+
+  /// Steps with noise among `steps` at the paper's settings, by the samples that it falls on; and the sizes of `draws` draws.
+  static func noise(steps: Int, draws: Int) -> (bySample: [Int], sizes: [Double]) {
+    let problem = MLPHeavyTails.Config().problem
+    var coins = HeavyTailedNoise(
+      probability: problem.noiseProbability, alpha: problem.noiseAlpha, scale: problem.noiseScale,
+      layers: [], stream: RandomStream(seed: 3, name: "mlp").child("noise"))
+    let hits = (0..<steps).count { coins.add(to: [], step: $0, batchSize: problem.batchSize) }
+    var always = HeavyTailedNoise(
+      probability: 1, alpha: problem.noiseAlpha, scale: problem.noiseScale, layers: ["a"],
+      stream: RandomStream(seed: 4, name: "mlp").child("noise"))
+    let gradient = FactoredMatrix(rows: 1, columns: 1)
+    let (left, right) = (Matrix<Float>(rows: 1, columns: 1), Matrix<Float>(rows: 1, columns: 1))
+    var bySample = [Int](repeating: 0, count: problem.batchSize)
+    let sizes: [Double] = left.withView { left in
+      right.withView { right in
+        (0..<draws).map { step in
+          gradient.setProduct(left: left, right: right)
+          always.add(to: [gradient], step: step, batchSize: problem.batchSize)
+          bySample[gradient.samples.last ?? 0] += 1
+          return Double(gradient.formed.base[0])
+        }
+      }
+    }
+    return (bySample + [hits], sizes)
   }
 
   /// Settings that toy sizes replace.
