@@ -1,0 +1,149 @@
+import Autodiff
+import Datasets
+import Foundation
+import LinearAlgebra
+import Models
+import Storage
+import Testing
+
+@testable import Experiments
+
+/// What a record calls validation is measured on data that no step has seen: the loss in the record is that of the weights
+/// beside it on the held-out part, computed here once more, and not that on the part trained on.
+@Suite struct HeldOutTests {
+  init() { _ = BLASEnvironment.pinned() }
+
+  @Test func theMLPsValidationLossIsOfHeldOutSamples() throws {
+    let scratch = Scratch()
+    let (record, heldOut, trained) = try MLPArms.reported(scratch.path)
+    // Three layers in Float against Double.
+    #expect(abs(record - heldOut) <= 1e-5 * heldOut, "\(record), not \(heldOut)")
+    #expect(abs(record - trained) > 1e-2 * heldOut, "the two sets do not differ")
+    let (seen, count, held) = MLPArms.samplesSeen()
+    #expect(count == 32 && held == 8 && seen == Set(0..<32))
+  }
+
+  @Test func theLanguageModelsValidationLossIsOfHeldOutTokens() throws {
+    let block = 9
+    let training = (0..<400).map { UInt16($0 * $0 % 11) }
+    let validation = (0..<203).map { UInt16($0 % 10) }
+    let scratch = Scratch()
+    let got = try LanguageArms.reported(
+      training: training, validation: validation, sequences: (5, 22), block: block,
+      below: scratch.path)
+    let model = try GPT(loading: got.weights, form: .nanoGPT, heads: 2)
+    func loss(_ tokens: [UInt16], _ count: Int) -> Double {
+      // Sequences spread evenly over the text: the i-th of `count` is chunk ⌊i · chunks/count⌋.
+      let chunks = (tokens.count - 1) / block
+      let starts = (0..<count).map { $0 * chunks / count * block }
+      let tape = Tape(isTraining: false)
+      let (x, y) = (tape.indices([count, block]), tape.indices([count, block]))
+      x.assign(starts.flatMap { tokens[$0..<($0 + block)].map { Int32($0) } })
+      y.assign(starts.flatMap { tokens[($0 + 1)...($0 + block)].map { Int32($0) } })
+      let loss = model.loss(tape, x, y)
+      tape.forward()
+      return Double(loss.scalar)
+    }
+    for (record, count) in [(got.point, 5), (got.end, 22)] {
+      let heldOut = loss(validation, count)
+      #expect(abs(record - heldOut) <= 1e-5 * heldOut, "\(record), not \(heldOut)")
+      #expect(abs(record - loss(training, count)) > 1e-2, "the two texts do not differ")
+    }
+  }
+
+  /// Batches lie within the training text, targets included.
+  @Test(arguments: [false, true])
+  func sequencesLieInTheTrainingText(_ gpt2: Bool) {
+    let (starts, tokens, length) = LanguageArms.startsSeen(gpt2: gpt2)
+    #expect((starts.min() ?? -1) >= 0 && (starts.max() ?? tokens) + length + 1 <= tokens)
+    #expect(starts.count > 50)
+  }
+
+  @Test func theImageNetworksValidationIsOfTestImages() throws {
+    let scratch = Scratch()
+    let got = try ImageArms.reported(scratch.path)
+    let model = try CifarNet(loading: got.weights)
+    func evaluate(_ images: LabelledImages) -> (accuracy: Double, loss: Double) {
+      let tape = Tape(isTraining: false)
+      let x = tape.input([images.count, images.height, images.width, images.channels])
+      let logits = model.logits(tape, x, whiteningBias: .frozen)
+      let normalization = got.data.normalization
+      x.assign(
+        images.pixels.enumerated().map {
+          (Float($1) / 255 - normalization.mean[$0 % 3]) / normalization.deviation[$0 % 3]
+        })
+      tape.forward()
+      let z = logits.array.map(Double.init)
+      var (correct, loss) = (0.0, 0.0)
+      for (i, label) in images.labels.enumerated() {
+        let own = z[(10 * i)..<(10 * i + 10)]
+        correct += own.max() == own[10 * i + Int(label)] ? 1 : 0
+        loss += log(own.reduce(0) { $0 + exp($1) }) - own[10 * i + Int(label)]
+      }
+      return (correct / Double(images.count), loss / Double(images.count))
+    }
+    let heldOut = evaluate(got.data.test)
+    #expect(abs(got.loss - heldOut.loss) <= 1e-5 * heldOut.loss, "\(got.loss), \(heldOut.loss)")
+    #expect(got.accuracy == heldOut.accuracy)
+    let trained = evaluate(got.data.training)
+    #expect(abs(got.loss - trained.loss) > 1e-3, "the two sets do not differ")
+  }
+
+  // MARK: - The sets themselves
+
+  private func digest<Word>(_ words: [Word]) throws -> String {
+    try Digest.sha256(of: words.withUnsafeBytes { Data($0) })
+  }
+
+  /// The text is cut once, after nine tenths; the part reported on has this digest.
+  @Test func textsAreCutOnce() throws {
+    let data = try LanguageData.load(.standIn, folder: "nowhere", block: 8)
+    let text = try TextCorpus.load(.standIn, folder: "nowhere").text
+    let cut = Int(0.9 * Double(text.unicodeScalars.count))
+    #expect(data.training.count == cut)
+    let symbols = Array(Set(text.unicodeScalars)).sorted()
+    let ids = Dictionary(uniqueKeysWithValues: symbols.enumerated().map { ($1, UInt16($0)) })
+    #expect(text.unicodeScalars.map { ids[$0] ?? .max } == data.training + data.validation)
+    #expect(
+      try digest(data.validation)
+        == "29f6838ed9e031bfe91f94882f3b2aa7648313ad8adf32cdfa18650de002e75a")
+  }
+
+  /// No image is in both parts, whichever set it is; the part reported on has this digest.
+  @Test func noImageIsInBothParts() throws {
+    let data = try ImageData.load(.standIn, folder: "nowhere")
+    #expect(data.training.count == 5000 && data.test.count == 1000)
+    func hashes(_ images: LabelledImages) -> Set<Int> {
+      let size = images.imageSize
+      return images.pixels.withUnsafeBytes { bytes in
+        Set(
+          (0..<images.count).map { i in
+            var hasher = Hasher()
+            hasher.combine(
+              bytes: UnsafeRawBufferPointer(rebasing: bytes[(i * size)..<((i + 1) * size)]))
+            return hasher.finalize()
+          })
+      }
+    }
+    let (training, test) = (hashes(data.training), hashes(data.test))
+    #expect(training.count == 5000 && test.count == 1000 && training.isDisjoint(with: test))
+    #expect(
+      try digest(data.test.pixels + data.test.labels)
+        == "fdbfda32c8616ef8d5698508ecc94f68728c06c38392d7e0f7f60ef78e6c3616")
+    // A smaller set is the beginning of each part.
+    let first = data.first(training: 7, test: 3)
+    #expect(first.training == data.training.images(0..<7))
+    #expect(first.test == data.test.images(0..<3))
+  }
+
+  /// The MLP's samples are drawn once; the last fifth is held out.
+  @Test func samplesAreDrawnOnce() throws {
+    let data = MLPHeavyTails.Config().problem.data(seed: 1)
+    #expect(data.trainingCount == 8000 && data.validationCount == 2000)
+    let rows = Set((0..<10_000).map { Array(data.x[(100 * $0)..<(100 * $0 + 4)]) })
+    #expect(rows.count == 10_000)
+    #expect(
+      try digest(Array(data.x[800_000...]) + Array(data.y[8000...]))
+        == "9805cdc2a8a6f98b6f4e05448928173157f689d465122a12164d6f0839a1da5c")
+  }
+}
