@@ -50,14 +50,14 @@ import Testing
         .b, smoothness: s.smoothness, initialGap: s.gap, eta: s.eta, steps: s.steps, variance: v)
       let k = Double(s.steps)
       // (a) 4Δ₀/(ηK) + 4LηV + 2·bias²; (b) 2Δ₀/(ηK) + LηV + bias².
-      expectEqual(a.optimisation, s.gap * 4 / s.eta / k, "3.3(a), first term")
+      expectEqual(a.optimization, s.gap * 4 / s.eta / k, "3.3(a), first term")
       expectEqual(a.noise, v * s.eta * s.smoothness * 4, "3.3(a), second term")
       expectEqual(
         a.bound(meanSquaredBias: 100) - a.bound(meanSquaredBias: 0), 200, "3.3(a), third term")
       expectEqual(
         a.bound(meanSquaredBias: 0.9),
         s.gap * 4 / s.eta / k + v * s.eta * s.smoothness * 4 + 1.8, "3.3(a)")
-      expectEqual(b.optimisation, s.gap * 2 / s.eta / k, "3.3(b), first term")
+      expectEqual(b.optimization, s.gap * 2 / s.eta / k, "3.3(b), first term")
       expectEqual(b.noise, v * s.eta * s.smoothness, "3.3(b), second term")
       expectEqual(
         b.bound(meanSquaredBias: 100) - b.bound(meanSquaredBias: 0), 100, "3.3(b), third term")
@@ -119,7 +119,7 @@ import Testing
         * product((4 * Double(s.rank) * s.tau * s.tau, (2 - s.alpha) / 2), (s.sigma, s.alpha))
       let third =
         2 * product((4, s.alpha - 1), (s.sigma, 2 * s.alpha), (s.tau, 2 - 2 * s.alpha))
-      expectEqual(theorem.optimisation, first, "3.4-i, first term at \(s)")
+      expectEqual(theorem.optimization, first, "3.4-i, first term at \(s)")
       expectEqual(theorem.noise, second, "3.4-i, second term at \(s)")
       expectEqual(theorem.bias, third, "3.4-i, third term at \(s)")
       expectEqual(theorem.bound, first + second + third, "3.4-i at \(s)")

@@ -4,6 +4,7 @@ import Storage
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 /// Every arm of every experiment against PyTorch (Goldens/make_arm_goldens.py), which states each arm's recipe on its
 /// own: some steps from the same weights, batches and noise.
@@ -25,11 +26,11 @@ import Testing
     let names: [String]
     let train: @Sendable (String, [String: Double], Int) throws -> ArmTrajectory
 
-    static let mlp = Family(goldens: "arms-mlp", names: MLPArms.names, train: MLPArms.train)
+    static let mlp = Family(goldens: "arms-mlp", names: MLPHarness.names, train: MLPHarness.train)
     static let language = Family(
-      goldens: "arms-language", names: LanguageArms.names, train: LanguageArms.train)
+      goldens: "arms-language", names: LanguageHarness.names, train: LanguageHarness.train)
     static let images = Family(
-      goldens: "arms-images", names: ImageArms.names, train: ImageArms.train)
+      goldens: "arms-images", names: ImageHarness.names, train: ImageHarness.train)
 
     /// Losses and final weights of an arm against the goldens.
     ///
@@ -85,13 +86,13 @@ import Testing
     }
   }
 
-  @Test(arguments: MLPArms.names)
+  @Test(arguments: MLPHarness.names)
   func anMLPArmIsItsRecipe(_ arm: String) throws { try Family.mlp.check(arm) }
 
-  @Test(arguments: LanguageArms.names)
+  @Test(arguments: LanguageHarness.names)
   func aLanguageArmIsItsRecipe(_ arm: String) throws { try Family.language.check(arm) }
 
-  @Test(arguments: ImageArms.names)
+  @Test(arguments: ImageHarness.names)
   func anImageArmIsItsRecipe(_ arm: String) throws { try Family.images.check(arm) }
 
   @Test func noGoldenIsLeftOver() throws {
@@ -104,7 +105,7 @@ import Testing
 
   /// Batches and noise are those that the goldens were made with.
   @Test func inputsAreThoseOfTheGoldens() throws {
-    let now = try MLPArms.inputs() + LanguageArms.inputs() + ImageArms.inputs()
+    let now = try MLPHarness.inputs() + LanguageHarness.inputs() + ImageHarness.inputs()
     if ProcessInfo.processInfo.environment["ARM_INPUTS"] == "write" {
       try SafetensorsFile.write(now, metadata: [], to: Self.path("arm-inputs"))
     }
@@ -117,7 +118,7 @@ import Testing
   }
 
   /// Rates over a whole run, of which ten steps show only the beginning.
-  @Test(arguments: LanguageArms.names)
+  @Test(arguments: LanguageHarness.names)
   func ratesFollowTheSchedule(_ arm: String) throws {
     let file = try SafetensorsFile(Self.path("arms-language"))
     let steps = try file.ints("\(arm)/rate.steps")
@@ -125,13 +126,13 @@ import Testing
     let total = try file.ints("\(arm)/rate.of")[0]
     #expect(steps.count == rates.count && steps.count > 3)
     for (step, rate) in zip(steps, rates) {
-      let got = try LanguageArms.rateFactor(arm, step: step, of: total)
+      let got = try LanguageHarness.rateFactor(arm, step: step, of: total)
       #expect(abs(got - rate) <= 1e-14, "\(arm), step \(step): \(got), not \(rate)")
     }
   }
 
   /// Every arm that clips singular values decomposes as its row says; toy filters have few of them.
-  @Test(arguments: ImageArms.names)
+  @Test(arguments: ImageHarness.names)
   func truncationsHaveTheirRank(_ arm: String) throws {
     let parts = arm.split(separator: "-")
     let hyperparameters: [String: [String: Double]] = [
@@ -143,20 +144,20 @@ import Testing
     let rank = suffix.hasPrefix("rank") ? Int(suffix.dropFirst(4)) : suffix == "exact" ? 24 : 10
     let values = hyperparameters[suffix.hasPrefix("rank") ? "exact" : suffix]
     guard let values else { return }  // no clip of singular values
-    #expect(try ImageArms.clippedCount(arm, values) == rank, "\(arm)")
+    #expect(try ImageHarness.clippedCount(arm, values) == rank, "\(arm)")
   }
 
   /// Settings that toy sizes replace are the authors' (their configuration files, and the paper where it says more).
   @Test func defaultsAreTheAuthors() {
     #expect(
-      MLPArms.defaults == [
+      MLPHarness.defaults == [
         "inputs": 100, "hidden layers": 3, "widths": 100, "least width": 100, "samples": 10_000,
         "trained on": 0.8, "batch": 32, "replayed": 1, "noise probability": 0.1,
         "noise exponent": 1.1, "noise scale": 5, "steps": 30_000, "losses averaged": 25,
         "steps between points": 250,
       ])
     #expect(
-      LanguageArms.defaults == [
+      LanguageHarness.defaults == [
         [
           "layers": 6, "heads": 6, "width": 384, "context": 256, "dropout": 0.2, "batch": 64,
           "steps": 10_000, "rank": 3, "oversampling": 5, "power iterations": 2, "windows": 1,
@@ -167,7 +168,7 @@ import Testing
         ],
       ])
     #expect(
-      ImageArms.defaults == [
+      ImageHarness.defaults == [
         "widths' divisor": 1, "epochs": 8, "batch": 2000, "images summed": 2000, "parts": 1,
         "shift": 2, "flips": 1, "rank": 10, "oversampling": 5, "power iterations": 1, "views": 2,
       ])

@@ -4,7 +4,7 @@ import Storage
 
 /// What a training arm did from known weights, batches and noise.
 ///
-/// The three adapters beside this file (MLPArms, LanguageArms, ImageArms) are all that knows the training
+/// The three adapters beside this file (MLPHarness, LanguageHarness, ImageHarness) are all that knows the training
 /// classes; tests and goldens see arms by name.
 struct ArmTrajectory {
   /// The loss of every step's batch, before the step.

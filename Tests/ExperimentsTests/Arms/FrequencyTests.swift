@@ -5,6 +5,7 @@ import Models
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 /// How often what is random happens, at the paper's settings, within the exact limits of the binomial law: two tails of
 /// 1e-9, and so many draws that a frequency a tenth lower or higher lies beyond them.
@@ -33,7 +34,7 @@ import Testing
   }
 
   @Test func noiseHitsATenthOfTheSteps() {
-    let (counts, values) = MLPArms.noise(steps: 150_000, draws: 40_000)
+    let (counts, values) = MLPHarness.noise(steps: 150_000, draws: 40_000)
     expect(counts.last ?? 0, of: 150_000, 0.1, "steps with noise")
     // Each of the 32 samples alike; too few draws to see a tenth of that.
     for (sample, count) in counts.dropLast().enumerated() {
@@ -70,7 +71,7 @@ import Testing
     // Embeddings at nanoGPT's 0.2; elsewhere at a half, for which a debug build needs fewer draws.
     let isEmbedding = place == .embedding
     let (rows, width) = (isEmbedding ? 3200 : 800, 16)
-    let p = isEmbedding ? LanguageArms.dropout : 0.5
+    let p = isEmbedding ? LanguageHarness.dropout : 0.5
     let model = GPT(
       .nanoGPT,
       GPT.Shape(

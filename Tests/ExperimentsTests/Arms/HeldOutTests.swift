@@ -7,6 +7,7 @@ import Storage
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 /// What a record calls validation is measured on data that no step has seen: the loss in the record is that of the weights
 /// beside it on the held-out part, computed here once more, and not that on the part trained on.
@@ -15,11 +16,11 @@ import Testing
 
   @Test func theMLPsValidationLossIsOfHeldOutSamples() throws {
     let scratch = Scratch()
-    let (record, heldOut, trained) = try MLPArms.reported(scratch.path)
+    let (record, heldOut, trained) = try MLPHarness.reported(scratch.path)
     // Three layers in Float against Double.
     #expect(abs(record - heldOut) <= 1e-5 * heldOut, "\(record), not \(heldOut)")
     #expect(abs(record - trained) > 1e-2 * heldOut, "the two sets do not differ")
-    let (seen, count, held) = MLPArms.samplesSeen()
+    let (seen, count, held) = MLPHarness.samplesSeen()
     #expect(count == 32 && held == 8 && seen == Set(0..<32))
   }
 
@@ -28,7 +29,7 @@ import Testing
     let training = (0..<400).map { UInt16($0 * $0 % 11) }
     let validation = (0..<203).map { UInt16($0 % 10) }
     let scratch = Scratch()
-    let got = try LanguageArms.reported(
+    let got = try LanguageHarness.reported(
       training: training, validation: validation, sequences: (5, 22), block: block,
       below: scratch.path)
     let model = try GPT(loading: got.weights, form: .nanoGPT, heads: 2)
@@ -54,16 +55,16 @@ import Testing
   /// Batches lie within the training text, targets included.
   @Test(arguments: [false, true])
   func sequencesLieInTheTrainingText(_ gpt2: Bool) {
-    let (starts, tokens, length) = LanguageArms.startsSeen(gpt2: gpt2)
+    let (starts, tokens, length) = LanguageHarness.startsSeen(gpt2: gpt2)
     #expect((starts.min() ?? -1) >= 0 && (starts.max() ?? tokens) + length + 1 <= tokens)
     #expect(starts.count > 50)
   }
 
   @Test func theImageNetworksValidationIsOfTestImages() throws {
     let scratch = Scratch()
-    let got = try ImageArms.reported(scratch.path)
+    let got = try ImageHarness.reported(scratch.path)
     let model = try CifarNet(loading: got.weights)
-    func evaluate(_ images: LabelledImages) -> (accuracy: Double, loss: Double) {
+    func evaluate(_ images: LabeledImages) -> (accuracy: Double, loss: Double) {
       let tape = Tape(isTraining: false)
       let x = tape.input([images.count, images.height, images.width, images.channels])
       let logits = model.logits(tape, x, whiteningBias: .frozen)
@@ -113,7 +114,7 @@ import Testing
   @Test func noImageIsInBothParts() throws {
     let data = try ImageData.load(.standIn, folder: "nowhere")
     #expect(data.training.count == 5000 && data.test.count == 1000)
-    func hashes(_ images: LabelledImages) -> Set<Int> {
+    func hashes(_ images: LabeledImages) -> Set<Int> {
       let size = images.imageSize
       return images.pixels.withUnsafeBytes { bytes in
         Set(
@@ -138,7 +139,7 @@ import Testing
 
   /// The MLP's samples are drawn once; the last fifth is held out.
   @Test func samplesAreDrawnOnce() throws {
-    let data = MLPHeavyTails.Config().problem.data(seed: 1)
+    let data = MLPTask.Source(MLPHeavyTails.defaults.settings).data(seed: 1)
     #expect(data.trainingCount == 8000 && data.validationCount == 2000)
     let rows = Set((0..<10_000).map { Array(data.x[(100 * $0)..<(100 * $0 + 4)]) })
     #expect(rows.count == 10_000)

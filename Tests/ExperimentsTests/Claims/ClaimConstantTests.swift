@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 /// A claim's verdict flips at the constant that its criterion names and nowhere else: records just on either side of it.
 ///
@@ -336,17 +337,15 @@ import Testing
   @Test func aFindingFlipsAtItsBounds() {
     for n in [2, 3, 7] {
       func verdict(_ value: Double) -> Verdict {
-        Finding.logTest(
-          "", [Double](repeating: value, count: n), below: 3, above: 0.2
-        ).verdict
+        Finding.ratios("", [Double](repeating: value, count: n), .within(0.2, 3)).verdict
       }
       #expect(verdict(2.999) == .reproduced && verdict(3.001) == .notReproduced, "n = \(n)")
       #expect(verdict(0.2001) == .reproduced && verdict(0.1999) == .notReproduced, "n = \(n)")
     }
-    #expect(Finding.logTest("", [1], below: 3).verdict == .inconclusive)
+    #expect(Finding.ratios("", [1], .below(3)).verdict == .inconclusive)
     // 95 % by Student's t with n = 3: mean ± 4.3027 s/√3 of log10. s = 0.1: ± 0.24842.
     func spread(_ bound: Double) -> Verdict {
-      Finding.logTest("", [-0.1, 0, 0.1].map { pow(10, $0) }, below: bound).verdict
+      Finding.ratios("", [-0.1, 0, 0.1].map { pow(10, $0) }, .below(bound)).verdict
     }
     #expect(spread(pow(10, 0.2485)) == .reproduced && spread(pow(10, 0.2483)) == .inconclusive)
     #expect(spread(pow(10, -0.2483)) == .inconclusive)

@@ -3,13 +3,14 @@ import Storage
 import Testing
 
 @testable import Experiments
+@testable import Lab
 
 /// Records made by hand, just enough of each for its experiment's claims. Everything that these tests know of records' and
 /// claims' form is here.
 enum ClaimFixtures {
   /// Every claim of the suite, by id.
   static let all: [String: Claim] = Dictionary(
-    uniqueKeysWithValues: Suite.experiments.flatMap { $0.claims }.map { ($0.id, $0) })
+    uniqueKeysWithValues: Suite.clipping.experiments.flatMap { $0.claims }.map { ($0.id, $0) })
 
   static func verdict(_ id: String, _ records: [Record]) throws -> Verdict {
     try #require(all[id], "no claim \(id)")

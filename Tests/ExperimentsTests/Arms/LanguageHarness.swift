@@ -3,36 +3,51 @@ import LinearAlgebra
 import Models
 import Optimizers
 import Storage
+import Testing
 import Training
 
 @testable import Datasets
 @testable import Experiments
+@testable import Lab
 
 /// The arms of the language-model experiments at toy size. Everything that these tests know of the language models'
 /// training is here.
-enum LanguageArms {
+enum LanguageHarness {
   static let steps = 10
   private static let seed: UInt64 = 6
   private static let vocabulary = 11
 
-  static var names: [String] { LanguageMethod.all.map(\.name) }
+  static var names: [String] { arms.map(\.name) }
+
+  private static let arms = NanoGPT.arms + GPT2FineWeb.arms
 
   private static func isGPT2(_ arm: String) -> Bool {
-    LanguageMethod.gpt2.contains { $0.name == arm }
+    GPT2FineWeb.arms.contains { $0.name == arm }
+  }
+
+  private static func training(
+    _ settings: LanguageSettings, _ arm: String, _ hyperparameters: [String: Double]
+  ) throws -> TrainingRun<LanguageTask> {
+    try TrainingRun(
+      settings, arms.named(arm, place: "test"), Hyperparameters(hyperparameters), data, seed: seed)
   }
 
   /// The experiments' settings but for sizes, dropout (whose masks no other library draws) and horizon.
-  private static func problem(gpt2: Bool) -> LanguageProblem {
+  private static func problem(gpt2: Bool) -> LanguageSettings {
     if gpt2 {
-      var config = GPT2FineWeb.Config()
+      var config = GPT2FineWeb.defaults.settings
       (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 6)
       (config.batchSize, config.microBatches, config.steps, config.warmup) = (4, 2, 12, 3)
-      return config.problem
+      return config
     }
-    var config = NanoGPT.Config()
+    var config = NanoGPT.defaults.settings
     (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 6)
     (config.batchSize, config.steps, config.dropout) = (4, 12, 0)
-    return config.problem
+    return config
+  }
+
+  private static func order(_ settings: LanguageSettings) -> TokenBatches.Order {
+    settings.form == .nanoGPT ? .windows : .chunks
   }
 
   private static var data: LanguageData {
@@ -46,15 +61,13 @@ enum LanguageArms {
   static func train(
     _ arm: String, _ hyperparameters: [String: Double], steps: Int
   ) throws -> ArmTrajectory {
-    let training = try LanguageTraining(
-      problem(gpt2: isGPT2(arm)), .named(arm, place: "test"), hyperparameters, data: data,
-      seed: seed)
-    for parameter in training.model.parameters {
+    let training = try training(problem(gpt2: isGPT2(arm)), arm, hyperparameters)
+    for parameter in training.task.model.parameters {
       parameter.tensor.assign(ClosedForm.weights(parameter.name, shape: parameter.shape))
     }
     var trajectory = ArmTrajectory()
     for _ in 0..<steps { trajectory.losses.append(try training.advance().loss) }
-    trajectory.weights = training.model.parameters.map {
+    trajectory.weights = training.task.parameters.map {
       ($0.name, withoutKeys($0.name, $0.tensor.array))
     }
     return trajectory
@@ -70,27 +83,32 @@ enum LanguageArms {
 
   /// The rate of a step in a run of `steps` steps at the experiment's own settings, over the arm's rate.
   static func rateFactor(_ arm: String, step: Int, of steps: Int) throws -> Double {
-    let shared =
-      isGPT2(arm) ? GPT2FineWeb.Config().problem.schedule : NanoGPT.Config().problem.schedule
-    let method = try LanguageMethod.named(arm, place: "test")
-    return (method.schedule ?? shared).factor(step: step, of: steps)
+    // The schedule of the run itself, at the experiment's warm-up.
+    var settings = problem(gpt2: isGPT2(arm))
+    settings.steps = steps
+    settings.warmup = (isGPT2(arm) ? GPT2FineWeb.defaults : NanoGPT.defaults).settings.warmup
+    var values: [String: Double] = [:]
+    for parameter in try arms.named(arm, place: "test").hyperparameters {
+      values[parameter.name] = parameter.name == "learningRate" ? 1 : 0.5
+    }
+    let run = try training(settings, arm, values)
+    return try #require(run.trainer.optimizer.groups[0].rate(step))
   }
 
   /// The probability of dropout of a model in training at nanoGPT's own settings.
   static var dropout: Double {
     var problem = problem(gpt2: false)
-    problem.dropout = NanoGPT.Config().dropout
-    let training = try? LanguageTraining(
-      problem, .named("sgdm-norm", place: "test"), ["learningRate": 1, "maximumNorm": 1],
-      data: data, seed: seed)
-    return training?.model.dropout ?? .nan
+    problem.dropout = NanoGPT.defaults.settings.dropout
+    let training = try? training(
+      problem, "sgdm-norm", ["learningRate": 1, "maximumNorm": 1])
+    return training?.task.model.dropout ?? .nan
   }
 
   /// Where the sequences of long runs begin, the text's length, and a sequence's.
   static func startsSeen(gpt2: Bool) -> (starts: Set<Int>, tokens: Int, length: Int) {
     let problem = problem(gpt2: gpt2)
     var batches = TokenBatches(
-      data.training, length: problem.block, size: problem.batchSize, order: problem.order,
+      data.training, length: problem.block, size: problem.batchSize, order: order(problem),
       stream: RandomStream(seed: seed, name: "language").child("batches"))
     return (
       Set((0..<500).flatMap { batches.starts(step: $0) }), data.training.count, problem.block
@@ -107,14 +125,14 @@ enum LanguageArms {
       atPath: folder + "/bin", withIntermediateDirectories: true)
     try TokenFile.write(training, to: "\(folder)/bin/train.bin", as: .plain)
     try TokenFile.write(validation, to: "\(folder)/bin/val.bin", as: .plain)
-    var config = NanoGPT.Config()
+    var config = NanoGPT.defaults
     (config.layers, config.heads, config.width, config.block) = (1, 2, 8, block)
     (config.batchSize, config.steps, config.recordEvery) = (4, 6, 3)
     (config.dropout, config.corpus) = (0, .binary)
     (config.evaluationSequences, config.finalSequences) = sequences
     (config.methods, config.seeds) = (["sgdm-norm"], [1])
-    config.settings = ["sgdm-norm learningRate=0.05 maximumNorm=0.5"]
-    let runner = ExperimentRunner<NanoGPT>(
+    config.hyperparameters["sgdm-norm"] = ["learningRate": 0.05, "maximumNorm": 0.5]
+    let runner = Runner<NanoGPT>(
       config: config, profile: "test", results: folder, dataFolder: folder,
       telemetry: Telemetry(root: nil, threads: 1, jobs: 1), keepWeights: true)
     _ = try runner.run()
@@ -127,13 +145,13 @@ enum LanguageArms {
 
   /// Settings that toy sizes replace, of nanoGPT and of GPT-2.
   static var defaults: [[String: Double]] {
-    [NanoGPT.Config().problem, GPT2FineWeb.Config().problem].map { problem in
+    [NanoGPT.defaults.settings, GPT2FineWeb.defaults.settings].map { problem in
       let counts: [(String, Int)] = [
         ("layers", problem.layers), ("heads", problem.heads), ("width", problem.width),
         ("context", problem.block), ("batch", problem.batchSize), ("steps", problem.steps),
-        ("rank", problem.sketch.rank), ("oversampling", problem.sketch.oversampling),
-        ("power iterations", problem.sketch.powerIterations),
-        ("windows", problem.order == .windows ? 1 : 0),
+        ("rank", problem.rank), ("oversampling", problem.oversampling),
+        ("power iterations", problem.powerIterations),
+        ("windows", order(problem) == .windows ? 1 : 0),
       ]
       var values = Dictionary(uniqueKeysWithValues: counts.map { ($0.0, Double($0.1)) })
       values["dropout"] = problem.dropout
@@ -146,7 +164,7 @@ enum LanguageArms {
     [false, true].map { gpt2 in
       let problem = problem(gpt2: gpt2)
       var batches = TokenBatches(
-        data.training, length: problem.block, size: problem.batchSize, order: problem.order,
+        data.training, length: problem.block, size: problem.batchSize, order: order(problem),
         stream: RandomStream(seed: seed, name: "language").child("batches"))
       return SafetensorsTensor(
         gpt2 ? "gpt2.starts" : "nanogpt.starts", shape: [steps, problem.batchSize],

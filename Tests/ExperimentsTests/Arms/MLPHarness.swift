@@ -6,34 +6,42 @@ import Storage
 import Training
 
 @testable import Experiments
+@testable import Lab
 
 /// The arms of the MLP experiments at toy size. Everything that these tests know of the MLP's training is here.
-enum MLPArms {
-  static var names: [String] { MLPMethod.all.map(\.name) }
+enum MLPHarness {
+  static var names: [String] { MLPHeavyTails.arms.map(\.name) }
   /// Steps of which inputs are exported.
   static let steps = 112
   private static let seed: UInt64 = 5
 
-  private static var problem: MLPProblem {
-    var problem = MLPHeavyTails.Config().problem
+  private static var problem: MLPSettings {
+    var problem = MLPHeavyTails.defaults.settings
     (problem.inputs, problem.hidden) = (7, [8, 6])
     (problem.samples, problem.batchSize) = (40, 8)
     problem.noiseProbability = 0.2  // of 10 steps some have noise
     return problem
   }
 
+  private static func training(
+    _ settings: MLPSettings, _ arm: String, _ hyperparameters: [String: Double]
+  ) throws -> TrainingRun<MLPTask> {
+    try TrainingRun(
+      settings, MLPHeavyTails.arms.named(arm, place: "test"), Hyperparameters(hyperparameters),
+      MLPTask.Source(settings), seed: seed)
+  }
+
   /// `steps` steps of an arm from the closed-form weights.
   static func train(
     _ arm: String, _ hyperparameters: [String: Double], steps: Int
   ) throws -> ArmTrajectory {
-    let training = try MLPTraining(
-      problem, MLPMethod.named(arm, place: "test"), hyperparameters, seed: seed)
-    for parameter in training.model.parameters {
+    let training = try training(problem, arm, hyperparameters)
+    for parameter in training.task.parameters {
       parameter.tensor.assign(ClosedForm.weights(parameter.name, shape: parameter.shape))
     }
     var trajectory = ArmTrajectory()
-    for _ in 0..<steps { trajectory.losses.append(training.advance().loss) }
-    trajectory.weights = training.model.parameters.map { ($0.name, $0.tensor.array) }
+    for _ in 0..<steps { trajectory.losses.append(try training.advance().loss) }
+    trajectory.weights = training.task.parameters.map { ($0.name, $0.tensor.array) }
     return trajectory
   }
 
@@ -42,20 +50,19 @@ enum MLPArms {
   static func reported(_ results: String) throws -> (
     record: Double, heldOut: Double, trained: Double
   ) {
-    var config = MLPHeavyTails.Config()
+    var config = MLPHeavyTails.defaults
     (config.inputs, config.hidden, config.samples, config.batchSize) = (7, [8, 6], 40, 8)
     (config.steps, config.recordEvery, config.seeds) = (2, 1, [seed])
-    (config.methods, config.settings) = (["sgdm-none"], ["sgdm-none learningRate=0.01"])
+    config.methods = ["sgdm-none"]
+    config.hyperparameters["sgdm-none"] = ["learningRate": 0.01]
     let record = try run(MLPHeavyTails.self, config, results).records[0]
-    let training = try MLPTraining(
-      config.problem, MLPMethod.named("sgdm-none", place: "test"), ["learningRate": 0.01],
-      seed: seed)
-    for _ in 0..<2 { training.advance() }
-    let data = config.problem.data(seed: seed)
+    let training = try training(config.settings, "sgdm-none", ["learningRate": 0.01])
+    for _ in 0..<2 { try training.advance() }
+    let data = MLPTask.Source(config.settings).data(seed: seed)
     func loss(_ samples: Range<Int>) -> Double {
       samples.reduce(0) { sum, i in
         var h = data.x[(7 * i)..<(7 * i + 7)].map(Double.init)
-        for (layer, weight) in training.model.parameters.enumerated() {
+        for (layer, weight) in training.task.parameters.enumerated() {
           let (rows, columns) = (weight.shape[0], weight.shape[1])
           h = (0..<rows).map { o in
             (0..<columns).reduce(0) { $0 + Double(weight.base[o * columns + $1]) * h[$1] }
@@ -73,7 +80,7 @@ enum MLPArms {
 
   /// The samples of a long run's batches, and how many there are to train on and to hold out.
   static func samplesSeen() -> (seen: Set<Int>, trained: Int, heldOut: Int) {
-    let data = problem.data(seed: seed)
+    let data = MLPTask.Source(problem).data(seed: seed)
     var sampler = BatchSampler(
       count: data.trainingCount, size: problem.batchSize, order: .reshuffled,
       stream: RandomStream(seed: seed, name: "mlp").child("batches"))
@@ -85,7 +92,7 @@ enum MLPArms {
 
   /// Steps with noise among `steps` at the paper's settings, by the samples that it falls on; and the sizes of `draws` draws.
   static func noise(steps: Int, draws: Int) -> (bySample: [Int], sizes: [Double]) {
-    let problem = MLPHeavyTails.Config().problem
+    let problem = MLPHeavyTails.defaults.settings
     var coins = HeavyTailedNoise(
       probability: problem.noiseProbability, alpha: problem.noiseAlpha, scale: problem.noiseScale,
       layers: [], stream: RandomStream(seed: 3, name: "mlp").child("noise"))
@@ -93,7 +100,7 @@ enum MLPArms {
     var always = HeavyTailedNoise(
       probability: 1, alpha: problem.noiseAlpha, scale: problem.noiseScale, layers: ["a"],
       stream: RandomStream(seed: 4, name: "mlp").child("noise"))
-    let gradient = FactoredMatrix(rows: 1, columns: 1)
+    let gradient = LayerGradient(rows: 1, columns: 1)
     let (left, right) = (Matrix<Float>(rows: 1, columns: 1), Matrix<Float>(rows: 1, columns: 1))
     var bySample = [Int](repeating: 0, count: problem.batchSize)
     let sizes: [Double] = left.withView { left in
@@ -102,7 +109,7 @@ enum MLPArms {
           gradient.setProduct(left: left, right: right)
           always.add(to: [gradient], step: step, batchSize: problem.batchSize)
           bySample[gradient.samples.last ?? 0] += 1
-          return Double(gradient.formed.base[0])
+          return Double(gradient.materialized.base[0])
         }
       }
     }
@@ -111,24 +118,23 @@ enum MLPArms {
 
   /// Settings that toy sizes replace.
   static var defaults: [String: Double] {
-    let config = MLPHeavyTails.Config()
-    let problem = config.problem
+    let problem = MLPHeavyTails.defaults.settings
     return [
       "inputs": Double(problem.inputs), "hidden layers": Double(problem.hidden.count),
       "widths": Double(problem.hidden.max() ?? 0), "least width": Double(problem.hidden.min() ?? 0),
       "samples": Double(problem.samples), "trained on": problem.trainingShare,
       "batch": Double(problem.batchSize), "replayed": problem.order == .replayed ? 1 : 0,
       "noise probability": problem.noiseProbability, "noise exponent": problem.noiseAlpha,
-      "noise scale": problem.noiseScale, "steps": Double(config.steps),
-      "losses averaged": Double(config.smoothing),
-      "steps between points": Double(config.recordEvery),
+      "noise scale": problem.noiseScale, "steps": Double(problem.steps),
+      "losses averaged": Double(problem.smoothing),
+      "steps between points": Double(problem.recordEvery),
     ]
   }
 
   /// Data, batches and noise, which all arms share.
   static func inputs() throws -> [SafetensorsTensor] {
     let problem = problem
-    let data = problem.data(seed: seed)
+    let data = MLPTask.Source(problem).data(seed: seed)
     let stream = RandomStream(seed: seed, name: "mlp")
     var sampler = BatchSampler(
       count: data.trainingCount, size: problem.batchSize, order: problem.order,
@@ -143,7 +149,7 @@ enum MLPArms {
     var (hits, samples, added) = ([Int](), [Int](), names.map { _ in [Float]() })
     for step in 0..<steps {
       let gradients = (1..<widths.count).map {
-        FactoredMatrix(rows: widths[$0], columns: widths[$0 - 1])
+        LayerGradient(rows: widths[$0], columns: widths[$0 - 1])
       }
       let zeros = zip(gradients, 1..<widths.count).map { _, i in
         (
@@ -164,7 +170,7 @@ enum MLPArms {
         hits.append(step)
         samples.append(gradients[0].samples.last ?? -1)
         for (index, gradient) in gradients.enumerated() {
-          let formed = gradient.formed
+          let formed = gradient.materialized
           added[index] += (0..<gradient.count).map { formed.base[$0] }
         }
       }
