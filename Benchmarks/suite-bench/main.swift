@@ -10,6 +10,7 @@ import Training
 // suite-bench [SUBSTRING]: only the cases whose name contains it.
 
 let filter = CommandLine.arguments.dropFirst().first ?? ""
+BLASEnvironment.restartOnUnknownCPU()
 let blas = BLASEnvironment.pinned()
 if filter == "training-step" {
   try trainingStep(Array(CommandLine.arguments.dropFirst(2)))

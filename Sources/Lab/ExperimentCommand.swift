@@ -72,6 +72,7 @@ extension ExperimentCommand {
 
   /// Decodes the settings, prints the plan, and runs what is missing.
   package func run() throws {
+    BLASEnvironment.restartOnUnknownCPU()
     let paths = Paths()
     var overrides = options.settings
     if let rng = options.rng { overrides.append("rng=\(rng)") }

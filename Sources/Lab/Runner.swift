@@ -1,6 +1,7 @@
 import Foundation
 import Storage
 import Training
+import Yams
 
 /// A run that could not be finished for reasons of its numbers.
 package enum RunError: Error, Equatable, CustomStringConvertible {
@@ -157,8 +158,9 @@ package struct Runner<E: Experiment>: Sendable {
       let records = try E.run(job, config, context)
       let seconds = watch.seconds / Double(records.count)  // methods of one job share its time
       for (method, record) in zip(job.methods, records) where wanted.contains(method) {
-        try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)
-          .write(to: path(method, job.seed))
+        let record = try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)
+        try keepOtherData(method, job.seed, from: record, progress)
+        try record.write(to: path(method, job.seed))
       }
       tally.add(computed: job.methods.count(where: wanted.contains))
       try journal.append("finished \(label)")
@@ -194,6 +196,34 @@ package struct Runner<E: Experiment>: Sendable {
       )
     }
     return true
+  }
+
+  /// Moves a record that rests on other data than the new one out of its way, to the folder other-data: a stand-in never
+  /// replaces what real data gave.
+  private func keepOtherData(
+    _ method: String, _ seed: UInt64, from new: Record, _ progress: ProgressLine?
+  ) throws {
+    let file = path(method, seed)
+    guard FileManager.default.fileExists(atPath: file), let old = try? Record.read(from: file),
+      let digest = setting("dataDigest", of: old), digest != setting("dataDigest", of: new)
+    else { return }
+    let key = (try? old.string(attribute: "key")) ?? "unknown"
+    let place = "\(folder)/other-data"
+    try FileManager.default.createDirectoryOrExplain(place)
+    let aside = "\(place)/\(method)-seed\(seed)-\(key.prefix(8)).h5"
+    if FileManager.default.fileExists(atPath: aside) {
+      try FileManager.default.removeItem(atPath: aside)  // the same key: the same record
+    }
+    try FileManager.default.moveItem(atPath: file, toPath: aside)
+    progress?.note("\(file) rested on other data (\(text("data", of: old))); it is now \(aside)")
+  }
+
+  private func text(_ attribute: String, of record: Record) -> String {
+    (try? record.string(attribute: attribute)) ?? "unknown"
+  }
+
+  private func setting(_ key: String, of record: Record) -> String? {
+    (try? compose(yaml: text("config", of: record)))?.mapping?[key]?.string
   }
 
   /// The record with the attributes every record has, and its telemetry.

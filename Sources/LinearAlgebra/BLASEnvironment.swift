@@ -29,13 +29,45 @@ public struct BLASEnvironment: Sendable, Equatable {
       warning: warning(core: core, threads: threads))
   }
 
+  /// Starts the program anew with the kernels that this CPU has instructions for, where OpenBLAS does not know the CPU and
+  /// fell back to those of CPUs without AVX; returns where there is nothing to mend.
+  ///
+  /// OpenBLAS chooses when it is loaded, so this is the only way from within. Programs call it first of all.
+  public static func restartOnUnknownCPU() {
+    #if os(Linux)
+      let environment = ProcessInfo.processInfo.environment
+      guard environment["OPENBLAS_CORETYPE"] == nil, let name = openblas_get_corename(),
+        let better = kernels(insteadOf: String(cString: name), flags: cpuFlags())
+      else { return }
+      setenv("OPENBLAS_CORETYPE", better, 1)
+      setenv(restarted, better, 1)
+      var arguments = CommandLine.arguments.map { strdup($0) } + [nil]
+      execv("/proc/self/exe", &arguments)
+      unsetenv("OPENBLAS_CORETYPE")  // it could not be started; slow, but right
+      unsetenv(restarted)
+    #endif
+  }
+
+  /// Says to the program that was started anew that the kernels were chosen for the CPU and not by the user.
+  private static let restarted = "SPECTRAL_BLAS_KERNELS"
+
+  /// The kernels for a CPU with `flags` where OpenBLAS picked the oldest ones, nil where its choice stands.
+  static func kernels(insteadOf core: String, flags: Set<Substring>) -> String? {
+    guard ["prescott", "core2", "generic"].contains(core.lowercased()) else { return nil }
+    if flags.isSuperset(of: ["avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"]) {
+      return "SkylakeX"
+    }
+    return flags.isSuperset(of: ["avx2", "fma"]) ? "Haswell" : nil
+  }
+
   private static func warning(core: String, threads: Int) -> String? {
     if threads != 1 {
       return "OpenBLAS kept \(threads) threads although 1 was asked for (an OpenMP build?); "
         + "results may depend on the thread count: install the pthread build (libopenblas0-pthread)"
     }
-    let forced = ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"] ?? ""
-    if !forced.isEmpty {
+    let environment = ProcessInfo.processInfo.environment
+    let forced = environment["OPENBLAS_CORETYPE"] ?? ""
+    if !forced.isEmpty && environment[restarted] != forced {
       let has512 = cpuFlags().contains("avx512f")
       let narrow = ["haswell", "zen", "sandybridge", "nehalem", "generic", "prescott", "barcelona"]
       if has512 && narrow.contains(core.lowercased()) {

@@ -29,6 +29,7 @@ struct Spectral: ParsableCommand {
 
   /// Pins BLAS before anything else, so that no result depends on the number of threads.
   static func main() {
+    BLASEnvironment.restartOnUnknownCPU()
     if let warning = BLASEnvironment.pinned().warning { note("warning: \(warning)") }
     main(nil)
   }

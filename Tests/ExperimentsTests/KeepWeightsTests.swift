@@ -76,6 +76,33 @@ import Training
     #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == bytes)
   }
 
+  @Test func aRecordOfOtherDataIsKeptAside() throws {
+    let scratch = Scratch()
+    let runner = try runner(scratch.path, keepWeights: false)
+    func resolved() throws -> Runner<NanoGPT> {
+      Runner(
+        config: try NanoGPT.resolve(
+          runner.config,
+          Places(folder: "x", profile: "test", data: scratch.path, results: scratch.path)),
+        profile: "test", results: scratch.path, dataFolder: scratch.path,
+        telemetry: Telemetry(root: nil, threads: 1, jobs: 1))
+    }
+    let first = try resolved()
+    #expect(try first.run().computed == 1)
+    let old = try Record.read(from: first.path(Self.method, 1))
+    try TokenFile.write(
+      (0..<200).map { UInt16($0 % 11) }, to: "\(scratch.path)/bin/train.bin", as: .plain)
+    #expect(try resolved().run() == .init(computed: 1, reused: 0))
+    let new = try Record.read(from: first.path(Self.method, 1))
+    #expect(new.attributes["key"] != old.attributes["key"])
+    let aside = try FileManager.default.contentsOfDirectory(atPath: first.folder + "/other-data")
+    #expect(aside.count == 1)
+    let kept = try Record.read(from: "\(first.folder)/other-data/\(aside.first ?? "")")
+    #expect(kept.firstDifference(from: old) == nil)
+    #expect(try RecordSet(folder: first.folder).records.count == 1)
+    #expect(try resolved().run() == .init(computed: 0, reused: 1))
+  }
+
   private struct Keeping: ExperimentCommand {
     typealias Body = BadTokenSpectra
     @OptionGroup var options: ExperimentOptions

@@ -1,4 +1,5 @@
 import Foundation
+import LinearAlgebra
 import Testing
 
 /// The executable beside the tests, and a temporary folder of a test's own.
@@ -54,12 +55,15 @@ final class SpectralTool {
 
   func run(_ arguments: String...) throws -> Run { try run(arguments) }
 
-  /// Runs the tool; it finds no OPENBLAS_CORETYPE but the given one, which would add a warning.
+  /// Runs the tool with the BLAS kernels of this process, so that results can be equal to the last bit; an
+  /// OPENBLAS_CORETYPE that is given adds a warning.
   func run(
     _ arguments: [String], environment extra: [String: String] = [:]
   ) throws -> Run {
     var environment = ProcessInfo.processInfo.environment
-    environment["OPENBLAS_CORETYPE"] = nil
+    let core = BLASEnvironment.pinned().core
+    environment["OPENBLAS_CORETYPE"] = core
+    environment["SPECTRAL_BLAS_KERNELS"] = core
     environment.merge(extra) { $1 }
     let process = Process()
     process.executableURL = executable

@@ -194,4 +194,19 @@ private let shapes = [(1, 1), (1, 5), (5, 1), (3, 3), (4, 7), (7, 4), (17, 9), (
     #expect(environment.threads == 1)
     #expect(!environment.core.isEmpty && environment.config.contains("OpenBLAS"))
   }
+
+  @Test func kernelsAreChosenWhereOpenBLASKnowsTheCPUNot() {
+    let avx512: Set<Substring> = [
+      "avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd",
+    ]
+    func kernels(_ core: String, _ flags: Set<Substring>) -> String? {
+      BLASEnvironment.kernels(insteadOf: core, flags: flags)
+    }
+    #expect(kernels("Prescott", avx512) == "SkylakeX")
+    #expect(kernels("Prescott", ["avx2", "fma"]) == "Haswell")
+    #expect(kernels("Prescott", ["avx2"]) == nil && kernels("Prescott", []) == nil)
+    // A choice that fits is never changed, nor one for a CPU without AVX-512's parts.
+    #expect(kernels("SkylakeX", avx512) == nil && kernels("Haswell", avx512) == nil)
+    #expect(kernels("Core2", avx512.subtracting(["avx512bw"])) == "Haswell")
+  }
 }
