@@ -14,66 +14,33 @@ package protocol CurveExperiment: Experiment where Config == CurveConfig<Task.Se
   static var tunedBy: String { get }
 }
 
-/// The settings of an experiment on a workload: the workload's, encoded flat, and which arms and seeds.
-@dynamicMemberLookup
-package struct CurveConfig<Settings: WorkloadSettings>: ExperimentConfig {
-  /// The workload's.
-  package var settings: Settings
+/// What an experiment that records curves adds to the workload's settings.
+package struct CurveKeys: ExperimentKeys {
   /// By arm; those that are not given are read from tuned.yaml.
   package var hyperparameters = ArmHyperparameters()
   /// Filled in from the data.
-  package var dataName = "", dataDigest = ""
-  /// The arms to run.
+  package var dataName = ""
+  /// Filled in from the data.
+  package var dataDigest = ""
   package var methods: [String]
-  /// One run an arm and seed.
   package var seeds: [UInt64]
 
-  /// The settings given.
-  package init(_ settings: Settings, methods: [String], seeds: [UInt64]) {
-    (self.settings, self.methods, self.seeds) = (settings, methods, seeds)
-  }
-
-  /// The workload's settings are read and written as if they were the configuration's own.
-  package subscript<Value>(dynamicMember path: WritableKeyPath<Settings, Value>) -> Value {
-    get { settings[keyPath: path] }
-    set { settings[keyPath: path] = newValue }
-  }
-
-  private enum Key: String, CodingKey {
-    case hyperparameters, dataName, dataDigest, methods, seeds
-  }
-
-  /// One flat mapping.
-  package init(from decoder: any Decoder) throws {
-    settings = try Settings(from: decoder)
-    let container = try decoder.container(keyedBy: Key.self)
-    hyperparameters = try container.decode(ArmHyperparameters.self, forKey: .hyperparameters)
-    dataName = try container.decode(String.self, forKey: .dataName)
-    dataDigest = try container.decode(String.self, forKey: .dataDigest)
-    methods = try container.decode([String].self, forKey: .methods)
-    seeds = try container.decode([UInt64].self, forKey: .seeds)
-  }
-
-  /// One flat mapping.
-  package func encode(to encoder: any Encoder) throws {
-    try settings.encode(to: encoder)
-    var container = encoder.container(keyedBy: Key.self)
-    try container.encode(hyperparameters, forKey: .hyperparameters)
-    try container.encode(dataName, forKey: .dataName)
-    try container.encode(dataDigest, forKey: .dataDigest)
-    try container.encode(methods, forKey: .methods)
-    try container.encode(seeds, forKey: .seeds)
-  }
-
-  /// Throws a `ConfigError` for a value outside its range.
-  package func validate() throws { try settings.validate() }
-
   /// Only the arm's own hyper-parameters.
-  package func restricted(to method: String) -> CurveConfig {
+  package func restricted(to method: String) -> CurveKeys {
     var own = self
     own.hyperparameters = ArmHyperparameters()
     own.hyperparameters[method] = hyperparameters[method]
     return own
+  }
+}
+
+/// The settings of an experiment that records curves.
+package typealias CurveConfig<Settings: WorkloadSettings> = ComposedConfig<Settings, CurveKeys>
+
+extension ComposedConfig where Own == CurveKeys {
+  /// The settings given.
+  package init(_ settings: Settings, methods: [String], seeds: [UInt64]) {
+    self.init(settings, CurveKeys(methods: methods, seeds: seeds))
   }
 }
 

@@ -23,59 +23,30 @@ package protocol SearchExperiment: Experiment where Config == SearchConfig<Task.
   static func captionSettings(_ config: Config) -> [(String, String)]
 }
 
-/// The settings of a search: the workload's, encoded flat, and its budget.
-@dynamicMemberLookup
-package struct SearchConfig<Settings: WorkloadSettings>: ExperimentConfig {
-  /// The workload's, for one trial.
-  package var settings: Settings
+/// What a search adds to the workload's settings, which are those of one trial.
+package struct SearchKeys: ExperimentKeys {
   /// Trials an arm.
   package var trials: Int
   /// Filled in from the data.
-  package var dataName = "", dataDigest = ""
-  /// The arms to search for.
+  package var dataName = ""
+  /// Filled in from the data.
+  package var dataDigest = ""
   package var methods: [String]
   /// Seeds of data, weights and batches (not those of the curves).
   package var seeds: [UInt64] = [1000]
 
+  package func validate() throws {
+    guard trials >= 1 else { throw ConfigError.value("trials", trials, "a whole number >= 1") }
+  }
+}
+
+/// The settings of a search.
+package typealias SearchConfig<Settings: WorkloadSettings> = ComposedConfig<Settings, SearchKeys>
+
+extension ComposedConfig where Own == SearchKeys {
   /// The settings given.
   package init(_ settings: Settings, trials: Int, methods: [String]) {
-    (self.settings, self.trials, self.methods) = (settings, trials, methods)
-  }
-
-  /// The workload's settings are read and written as if they were the configuration's own.
-  package subscript<Value>(dynamicMember path: WritableKeyPath<Settings, Value>) -> Value {
-    get { settings[keyPath: path] }
-    set { settings[keyPath: path] = newValue }
-  }
-
-  private enum Key: String, CodingKey { case trials, dataName, dataDigest, methods, seeds }
-
-  /// One flat mapping.
-  package init(from decoder: any Decoder) throws {
-    settings = try Settings(from: decoder)
-    let container = try decoder.container(keyedBy: Key.self)
-    trials = try container.decode(Int.self, forKey: .trials)
-    dataName = try container.decode(String.self, forKey: .dataName)
-    dataDigest = try container.decode(String.self, forKey: .dataDigest)
-    methods = try container.decode([String].self, forKey: .methods)
-    seeds = try container.decode([UInt64].self, forKey: .seeds)
-  }
-
-  /// One flat mapping.
-  package func encode(to encoder: any Encoder) throws {
-    try settings.encode(to: encoder)
-    var container = encoder.container(keyedBy: Key.self)
-    try container.encode(trials, forKey: .trials)
-    try container.encode(dataName, forKey: .dataName)
-    try container.encode(dataDigest, forKey: .dataDigest)
-    try container.encode(methods, forKey: .methods)
-    try container.encode(seeds, forKey: .seeds)
-  }
-
-  /// Throws a `ConfigError` for a value outside its range.
-  package func validate() throws {
-    try settings.validate()
-    guard trials >= 1 else { throw ConfigError.value("trials", trials, "a whole number >= 1") }
+    self.init(settings, SearchKeys(trials: trials, methods: methods))
   }
 }
 

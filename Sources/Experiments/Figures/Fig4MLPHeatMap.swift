@@ -8,10 +8,11 @@ import Training
 /// Fig 4: final loss of the MLP over step size and threshold, for norm and spectral clipping with SGDM,
 /// and over step size and quantile level for the quantile rule (beyond the paper).
 package enum MLPHeatMap: Experiment {
-  /// Settings; the defaults are the paper's grid.
-  package struct Config: ExperimentConfig {
-    /// The workload's, encoded flat.
-    package var settings = MLPSettings()
+  /// The settings.
+  package typealias Config = ComposedConfig<MLPSettings, Grid>
+
+  /// What the map adds to the MLP's settings; the defaults are the paper's grid.
+  package struct Grid: ExperimentKeys {
     /// Smallest and largest step size, and how many, evenly in the logarithm.
     package var learningRates = [1e-4, 1e-1]
     /// Number of step sizes.
@@ -31,47 +32,8 @@ package enum MLPHeatMap: Experiment {
     /// One map a method and seed.
     package var seeds: [UInt64] = [1]
 
-    /// The paper's settings.
-    package init() {}
-
-    private enum Key: String, CodingKey {
-      case learningRates, learningRateCount, thresholds, thresholdCount, levels, levelCount
-      case updateNormEvery, methods, seeds
-    }
-
-    /// One flat mapping.
-    package init(from decoder: any Decoder) throws {
-      settings = try MLPSettings(from: decoder)
-      let container = try decoder.container(keyedBy: Key.self)
-      func read<Value: Decodable>(_ key: Key) throws -> Value {
-        try container.decode(Value.self, forKey: key)
-      }
-      (learningRates, learningRateCount) = (try read(.learningRates), try read(.learningRateCount))
-      (thresholds, thresholdCount) = (try read(.thresholds), try read(.thresholdCount))
-      (levels, levelCount) = (try read(.levels), try read(.levelCount))
-      (updateNormEvery, methods, seeds) = (
-        try read(.updateNormEvery), try read(.methods), try read(.seeds)
-      )
-    }
-
-    /// One flat mapping.
-    package func encode(to encoder: any Encoder) throws {
-      try settings.encode(to: encoder)
-      var container = encoder.container(keyedBy: Key.self)
-      try container.encode(learningRates, forKey: .learningRates)
-      try container.encode(learningRateCount, forKey: .learningRateCount)
-      try container.encode(thresholds, forKey: .thresholds)
-      try container.encode(thresholdCount, forKey: .thresholdCount)
-      try container.encode(levels, forKey: .levels)
-      try container.encode(levelCount, forKey: .levelCount)
-      try container.encode(updateNormEvery, forKey: .updateNormEvery)
-      try container.encode(methods, forKey: .methods)
-      try container.encode(seeds, forKey: .seeds)
-    }
-
     /// Throws a `ConfigError` for a value outside its range.
     package func validate() throws {
-      try settings.validate()
       for (key, range) in [("learningRates", learningRates), ("thresholds", thresholds)] {
         guard range.count == 2, range[0] > 0, range[1] > range[0], range[1].isFinite else {
           throw ConfigError.value(key, range, "a smallest and a largest value > 0")
@@ -116,7 +78,7 @@ package enum MLPHeatMap: Experiment {
     }
   }
 
-  package static let defaults = Config()
+  package static let defaults = Config(MLPSettings(), Grid())
   package static let name = "mlp-heatmap"
   package static let abstract =
     "Final loss of the MLP over step size and clipping threshold (Fig 4)."
@@ -125,8 +87,8 @@ package enum MLPHeatMap: Experiment {
   package static let parallelWithinJob = true
 
   package static func work(of job: Job, _ config: Config) -> Int {
-    let columns = (try? config.axis(of: job.methods[0]).values.count) ?? 0
-    return columns * config.rates.count * config.settings.steps
+    let columns = (try? config.own.axis(of: job.methods[0]).values.count) ?? 0
+    return columns * config.own.rates.count * config.settings.steps
   }
 
   package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
@@ -135,11 +97,11 @@ package enum MLPHeatMap: Experiment {
     let source = MLPTask.Source(settings)
     return try timePerStep {
       for method in config.methods {
-        let axis = try config.axis(of: method)
+        let axis = try config.own.axis(of: method)
         _ = try cell(
           axis.arm,
           [
-            "learningRate": config.rates[config.rates.count / 2],
+            "learningRate": config.own.rates[config.own.rates.count / 2],
             axis.name: axis.values[axis.values.count / 2],
           ], settings, source.data(seed: 0), seed: 0, updateNormEvery: 50)
       }
@@ -177,8 +139,8 @@ package enum MLPHeatMap: Experiment {
   package static func run(
     _ job: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
-    let axis = try config.axis(of: job.methods[0])
-    let (rates, columns) = (config.rates, axis.values)
+    let axis = try config.own.axis(of: job.methods[0])
+    let (rates, columns) = (config.own.rates, axis.values)
     let data = MLPTask.Source(config.settings).data(seed: job.seed)
     let cells = try context.parallelMap(
       rates.count * columns.count, progress: config.settings.steps

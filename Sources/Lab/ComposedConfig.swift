@@ -1,0 +1,74 @@
+/// The settings of an experiment on a workload: the workload's and the experiment's own, read and written as one flat mapping.
+///
+///     var config = NanoGPT.defaults
+///     config.steps = 500            // the workload's
+///     config.seeds = [1, 2]         // the experiment's
+@dynamicMemberLookup
+package struct ComposedConfig<Settings: WorkloadSettings, Own: ExperimentKeys>: ExperimentConfig {
+  /// The workload's.
+  package var settings: Settings
+  /// The experiment's own.
+  package var own: Own
+
+  /// The settings given.
+  package init(_ settings: Settings, _ own: Own) { (self.settings, self.own) = (settings, own) }
+
+  /// The workload's settings, as if they were the configuration's.
+  package subscript<Value>(dynamicMember path: WritableKeyPath<Settings, Value>) -> Value {
+    get { settings[keyPath: path] }
+    set { settings[keyPath: path] = newValue }
+  }
+
+  /// The experiment's own settings likewise.
+  package subscript<Value>(dynamicMember path: WritableKeyPath<Own, Value>) -> Value {
+    get { own[keyPath: path] }
+    set { own[keyPath: path] = newValue }
+  }
+
+  package var methods: [String] {
+    get { own.methods }
+    set { own.methods = newValue }
+  }
+
+  package var seeds: [UInt64] {
+    get { own.seeds }
+    set { own.seeds = newValue }
+  }
+
+  /// One flat mapping.
+  package init(from decoder: any Decoder) throws {
+    (settings, own) = (try Settings(from: decoder), try Own(from: decoder))
+  }
+
+  /// One flat mapping.
+  package func encode(to encoder: any Encoder) throws {
+    try settings.encode(to: encoder)
+    try own.encode(to: encoder)
+  }
+
+  package func validate() throws {
+    try settings.validate()
+    try own.validate()
+  }
+
+  package func restricted(to method: String) -> ComposedConfig {
+    ComposedConfig(settings, own.restricted(to: method))
+  }
+}
+
+/// What an experiment adds to a workload's settings.
+package protocol ExperimentKeys: Codable, Equatable, Sendable {
+  /// The arms to run.
+  var methods: [String] { get set }
+  /// One run an arm and seed.
+  var seeds: [UInt64] { get set }
+  /// Throws a `ConfigError` for a value outside its range.
+  func validate() throws
+  /// What of it determines the records of one arm.
+  func restricted(to method: String) -> Self
+}
+
+extension ExperimentKeys {
+  package func validate() throws {}
+  package func restricted(to method: String) -> Self { self }
+}
