@@ -54,7 +54,8 @@ let package = Package(
     .target(
       name: "Lab",
       dependencies: [
-        "Autodiff", "Clipping", "LinearAlgebra", "Optimizers", "Storage", "Training", arguments, yams,
+        "Autodiff", "Clipping", "LinearAlgebra", "Optimizers", "Storage", "Training", arguments,
+        yams,
       ]),
 
     // MARK: - Floor 4: the papers

@@ -69,7 +69,8 @@ package struct StepBenchmark: Sendable {
     return LanguageData(
       name: "random tokens", isStandIn: true, vocabulary: vocabulary,
       training: (0..<(64 * block)).map { UInt16(stream.integer(below: vocabulary, at: $0)) },
-      validation: Array(repeating: 0, count: 2 * block), digest: "") { _ in "" }
+      validation: Array(repeating: 0, count: 2 * block), digest: ""
+    ) { _ in "" }
   }
 
   private static let language: [StepBenchmark] = {

@@ -120,7 +120,9 @@ extension Node.Mapping {
     guard known.contains(key) else {
       throw ConfigError(
         place, "unknown setting '\(key)'",
-        hint: "did you mean '\(nearest(to: key, among: known))'? (known: \(known.joined(separator: ", ")))")
+        hint:
+          "did you mean '\(nearest(to: key, among: known))'? (known: \(known.joined(separator: ", ")))"
+      )
     }
     self[Node(key)] = value
   }

@@ -136,7 +136,8 @@ extension RunContext {
     if task.measuring.contains(.truncation) {
       addLayers(
         "clip_error",
-        "Frobenius distance of the clipped gradient from the exactly clipped one, over the latter's norm")
+        "Frobenius distance of the clipped gradient from the exactly clipped one, over the latter's norm"
+      )
     }
     record.telemetry.add(
       .init(

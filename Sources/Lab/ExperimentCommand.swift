@@ -88,7 +88,9 @@ extension ExperimentCommand {
     for method in options.methods where !config.methods.contains(method) {
       throw ConfigError(
         "--method \(method)", "not a method of this configuration",
-        hint: "did you mean '\(nearest(to: method, among: config.methods))'? (methods: \(config.methods.joined(separator: ", ")))")
+        hint:
+          "did you mean '\(nearest(to: method, among: config.methods))'? (methods: \(config.methods.joined(separator: ", ")))"
+      )
     }
     let cores = ProcessInfo.processInfo.activeProcessorCount
     let telemetry = Telemetry(

@@ -23,8 +23,12 @@ import Testing
     #expect(config.rng == .numpy)
     #expect(config.emaVariant == .paper)
     #expect(config.methods == TraceRegression.defaults.methods)
-    #expect(try TraceRegression.defaults.overlaid(yaml: "", file: "x.yaml", overrides: []) == TraceRegression.defaults)
-    #expect(try TraceRegression.defaults.overlaid(yaml: config.yaml, file: "x.yaml", overrides: []) == config)
+    #expect(
+      try TraceRegression.defaults.overlaid(yaml: "", file: "x.yaml", overrides: [])
+        == TraceRegression.defaults)
+    #expect(
+      try TraceRegression.defaults.overlaid(yaml: config.yaml, file: "x.yaml", overrides: [])
+        == config)
   }
 
   @Test func anUnknownKeyNamesTheNearest() {

@@ -39,7 +39,8 @@ import Training
     _ name: String, _ values: Hyperparameters, _ settings: MLPSettings, seed: UInt64
   ) throws -> TrainingRun<MLPTask> {
     try TrainingRun(
-      settings, MLPArms.all.named(name, place: "test"), values, MLPTask.Source(settings), seed: seed)
+      settings, MLPArms.all.named(name, place: "test"), values, MLPTask.Source(settings), seed: seed
+    )
   }
 
   @Test func threadsAndJobsDoNotChangeABit() throws {

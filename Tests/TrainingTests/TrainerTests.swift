@@ -114,7 +114,8 @@ import Testing
     func error(_ groups: [[String]], clipped: [String]? = nil) -> String {
       do {
         _ = try ClippedOptimizer(
-          NoClip(), on: clipped ?? names, then: groups.map { ParameterGroup($0, SGD(), rate: rate) },
+          NoClip(), on: clipped ?? names,
+          then: groups.map { ParameterGroup($0, SGD(), rate: rate) },
           parameters: parameters)
         return ""
       } catch { return "\(error)" }

@@ -63,12 +63,12 @@ package enum MLPArms {
       "sgdm-micro-norm", "SGDM, micro-batch norm clip", source: "arXiv 2605.02701",
       [rate, .linear("limit", 0.01, 10)], sgdm
     ) { try MicroBatchClip(microBatches: 4, inner: .norm(limit: $0("limit"))) }
-      .with { $0.needsSamples = true },
+    .with { $0.needsSamples = true },
     Arm(
       "sgdm-micro-spectral", "SGDM, micro-batch spectral clip",
       source: "arXiv 2605.02701 with the paper's clip", [rate, tau], sgdm
     ) { try MicroBatchClip(microBatches: 4, inner: .spectral(tau: $0("tau"))) }
-      .with { $0.needsSamples = true },
+    .with { $0.needsSamples = true },
     Arm(
       "clipped-gd", "clipped SGD, no momentum", source: "arXiv 1905.11881", [plainRate, norm], sgd
     ) { try NormClip(maximumNorm: $0("maximumNorm")) },

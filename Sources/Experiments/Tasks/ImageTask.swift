@@ -138,7 +138,8 @@ package final class ImageTask: Workload {
     Metric("epoch", "training epochs done"),
     Metric(
       "train_accuracy",
-      "share of the augmented training images since the point before that were classified correctly"),
+      "share of the augmented training images since the point before that were classified correctly"
+    ),
     Metric("val_loss", "cross-entropy on the test images, nats an image"),
     Metric(
       "val_accuracy", "share of the test images classified correctly, each as it is"),

@@ -122,7 +122,8 @@ enum ImageHarness {
     let record = try RecordSet(folder: runner.folder).records[0]
     return (
       try record.doubles("val_accuracy").last ?? .nan, try record.doubles("val_loss").last ?? .nan,
-      runner.weightsPath("cifarnet-none", 1), try ImageTask.load(config.settings, folder: "nowhere").data
+      runner.weightsPath("cifarnet-none", 1),
+      try ImageTask.load(config.settings, folder: "nowhere").data
     )
   }
 
@@ -145,7 +146,8 @@ enum ImageHarness {
     ImageNetwork.allCases.flatMap { network in
       let (problem, data) = (problem(network), data(network))
       var batches = ImageBatches(
-        data.training, size: problem.batchSize, augmentation: ImageAugmentation(flip: problem.flip, translate: problem.translate),
+        data.training, size: problem.batchSize,
+        augmentation: ImageAugmentation(flip: problem.flip, translate: problem.translate),
         normalization: data.normalization,
         stream: RandomStream(seed: seed, name: "images").child("batches"))
       var (order, moves) = ([Int](), [Int]())
