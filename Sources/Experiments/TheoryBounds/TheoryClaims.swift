@@ -187,10 +187,11 @@ extension TheoryBounds {
           let ratios = names.indices.filter { names[$0] == name }
             .map { Double(fixed[$0]) / Double(max(1, clipped[$0])) }
           return [
-            .range(
+            .exact(
               part: "\(name)-grows",
-              "growth of the ratio of iteration counts from start to start, \(name)",
-              zip(ratios, ratios.dropFirst()).map { $1 / $0 }, larger, unit: "start"),
+              "least growth of the ratio of iteration counts from start to start, \(name)",
+              zip(ratios, ratios.dropFirst()).map { $1 / $0 }.min() ?? .nan, larger,
+              count: ratios.count - 1, unit: "start"),
             .exact(
               part: "\(name)-last",
               "iterations of fixed-step over clipped descent at the largest start, \(name)",

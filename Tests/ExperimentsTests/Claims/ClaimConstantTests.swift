@@ -58,7 +58,7 @@ import Testing
   }
 
   @Test func onAParInFig2b() throws {
-    try expectText("fig2b-ema-on-par", "[0.8, 1.25]")
+    try expectText("fig2b-ema-on-par", "within 0.8 to 1.25")
     try expectPar("fig2b-ema-on-par", 0.8, 1.25) {
       try F.verdict(
         "fig2b-ema-on-par",
@@ -69,7 +69,7 @@ import Testing
   // MARK: - Fig 4
 
   @Test func aGoodCellLiesBelowATenth() throws {
-    try expectText("fig4-larger-region", "below 0.1 ")
+    try expectText("fig4-larger-region", "below 0.1,", "above 0 ")
     let norms = [Double](repeating: 1, count: 8)
     func verdict(_ spectral: Double, _ norm: Double) throws -> Verdict {
       try F.verdict(
@@ -89,7 +89,7 @@ import Testing
   }
 
   @Test func atEqualUpdatesTheLowestLossesAreCompared() throws {
-    try expectText("fig4-equal-update", "below 1 ", "quarter decade")
+    try expectText("fig4-equal-update", "below 1 ", "quarter of a decade")
     // Two bins of a quarter decade with four cells each.
     let norms = [1, 1.1, 1.2, 1.3, 2, 2.1, 2.2, 2.3]
     func verdict(_ ratio: Double) throws -> Verdict {
@@ -129,7 +129,7 @@ import Testing
 
   @Test(arguments: languageArms)
   func theCrossingIsAtNineTenthsAtTheLatest(_ id: String, _ arm: String) throws {
-    try expectText("\(id)-crossing", "at most 0.9 of")
+    try expectText("\(id)-crossing", "below 0.9 of")
     // Below from second `from` of a hundred on.
     func verdict(_ from: Int, back: Int? = nil) throws -> Verdict {
       try F.verdict(
@@ -138,14 +138,14 @@ import Testing
           + F.language(
             "\(arm)-spectral", validation: { $0 < from || $0 == back ? 2.01 : 1.99 }))
     }
-    #expect(try verdict(1) == .reproduced && verdict(90) == .reproduced)
-    #expect(try verdict(91) == .notReproduced && verdict(101) == .notReproduced)
+    #expect(try verdict(1) == .reproduced && verdict(89) == .reproduced)
+    #expect(try verdict(90) == .notReproduced && verdict(101) == .notReproduced)
     // It must stay there.
-    #expect(try verdict(10, back: 89) == .reproduced && verdict(10, back: 90) == .notReproduced)
+    #expect(try verdict(10, back: 88) == .reproduced && verdict(10, back: 89) == .notReproduced)
   }
 
   @Test func nanoGPTsReadme() throws {
-    try expectText("nanogpt-readme", "[1.80, 1.95]")
+    try expectText("nanogpt-readme", "within 1.8 to 1.95")
     func verdict(_ loss: Double) throws -> Verdict {
       try F.verdict("nanogpt-readme", F.language("adamw-readme", final: loss))
     }
@@ -175,7 +175,7 @@ import Testing
         #expect(try verdict("fig2a-start", "spectral", errors) == want, "epoch \(epoch + 1)")
       }
     }
-    for id in ["rank10", "ranks"] { try expectText("fig5b-\(id)-\(network)", "[0.8, 1.25]") }
+    for id in ["rank10", "ranks"] { try expectText("fig5b-\(id)-\(network)", "within 0.8 to 1.25") }
     func truncated(_ id: String, _ changed: String, _ ratio: Double) throws -> Verdict {
       try F.verdict(
         "fig5b-\(id)-\(network)",
@@ -192,7 +192,7 @@ import Testing
 
   /// The authors' curves end at 81.0, 90.9 and 91.7 %.
   @Test func theAuthorsAccuracies() throws {
-    try expectText("fig2a-authors", "within 5 percentage points")
+    try expectText("fig2a-authors", "within -5 to 5", "percentage points")
     for index in 0..<3 {
       for (points, want) in [
         (-5.01, Verdict.notReproduced), (-4.99, .reproduced), (4.99, .reproduced),
@@ -211,10 +211,10 @@ import Testing
   // MARK: - Fig 5a
 
   @Test func biasOfTraceRegression() throws {
-    try expectText("fig5a-large-tau", "below 1e-6")
-    try expectText("fig5a-small-tau", "above 1e-4", "above half")
-    try expectText("fig5a-ema", "below a tenth")
-    try expectText("fig5a-as-plotted", "ten times")
+    try expectText("fig5a-large-tau", "below 1e-06")
+    try expectText("fig5a-small-tau", "above 0.0001", "above 0.5 ")
+    try expectText("fig5a-ema", "below 0.1")
+    try expectText("fig5a-as-plotted", "above 10")
     func large(_ one: Double, _ five: Double) throws -> Verdict {
       try F.verdict(
         "fig5a-large-tau", F.trace("constant-1", tail: one) + F.trace("constant-5", tail: five))
@@ -262,8 +262,8 @@ import Testing
   // MARK: - §5.2, Figs 1 and 7, theory
 
   @Test func costs() throws {
-    try expectText("cost-truncated", "a tenth of the time", "rank-5")
-    try expectText("cost-order", "at most 1.1", "ranks from 5 on")
+    try expectText("cost-truncated", "above 10", "rank-5")
+    try expectText("cost-order", "below 1.1", "ranks from 5 on")
     func truncated(_ seconds: Double) throws -> Verdict {
       try F.verdict(
         "cost-truncated",
@@ -290,7 +290,7 @@ import Testing
       try F.verdict(
         id, F.spectra(sigma: sigma, median: median, removedBad: bad, removedRest: rest))
     }
-    try expectText("fig1-good-small", "more than three times")
+    try expectText("fig1-good-small", "above 3 ")
     #expect(try verdict("fig1-good-small", [1, 1, 3.001, 1, 1]) == .reproduced)
     #expect(try verdict("fig1-good-small", [1, 9, 2.999, 9, 9]) == .notReproduced)
     // Rank correlation above 0: two pairs of ten do not decide, six of ten do.
@@ -298,17 +298,17 @@ import Testing
     #expect(try verdict("fig1-growth", [5, 4, 3, 2, 1]) == .notReproduced)
     #expect(try verdict("fig1-growth", [1, 1, 1, 1, 1]) == .notReproduced)
     #expect(try verdict("fig1-growth", [1, 1, 1, 1, 1.01]) == .reproduced)
-    try expectText("fig1-bulk-less", "less than half")
+    try expectText("fig1-bulk-less", "less half that of σ_1", "below 0 ")
     let (below, above) = around(1)
     #expect(
       try verdict("fig1-bulk-less", [1, 4, 1, 1, 1], [1, 2 * below, 1, 1, 1]) == .reproduced)
     #expect(
       try verdict("fig1-bulk-less", [1, 4, 1, 1, 1], [1, 2 * above, 1, 1, 1]) == .notReproduced)
-    try expectText("fig1-bulk-still", "between 0.8 and 1.25")
+    try expectText("fig1-bulk-still", "within 0.8 to 1.25")
     try expectPar("fig1-bulk-still", 0.8, 1.25) {
       try verdict("fig1-bulk-still", [1, 9, 1, 1, 1], [1, $0, 1, 1, 1])
     }
-    try expectText("fig1-bulk-shift", "a twentieth")
+    try expectText("fig1-bulk-shift", "within -0.05 to 0.05")
     for sign in [1.0, -1] {
       #expect(
         try verdict("fig1-bulk-shift", [1, 11, 1, 1, 1], [1, 1 + sign * 0.4995, 1, 1, 1])
@@ -366,7 +366,7 @@ import Testing
       "theory-inequalities", "theory-adversary", "theory-section-2.3", "theory-theorem-3.3",
       "theory-theorem-3.4", "theory-bias", "theory-per-sample", "theory-rate",
     ]
-    let decimal = #/\d\.\d|\d\.\d*e-|\d+ percentage/#
+    let decimal = #/\d\.\d|\de-|\d+ percentage|within -?\d|above [2-9]|above 1\d/#
     for (id, claim) in ClaimFixtures.all where claim.criterion.contains(decimal) {
       let isLanguage = id.hasSuffix("-crossing")
       let isSpectra = id.hasPrefix("fig1-")
