@@ -56,7 +56,7 @@ set y2range [0:*]; set y2tics nomirror; set border 11
 set key enhanced bottom right maxrows 5 spacing 0.95
 array mark[4] = [6, 7, 5, 9]
 # Curves that lie on each other: markers of other sizes and forms, the earlier ones larger.
-plot for [m=1:n_definition] table index b(sprintf("definition:%d", m)) using (column("bad")):(column("bad_share")) with linespoints lc rgb word(red." ".blue." ".green." ".orange, (m-1)%4+1) lw (3.2-0.8*m) pt mark[(m-1)%4+1] ps (1.2-0.25*m) title "share; bad: ".definition[m] noenhanced, \
+plot for [m=1:n_definition] table index b(sprintf("definition:%d", m)) using (column("bad")):(column("bad_fraction")) with linespoints lc rgb word(red." ".blue." ".green." ".orange, (m-1)%4+1) lw (3.2-0.8*m) pt mark[(m-1)%4+1] ps (1.2-0.25*m) title "share; bad: ".definition[m] noenhanced, \
      table index b("definition:1") using (column("bad")):(column("left_alignment")) with lines lc rgb grey lw 1.3 dt 2 title "cosine of u_1 and G_{bad} v_1 (first)", \
      table index b("definition:1") using (column("bad")):(column("effective_rank")) axes x1y2 with lines lc rgb purple lw 1.6 dt 5 title "effective rank (first, right axis)"
 unset y2tics; unset y2label; set border 3

@@ -13,11 +13,11 @@ public struct ProductRegression: Sendable {
   /// All targets.
   public let y: [Float]
 
-  /// Draws `samples` samples of dimension `inputs` >= 3, the first `trainingShare` of them for training.
-  public init(samples: Int, inputs: Int, trainingShare: Double, stream: RandomStream) {
+  /// Draws `samples` samples of dimension `inputs` >= 3, the first `trainingFraction` of them for training.
+  public init(samples: Int, inputs: Int, trainingFraction: Double, stream: RandomStream) {
     precondition(samples >= 1 && inputs >= 3, "\(samples) samples of \(inputs) inputs")
     self.inputs = inputs
-    trainingCount = Int(trainingShare * Double(samples))
+    trainingCount = Int(trainingFraction * Double(samples))
     validationCount = samples - trainingCount
     let x: [Float] = stream.normals(samples * inputs)
     self.x = x

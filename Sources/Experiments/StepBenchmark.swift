@@ -79,17 +79,17 @@ package struct StepBenchmark: Sendable {
     {
       var s = LanguageSettings.nanoGPT
       change(&s)
-      let block = s.block
+      let block = s.contextLength
       return trainer(name, LanguageTask.self, s, arm, ["learningRate": 0.01]) {
         random(vocabulary: 65, block: block)
       }
     }
     func small(_ s: inout LanguageSettings) {
-      (s.layers, s.heads, s.width, s.block, s.batchSize, s.dropout) = (4, 4, 128, 64, 12, 0)
+      (s.layers, s.heads, s.width, s.contextLength, s.batchSize, s.dropout) = (4, 4, 128, 64, 12, 0)
     }
     func gpt2(_ name: String, block: Int, _ arm: Arm) -> StepBenchmark {
       var s = LanguageSettings.gpt2
-      (s.block, s.batchSize, s.microBatches, s.warmup) = (block, 4, 1, 0)
+      (s.contextLength, s.batchSize, s.microBatches, s.warmup) = (block, 4, 1, 0)
       let settings = s
       return trainer(name, LanguageTask.self, settings, arm, ["learningRate": 0.01]) {
         random(vocabulary: 50_257, block: block)

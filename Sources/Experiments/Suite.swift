@@ -74,3 +74,21 @@ extension Suite {
       ]),
   ]
 }
+
+extension RecordMigration {
+  /// What was renamed when the training experiments became one design.
+  package static let clipping = RecordMigration(
+    keys: [
+      ("cifar10", "narrowing", "widthDivisor"), ("cifar10", "imagesSummed", "lossScale"),
+      ("cifar10", "parts", "microBatches"), ("nanogpt", "block", "contextLength"),
+      ("gpt2", "block", "contextLength"), ("mlp", "trainingShare", "trainingFraction"),
+      ("bad-token", "lowestShare", "lowestFraction"),
+    ], arms: [("-fair", "-same-set"), ("normalised-gd", "normalized-gd")],
+    dataSets: ["clipped_share": "clipped_fraction", "bad_share": "bad_fraction"],
+    profiles: [("bad-token-spectra", "basic", "gpt2-basic")],
+    values: [("clippedSet", "fair", "matched")],
+    words: [
+      ("normalised", "normalized"), ("told right", "classified correctly"),
+      ("told wrong", "classified wrongly"),
+    ])
+}

@@ -162,8 +162,8 @@ package struct Comparison: Sendable {
   /// clipped matrices and seeds; nil where nothing is recorded.
   package static func clippedFraction(_ set: RecordSet, _ arm: String) throws -> Double? {
     let fractions = try set.records(of: arm).flatMap { record -> [Double] in
-      guard record["clipped_share"] != nil else { return [] }
-      let all = try record.doubles("clipped_share")
+      guard record["clipped_fraction"] != nil else { return [] }
+      let all = try record.doubles("clipped_fraction")
       guard record["tau"] != nil else { return all.filter(\.isFinite) }
       let taus = try record.doubles("tau")
       guard taus.contains(where: \.isFinite) else { return all.filter(\.isFinite) }

@@ -69,7 +69,7 @@ extension RunContext {
       let statistics = layer.statistics
       series.layers["sigma_max", default: []].append(statistics.sigmaMax ?? .nan)
       series.layers["tau", default: []].append(statistics.tau)
-      series.layers["clipped_share", default: []].append(statistics.clippedFraction)
+      series.layers["clipped_fraction", default: []].append(statistics.clippedFraction)
       if task.measuring.contains(.truncation) {
         series.layers["clip_error", default: []].append(clip.truncationErrors[index] ?? .nan)
       }
@@ -132,7 +132,7 @@ extension RunContext {
     }
     addLayers("sigma_max", "largest singular value before clipping")
     addLayers("tau", "clipping threshold")
-    addLayers("clipped_share", "share of singular values clipped")
+    addLayers("clipped_fraction", "share of singular values clipped")
     if task.measuring.contains(.truncation) {
       addLayers(
         "clip_error",

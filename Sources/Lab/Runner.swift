@@ -82,6 +82,12 @@ package struct Runner<E: Experiment>: Sendable {
 
   /// What determines a record: experiment, version, settings, method, seed.
   package func identity(_ method: String, _ seed: UInt64) throws -> [String] {
+    try Self.identity(of: config, method, seed)
+  }
+
+  private static func identity(
+    of config: E.Config, _ method: String, _ seed: UInt64
+  ) throws -> [String] {
     let settings = try config.restricted(to: method).lines.filter {
       !$0.hasPrefix("methods = ") && !$0.hasPrefix("seeds = ")
     }
@@ -91,11 +97,18 @@ package struct Runner<E: Experiment>: Sendable {
 
   /// Digest of `identity`: a record with this key need not be computed again.
   package func key(_ method: String, _ seed: UInt64) throws -> String {
+    try Self.key(of: config, method, seed)
+  }
+
+  /// The same for any settings.
+  package static func key(
+    of config: E.Config, _ method: String, _ seed: UInt64
+  ) throws -> String {
     // Where methods share a generator, those before this one are part of what determines it.
     let job = E.jobs(of: config).first { $0.seed == seed && $0.methods.contains(method) }
     let before = job?.methods.prefix { $0 != method } ?? []
     return try Digest.sha256(
-      of: (identity(method, seed) + ["after = \(before.joined(separator: " "))"])
+      of: (identity(of: config, method, seed) + ["after = \(before.joined(separator: " "))"])
         .joined(separator: "\n"))
   }
 

@@ -138,3 +138,20 @@ struct Costs: ParsableCommand {
     }
   }
 }
+
+struct Migrate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Bring records that an older build made to today's names; numbers stay.",
+    discussion:
+      "Settings, arms, data sets, profiles, file names and keys; a second call changes nothing.")
+
+  @Argument(help: "Folders of records, e.g. results/*/*.")
+  var folders: [String]
+
+  func run() throws {
+    for folder in folders {
+      let changed = try RecordMigration.clipping.migrate(folder: folder, .clipping)
+      print("\(folder): \(changed) records changed")
+    }
+  }
+}

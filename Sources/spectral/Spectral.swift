@@ -25,6 +25,7 @@ struct Spectral: ParsableCommand {
       Caption.self,
       Claims.self,
       Costs.self,
+      Migrate.self,
     ])
 
   /// Pins BLAS before anything else, so that no result depends on the number of threads.

@@ -7,7 +7,7 @@ import Testing
 @Suite struct ProductRegressionTests {
   @Test func targetsAreProductsAndTheSplitIsClean() {
     let data = ProductRegression(
-      samples: 50, inputs: 7, trainingShare: 0.8, stream: RandomStream(seed: 1, name: "data"))
+      samples: 50, inputs: 7, trainingFraction: 0.8, stream: RandomStream(seed: 1, name: "data"))
     #expect(data.trainingCount == 40 && data.validationCount == 10)
     for i in 0..<50 { #expect(data.y[i] == data.x[7 * i] * data.x[7 * i + 1] * data.x[7 * i + 2]) }
     var (batch, target) = ([Float](repeating: 0, count: 14), [Float](repeating: 0, count: 2))

@@ -116,7 +116,7 @@ import Testing
         record.add(
           .init(measure.series, .double(points.map { _ in value }), longName: "x", units: "1"))
       }
-      for (name, value) in [("clipped_share", fraction), ("tau", 1)] {
+      for (name, value) in [("clipped_fraction", fraction), ("tau", 1)] {
         record.add(.init(name, .double(points.map { _ in value }), longName: name, units: "1"))
       }
       record.telemetry.add(

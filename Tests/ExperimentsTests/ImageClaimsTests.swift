@@ -22,10 +22,10 @@ import Testing
     ])
     let points = [1, 5, 10, 15, 20]
     record.add(.init("step", .int64(points.map { Int64($0) }), longName: "step", units: "1"))
-    for name in ["val_accuracy", "train_loss", "val_loss", "clip_error", "clipped_share"] {
+    for name in ["val_accuracy", "train_loss", "val_loss", "clip_error", "clipped_fraction"] {
       let values =
         name == "val_accuracy"
-        ? [0.1] + accuracies : Array(repeating: name == "clipped_share" ? share : 1, count: 5)
+        ? [0.1] + accuracies : Array(repeating: name == "clipped_fraction" ? share : 1, count: 5)
       record.add(.init(name, .double(values), longName: name, units: "1"))
     }
     record.telemetry.attributes["seconds_clip"] = .double(2 + Double(seed))

@@ -18,7 +18,7 @@ import Training
   private func config(_ methods: [String]) throws -> CIFAR10ResNet18.Config {
     var config = CIFAR10ResNet18.defaults
     (config.images, config.trainingImages, config.testImages) = (.standIn, 24, 10)
-    (config.narrowing, config.imagesSummed, config.batchSize) = (32, 62, 8)
+    (config.widthDivisor, config.lossScale, config.batchSize) = (32, 62, 8)
     (config.epochs, config.whiteningEpochs, config.rank) = (2, 1, 2)
     (config.methods, config.seeds) = (methods, [1])
     for name in methods {
@@ -113,7 +113,7 @@ import Training
     #expect(try norm.doubles("clip_error").allSatisfy(\.isNaN))
     let exact = try set.records(of: "cifarnet-exact")[0]
     #expect(try exact.doubles("clip_error").allSatisfy { $0 == 0 })
-    #expect(try exact.doubles("clipped_share").contains { $0 > 0 })
+    #expect(try exact.doubles("clipped_fraction").contains { $0 > 0 })
   }
 
   /// Worked out by hand for the paper's 8 epochs of 25 steps; the whitening bias stops after 3.
@@ -168,10 +168,10 @@ import Training
   /// With rates too small to matter, a batch of eight in two parts has the loss and the gradients of two batches of four.
   @Test func partsAddUpToTheBatch() throws {
     var whole = try config(["cifarnet-none"])
-    (whole.biasRate, whole.headRate, whole.decay, whole.parts) = (1e-30, 1e-30, 0, 2)
+    (whole.biasRate, whole.headRate, whole.decay, whole.microBatches) = (1e-30, 1e-30, 0, 2)
     whole.hyperparameters["cifarnet-none"] = ["learningRate": 1e-30, "momentum": 0.5]
     var half = whole
-    (half.batchSize, half.parts) = (4, 1)
+    (half.batchSize, half.microBatches) = (4, 1)
     let images = try ImageTask.load(whole.settings, folder: "nowhere")
     func gradients(_ run: TrainingRun<ImageTask>) -> [[Float]] {
       run.task.parameters.filter { run.task.classifier.filterNames.contains($0.name) }.map {
@@ -199,7 +199,7 @@ import Training
   @Test func theSearchWritesWhatTheExperimentsRead() throws {
     var config = CIFAR10Search.defaults
     (config.images, config.trainingImages, config.testImages) = (.standIn, 16, 10)
-    (config.narrowing, config.imagesSummed, config.batchSize) = (32, 62, 8)
+    (config.widthDivisor, config.lossScale, config.batchSize) = (32, 62, 8)
     (config.epochs, config.trials, config.methods) = (1, 3, ["cifarnet-spectral"])
     let scratch = Scratch()
     let set = try run(CIFAR10Search.self, config, scratch.path + "/results", threads: 2)
@@ -247,8 +247,8 @@ import Training
     #expect(message { _ in } == "")
     #expect(message { $0.methods = ["cifarnet-nrom"] }.contains("did you mean 'cifarnet-norm'"))
     #expect(message { $0.batchSize = 60_000 }.contains("at most the 50000 training images"))
-    #expect(message { $0.parts = 3 }.contains("'parts'"))
-    #expect(message { $0.narrowing = 3 }.contains("'narrowing'"))
+    #expect(message { $0.microBatches = 3 }.contains("'microBatches'"))
+    #expect(message { $0.widthDivisor = 3 }.contains("'widthDivisor'"))
     #expect(message { $0.headRate = 0 }.contains("'headRate'"))
     #expect(message { $0.filterMomentum = 1 }.contains("'filterMomentum'"))
     #expect(message { $0.epochs = 0 }.contains("'epochs'"))

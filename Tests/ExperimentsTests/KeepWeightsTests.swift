@@ -28,7 +28,7 @@ import Training
       try TokenFile.write(tokens, to: "\(results)/bin/\(name).bin", as: .plain)
     }
     var config = NanoGPT.defaults
-    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 9)
+    (config.layers, config.heads, config.width, config.contextLength) = (1, 2, 8, 9)
     (config.batchSize, config.steps, config.recordEvery) = (4, 5, 5)
     (config.dropout, config.corpus) = (0, .binary)
     (config.evaluationSequences, config.finalSequences) = (3, 3)
@@ -115,5 +115,66 @@ import Training
     let text = message { try command.run() }
     #expect(text.contains("--keep-weights") && text.contains("bad-token-spectra"), "\(text)")
     #expect(!FileManager.default.fileExists(atPath: scratch.path))
+  }
+}
+
+/// `spectral migrate`: records that an older build made.
+@Suite struct RecordMigrationTests {
+  /// A record of this build, put into the form of the older one: names of settings, arm and data set, lines of
+  /// hyper-parameters, another key, settings missing that were not there yet.
+  private func old(_ record: Record) throws -> Record {
+    var config = try record.string(attribute: "config")
+      .replacingOccurrences(of: "contextLength:", with: "block:")
+    let lines = config.split(separator: "\n").map(String.init)
+    config = lines.filter { line in
+      !["form:", "warmup:", "hyperparameters:", "  sgdm-", "    "].contains { line.hasPrefix($0) }
+    }.joined(separator: "\n")
+    config += "\nsettings:\n- sgdm-norm-fair learningRate=0.01 maximumNorm=0.5\n"
+    config = config.replacingOccurrences(of: "sgdm-norm-same-set", with: "sgdm-norm-fair")
+    var attributes = record.attributes
+    attributes["config"] = .string(config)
+    attributes["method"] = .string("sgdm-norm-fair")
+    attributes["key"] = .string("0")
+    let dataSets = record.root.dataSets.map { set in
+      Record.DataSet(
+        set.name == "clipped_fraction" ? "clipped_share" : set.name, set.values, shape: set.shape,
+        longName: set.longName, units: set.units, dimensions: set.dimensions)
+    }
+    var result = Record(attributes: attributes, dataSets: dataSets)
+    result.telemetry = record.telemetry
+    return result
+  }
+
+  @Test func anOldRecordIsTakenForTheNewOne() throws {
+    let scratch = Scratch()
+    var config = NanoGPT.defaults
+    (config.layers, config.heads, config.width, config.contextLength) = (1, 2, 8, 9)
+    (config.batchSize, config.steps, config.recordEvery, config.corpus) = (4, 3, 3, .standIn)
+    (config.evaluationSequences, config.finalSequences) = (3, 3)
+    (config.methods, config.seeds) = (["sgdm-norm-same-set"], [1])
+    config.hyperparameters["sgdm-norm-same-set"] = ["learningRate": 0.01, "maximumNorm": 0.5]
+    let set = try run(NanoGPT.self, config, scratch.path)
+    let new = set.records[0]
+    let file = try #require(new.source)
+    let oldFile = file.replacingOccurrences(of: "same-set", with: "fair")
+    try old(new).write(to: oldFile)
+    try FileManager.default.removeItem(atPath: file)
+    let migration = RecordMigration.clipping
+    #expect(try migration.migrate(folder: set.folder, .clipping) == 1)
+    #expect(!FileManager.default.fileExists(atPath: oldFile))
+    #expect(try Record.read(from: file).firstDifference(from: new) == nil)
+    #expect(try migration.migrate(folder: set.folder, .clipping) == 0)
+    // The runner takes it for its own: nothing is computed.
+    let runner = Runner<NanoGPT>(
+      config: config, profile: "test", results: scratch.path,
+      telemetry: Telemetry(root: nil, threads: 1, jobs: 1))
+    #expect(try runner.run() == .init(computed: 0, reused: 1))
+  }
+
+  @Test func anUnknownExperimentIsRefused() throws {
+    let record = Record(attributes: [
+      "experiment": .string("another"), "method": .string("a"), "seed": .int(1),
+    ])
+    #expect(throws: ConfigError.self) { try RecordMigration.clipping.migrated(record, .clipping) }
   }
 }

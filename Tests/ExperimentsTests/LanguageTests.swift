@@ -15,7 +15,7 @@ import Training
 
   private func config(_ methods: [String], steps: Int = 12) throws -> NanoGPT.Config {
     var config = NanoGPT.defaults
-    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 9)
+    (config.layers, config.heads, config.width, config.contextLength) = (1, 2, 8, 9)
     (config.batchSize, config.steps, config.recordEvery) = (4, steps, 5)
     (config.dropout, config.corpus) = (0.1, .standIn)
     (config.evaluationSequences, config.finalSequences) = (5, 7)
@@ -101,12 +101,12 @@ import Training
 
   @Test func fairMeansTheSameSetInBothArms() throws {
     #expect(
-      ClippedSetVariant.fair.methods(["sgdm-norm", "sgdm-spectral", "sgdm-norm-fair"])
-        == ["sgdm-norm-fair", "sgdm-spectral"])
+      ClippedSetVariant.matched.methods(["sgdm-norm", "sgdm-spectral", "sgdm-norm-same-set"])
+        == ["sgdm-norm-same-set", "sgdm-spectral"])
     #expect(ClippedSetVariant.authors.methods(["sgdm-norm"]) == ["sgdm-norm"])
     for methods in [LanguageArms.nanoGPT, LanguageArms.gpt2] {
-      for method in methods where method.name.hasSuffix("-fair") {
-        let spectral = method.name.replacingOccurrences(of: "norm-fair", with: "spectral")
+      for method in methods where method.name.hasSuffix("-same-set") {
+        let spectral = method.name.replacingOccurrences(of: "norm-same-set", with: "spectral")
         let other = try #require(methods.first { $0.name == spectral })
         #expect(method.clippedSet == other.clippedSet)
         let all = try #require(methods.first { $0.name == String(method.name.dropLast(5)) })
@@ -127,7 +127,7 @@ import Training
 
   @Test func allArmsOfGPT2TrainAndCompare() throws {
     var config = GPT2FineWeb.defaults
-    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 8)
+    (config.layers, config.heads, config.width, config.contextLength) = (1, 2, 8, 8)
     (config.batchSize, config.microBatches, config.steps, config.warmup) = (4, 2, 10, 2)
     (config.recordEvery, config.rank) = (5, 2)
     (config.evaluationSequences, config.finalSequences) = (4, 6)
@@ -146,7 +146,7 @@ import Training
 
   @Test func theSearchWritesWhatTheExperimentReads() throws {
     var config = NanoGPTSearch.defaults
-    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 8)
+    (config.layers, config.heads, config.width, config.contextLength) = (1, 2, 8, 8)
     (config.batchSize, config.steps, config.trials, config.evaluationSequences) = (4, 3, 3, 4)
     config.corpus = .standIn
     config.methods = ["sgdm-norm", "muon-spectral"]
@@ -190,7 +190,7 @@ import Training
     #expect(message { $0.dropout = 1 }.contains("'dropout'"))
     #expect(message { $0.rank = 0 }.contains("'rank'"))
     var long = try config(["sgdm-norm"])
-    long.block = 2_000_000
+    long.contextLength = 2_000_000
     #expect(throws: StorageError.self) {
       try LanguageTask.load(long.settings, folder: "nowhere")
     }

@@ -45,7 +45,7 @@ import Testing
       add("sigma", tops, [cells.count, batches, 2, 3])
       let shape = [cells.count, batches, 2]
       add("sigma_median", each { batch, _, cell in [median(batch, cell.count)] }, shape)
-      for name in ["norm", "effective_rank", "bad_share", "left_alignment", "right_alignment"] {
+      for name in ["norm", "effective_rank", "bad_fraction", "left_alignment", "right_alignment"] {
         add(name, each { _, layer, cell in [Double(10 * cell.count + layer)] }, shape)
       }
       for isBad in [true, false] {
@@ -79,7 +79,7 @@ import Testing
     let ids = BadTokenSpectra.claims.map(\.id)
     #expect(ids.count == 12 && Set(ids).count == 12)
     #expect(ids.suffix(6).elementsEqual(ids.prefix(6).map { $0 + "-basic" }))
-    #expect(BadTokenSpectra.claims.suffix(6).allSatisfy { $0.profile == "basic" })
+    #expect(BadTokenSpectra.claims.suffix(6).allSatisfy { $0.profile == "gpt2-basic" })
     #expect(BadTokenSpectra.claims.allSatisfy { !$0.isInvariant })
   }
 

@@ -37,7 +37,7 @@ struct SpectraFixture {
     config.weights = folder + "/weights.safetensors"
     (config.context, config.batchSizes, config.detailBatchSize) = (6, [2, 3], 3)
     (config.batches, config.calibrationBatches, config.top) = (2, 2, 4)
-    (config.confidence, config.lowestShare, config.seeds) = (0.05, 0.1, [1])
+    (config.confidence, config.lowestFraction, config.seeds) = (0.05, 0.1, [1])
     self.config = config
   }
 

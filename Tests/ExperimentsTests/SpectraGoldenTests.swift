@@ -110,7 +110,7 @@ import Testing
     #expect(result.spectra.isEmpty && result.sigma.count == 5 * 8 * 3)
     let (sigma, gap) = (try golden.file.doubles("sigma"), try golden.file.doubles("gap"))
     let (bad, slack) = (try golden.file.doubles("bad_norm"), try golden.slack())
-    let share = try golden.file.doubles("bad_share")
+    let share = try golden.file.doubles("bad_fraction")
     for cell in slack.indices {
       let place = "b = \(cell / 8), \(sweep.names[cell % 8])"
       if cell < 8 {

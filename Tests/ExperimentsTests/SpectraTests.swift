@@ -27,7 +27,7 @@ import Testing
       #expect(text.contains("'\(name)'") && text.contains("argmax or confident"), "\(text)")
     }
     var config = BadTokenSpectra.Config()
-    (config.confidence, config.lowestShare) = (0.25, 0.02)
+    (config.confidence, config.lowestFraction) = (0.25, 0.02)
     #expect(
       try TokenDefinition(name: "confident-lowest").title(config)
         == "good: the text's token, p ≥ 0.25; bad: from the 2 % least likely")
@@ -150,7 +150,7 @@ import Testing
     ("calibrationBatches=0", "calibrationBatches"), ("batchSizes=[]", "batchSizes"),
     ("batchSizes=[8, 8]", "batchSizes"), ("detailBatchSize=5", "detailBatchSize"),
     ("confidence=1.5", "confidence"), ("quantile=-0.1", "quantile"),
-    ("lowestShare=0", "lowestShare"), ("merges=50001", "merges"), ("model=file", "weights"),
+    ("lowestFraction=0", "lowestFraction"), ("merges=50001", "merges"), ("model=file", "weights"),
     ("model=gpt3", "model"), ("methods=[argmax-worst]", "argmax-worst"),
   ])
   func badSettingsAreRefused(_ override: String, _ mention: String) {
@@ -267,7 +267,7 @@ import Testing
     #expect(abs(boxes.numbers("largest")[2] - Statistics.median(tops)) <= 1e-6 * tops[0])
     let definitions = try (1...2).map { try #require(table[block: "definition:\($0)"]) }
     #expect(definitions.allSatisfy { $0.rows == 4 })
-    let shares = definitions.map { $0.numbers("bad_share") }
+    let shares = definitions.map { $0.numbers("bad_fraction") }
     #expect(shares[0] != shares[1])
     #expect(shares[0][0] == 0 && abs(shares[0][3] - 1) < 1e-5)
 

@@ -182,7 +182,7 @@ import Testing
     let styles = ArmStyle.styles(names)
     #expect(Set(styles.map { "\($0.color) \($0.dash)" }).count == names.count)
     // An arm looks the same in the panel of another optimizer.
-    let norm = ArmStyle.styles(["gpt2-adam-norm", "gpt2-adam-spectral", "gpt2-adam-norm-fair"])
+    let norm = ArmStyle.styles(["gpt2-adam-norm", "gpt2-adam-spectral", "gpt2-adam-norm-same-set"])
     #expect(norm[0] == styles[2] && norm[1].color == styles[3].color)
     #expect(norm[2].color == norm[0].color && norm[2].dash != norm[0].dash)
   }

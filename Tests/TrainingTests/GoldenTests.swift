@@ -82,7 +82,7 @@ import Training
     case "sgdm-micro-spectral":
       return (try MicroBatchClip(microBatches: 2, inner: .spectral(tau: 0.3)), SGD(), 0.01)
     case "clipped-gd": return (try NormClip(maximumNorm: 0.8), SGD(momentum: 0), 0.05)
-    case "normalised-gd": return (try NormalizedGradient(offset: 0.5), SGD(momentum: 0), 0.05)
+    case "normalized-gd": return (try NormalizedGradient(offset: 0.5), SGD(momentum: 0), 0.05)
     case "delta-gclip":
       return (
         try DeltaNormClip(maximumNorm: 0.8, minimumFactor: 0.4), SGD(momentum: 0), 0.05
@@ -95,7 +95,7 @@ import Training
     "sgdm-none", "sgdm-nesterov-decay", "adam-none", "adam-norm", "adam-decay", "adamw-none",
     "sgdm-norm", "sgdm-spectral", "sgdm-ema", "sgdm-ema-paper", "sgdm-quantile", "muon",
     "muon-torch", "clipped-scion", "sgdm-soft-spectral", "sgdm-agc", "acclip", "sgdm-coordinate",
-    "sgdm-per-sample", "sgdm-micro-norm", "sgdm-micro-spectral", "clipped-gd", "normalised-gd",
+    "sgdm-per-sample", "sgdm-micro-norm", "sgdm-micro-spectral", "clipped-gd", "normalized-gd",
     "delta-gclip",
   ]
 

@@ -42,7 +42,7 @@ package enum LanguageArms {
         "\(name)-spectral", "\(title), spectral clip", source: "paper, Figs 2c, 6a, 6b", "tau",
         optimizer, clipping: .matrices, clip: spectral),
       nanoGPT(
-        "\(name)-norm-fair", "\(title), norm clip, same set",
+        "\(name)-norm-same-set", "\(title), norm clip, same set",
         source: "norm clipping of what the spectral arm clips", "maximumNorm", optimizer,
         clipping: .matrices, clip: norm),
     ]
@@ -110,7 +110,7 @@ package enum LanguageArms {
         "spectral", "spectral clip", "paper, Figs 3, 6c", .logarithmic("tau", 1e-3, 0.1),
         .exceptEmbeddings, spectral),
       arm(
-        "norm-fair", "norm clip, same set", "norm clipping of what the spectral arm clips",
+        "norm-same-set", "norm clip, same set", "norm clipping of what the spectral arm clips",
         maximum, .exceptEmbeddings, norm),
     ]
   }

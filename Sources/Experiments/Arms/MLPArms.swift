@@ -73,7 +73,7 @@ package enum MLPArms {
       "clipped-gd", "clipped SGD, no momentum", source: "arXiv 1905.11881", [plainRate, norm], sgd
     ) { try NormClip(maximumNorm: $0("maximumNorm")) },
     Arm(
-      "normalised-gd", "normalised SGD", source: "arXiv 1905.11881",
+      "normalized-gd", "normalized SGD", source: "arXiv 1905.11881",
       [plainRate, .linear("offset", 0.01, 10)], sgd
     ) { try NormalizedGradient(offset: $0("offset")) },
     Arm(

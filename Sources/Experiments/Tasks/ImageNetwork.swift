@@ -34,15 +34,15 @@ package struct ImageClassifier {
     case resNet18(ResNet18, headWidth: Int)
   }
 
-  /// `network` with the authors' widths divided by `narrowing`, initialized from `stream`; a CifarNet whitens by `whitening`
+  /// `network` with the authors' widths divided by `widthDivisor`, initialized from `stream`; a CifarNet whitens by `whitening`
   /// [24, 2, 2, 3].
   init(
-    _ network: ImageNetwork, narrowing: Int, classes: Int, whitening: [Float],
+    _ network: ImageNetwork, widthDivisor: Int, classes: Int, whitening: [Float],
     _ stream: RandomStream
   ) {
     switch network {
     case .cifarNet:
-      let net = CifarNet(widths: [64, 256, 256].map { $0 / narrowing }, classes: classes)
+      let net = CifarNet(widths: [64, 256, 256].map { $0 / widthDivisor }, classes: classes)
       net.initialize(stream)
       for case .parameter(let parameter) in net.state where parameter.name == "whiten.weight" {
         parameter.tensor.assign(whitening)
@@ -51,11 +51,11 @@ package struct ImageClassifier {
       (headName, whiteningBiasName) = ("head.weight", "whiten.bias")
       biasNames = net.parameters.map(\.name).filter { $0.contains("norm") }
     case .resNet18:
-      let net = ResNet18(widths: [64, 128, 256, 512].map { $0 / narrowing }, classes: classes)
+      let net = ResNet18(widths: [64, 128, 256, 512].map { $0 / widthDivisor }, classes: classes)
       net.initialize(stream)
       let head = net.parameters.first { $0.name == "fc.weight" }
       head.map { Self.normalize($0) }
-      (model, body) = (net, .resNet18(net, headWidth: 512 / narrowing))
+      (model, body) = (net, .resNet18(net, headWidth: 512 / widthDivisor))
       (headName, whiteningBiasName) = ("fc.weight", nil)
       filterNames = net.filterNames
       biasNames = net.parameters.map(\.name).filter { $0.hasSuffix(".bias") }

@@ -19,13 +19,13 @@ final class TrainingPass {
   ) {
     self.whitening = whitening
     tape = Tape(pool: pool)
-    let count = settings.batchSize / settings.parts
+    let count = settings.batchSize / settings.microBatches
     images = tape.input([count, data.height, data.width, data.channels])
     targets = tape.indices([count])
     logits = classifier.logits(tape, images, whiteningBias: whitening)
     let sum = tape.crossEntropy(
       logits, targets, labelSmoothing: settings.labelSmoothing, reduction: .sum)
-    let weight = Float(settings.imagesSummed) / Float(settings.batchSize)
+    let weight = Float(settings.lossScale) / Float(settings.batchSize)
     loss = weight == 1 ? sum : tape.scale(sum, by: weight)
   }
 

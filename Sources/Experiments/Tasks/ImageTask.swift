@@ -18,7 +18,7 @@ package struct ImageSettings: WorkloadSettings {
   /// Test images that are used, at most.
   package var testImages = 10_000
   /// Both networks' widths are the authors' divided by it.
-  package var narrowing = 1
+  package var widthDivisor = 1
   /// Epochs: 8 in the text, 20 in the code.
   package var epochs = 8
   /// Epochs in which the whitening bias is trained.
@@ -26,10 +26,10 @@ package struct ImageSettings: WorkloadSettings {
   /// Images a step.
   package var batchSize = 2000
   /// Parts that a batch is computed in; norms take their statistics from a part.
-  package var parts = 1
+  package var microBatches = 1
   /// The loss is the mean over the batch times this: with the batch's 2 000 the authors' sum, with 1 the mean. Logits are
   /// divided by the head's width, so a network narrowed by n moves n times as fast; 2 000/n makes up for it.
-  package var imagesSummed = 2000
+  package var lossScale = 2000
   /// Probability that is taken from the label and spread over all classes.
   package var labelSmoothing = 0.2
   /// Mirror images.
@@ -69,15 +69,18 @@ package struct ImageSettings: WorkloadSettings {
     }
     for (key, value) in [
       ("trainingImages", trainingImages), ("testImages", testImages), ("epochs", epochs),
-      ("batchSize", batchSize), ("parts", parts), ("imagesSummed", imagesSummed), ("rank", rank),
+      ("batchSize", batchSize), ("microBatches", microBatches), ("lossScale", lossScale),
+      ("rank", rank),
     ] { try check(key, value, value >= 1, "a whole number >= 1") }
     for (key, value) in [
       ("whiteningEpochs", whiteningEpochs), ("oversampling", oversampling),
       ("powerIterations", powerIterations),
     ] { try check(key, value, value >= 0, "a whole number >= 0") }
-    try check("narrowing", narrowing, [1, 2, 4, 8, 16, 32, 64].contains(narrowing), "1, 2, … 64")
     try check(
-      "parts", parts, batchSize % max(1, parts) == 0, "a divisor of the \(batchSize) images")
+      "widthDivisor", widthDivisor, [1, 2, 4, 8, 16, 32, 64].contains(widthDivisor), "1, 2, … 64")
+    try check(
+      "microBatches", microBatches, batchSize % max(1, microBatches) == 0,
+      "a divisor of the \(batchSize) images")
     try check("translate", translate, (0..<16).contains(translate), "a whole number in [0, 15]")
     try check(
       "batchSize", batchSize, batchSize <= trainingImages,
@@ -94,8 +97,8 @@ package struct ImageSettings: WorkloadSettings {
 
   package var rehearsal: (settings: ImageSettings, step: Double, evaluation: Double) {
     var small = self
-    small.batchSize = min(200, batchSize / parts)
-    small.parts = 1
+    small.batchSize = min(200, batchSize / microBatches)
+    small.microBatches = 1
     small.testImages = min(200, testImages)
     return (
       small, Double(batchSize) / Double(small.batchSize),
@@ -196,7 +199,7 @@ package final class ImageTask: Workload {
     self.network = network
     let stream = RandomStream(seed: seed, name: "images")
     classifier = ImageClassifier(
-      network, narrowing: settings.narrowing, classes: data.classes.count,
+      network, widthDivisor: settings.widthDivisor, classes: data.classes.count,
       whitening: source.whitening, stream.child("weights"))
     batches = ImageBatches(
       data.training, size: settings.batchSize,
@@ -221,8 +224,8 @@ package final class ImageTask: Workload {
   }
   package var watchedLayers: [String] { classifier.filterNames }
   package var recordedLayers: [String] { classifier.filterNames }
-  package var microBatches: Int { settings.parts }
-  package var lossScale: Double { Double(settings.imagesSummed) }
+  package var microBatches: Int { settings.microBatches }
+  package var lossScale: Double { Double(settings.lossScale) }
   package var lossLimit: Double { Self.lossLimit }
   package var stepsPerPoint: Int { stepsPerEpoch }
   package var measuring: StepMeasuring { [.clip, .truncation] }
@@ -262,7 +265,7 @@ package final class ImageTask: Workload {
     let pass = currentPass(step)
     let chosen = batches.batch(step: step)
     let epoch = step / stepsPerEpoch
-    let size = chosen.count / settings.parts
+    let size = chosen.count / settings.microBatches
     let first = chosen.startIndex + microBatch * size
     pass.fill(chosen[first..<(first + size)], data, pool) {
       batches.transform(image: $0, epoch: epoch)
@@ -272,7 +275,7 @@ package final class ImageTask: Workload {
 
   package func observe(step: Int, microBatch: Int) {
     pending[0] += Double(pass?.correct ?? 0)
-    pending[1] += Double(settings.batchSize / settings.parts)
+    pending[1] += Double(settings.batchSize / settings.microBatches)
   }
 
   /// The tape of the present epoch: once the whitening bias is fixed, one that does not differentiate down to it.

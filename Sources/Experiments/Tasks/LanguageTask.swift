@@ -20,7 +20,7 @@ package struct LanguageSettings: WorkloadSettings {
   /// Channels.
   package var width = 384
   /// Tokens of a sequence.
-  package var block = 256
+  package var contextLength = 256
   /// Probability of dropout.
   package var dropout = 0.2
   /// Sequences a step.
@@ -55,7 +55,7 @@ package struct LanguageSettings: WorkloadSettings {
   /// The authors' gpt2_fineweb: GPT-2 with 124 M parameters for 2·10⁹ tokens of FineWeb.
   package static let gpt2: LanguageSettings = {
     var s = LanguageSettings()
-    (s.form, s.layers, s.heads, s.width, s.block, s.dropout) = (.gpt2, 12, 12, 768, 1024, 0)
+    (s.form, s.layers, s.heads, s.width, s.contextLength, s.dropout) = (.gpt2, 12, 12, 768, 1024, 0)
     (s.batchSize, s.microBatches, s.steps, s.warmup, s.recordEvery) = (128, 64, 15_259, 200, 50)
     (s.evaluationSequences, s.rank, s.oversampling) = (32, 64, 10)
     s.corpus = .fineWeb
@@ -74,7 +74,7 @@ package struct LanguageSettings: WorkloadSettings {
       guard holds else { throw ConfigError.value(key, value, expected) }
     }
     for (key, value) in [
-      ("layers", layers), ("heads", heads), ("width", width), ("block", block),
+      ("layers", layers), ("heads", heads), ("width", width), ("contextLength", contextLength),
       ("batchSize", batchSize), ("microBatches", microBatches), ("steps", steps),
       ("recordEvery", recordEvery), ("evaluationSequences", evaluationSequences),
       ("finalSequences", finalSequences), ("rank", rank),
@@ -112,13 +112,13 @@ package enum ClippedSetVariant: String, Codable, Sendable, CaseIterable {
   /// As in the authors' code: norm clipping sees all parameters, spectral clipping leaves the embeddings.
   case authors
   /// Norm clipping sees what spectral clipping sees.
-  case fair
+  case matched
 
   /// The method names of a configuration under this reading: each arm once, in order.
   func methods(_ names: [String]) -> [String] {
-    guard self == .fair else { return names }
+    guard self == .matched else { return names }
     var seen: Set<String> = []
-    return names.map { $0.hasSuffix("-norm") ? $0 + "-fair" : $0 }.filter {
+    return names.map { $0.hasSuffix("-norm") ? $0 + "-same-set" : $0 }.filter {
       seen.insert($0).inserted
     }
   }
@@ -140,7 +140,7 @@ package final class LanguageTask: Workload {
 
   package static func load(_ settings: LanguageSettings, folder: String) throws -> LanguageData {
     try LanguageData.load(
-      settings.corpus, folder: folder, merges: settings.merges, block: settings.block)
+      settings.corpus, folder: folder, merges: settings.merges, block: settings.contextLength)
   }
 
   package let model: GPT
@@ -164,7 +164,7 @@ package final class LanguageTask: Workload {
     model = GPT(
       settings.form,
       GPT.Shape(
-        vocabulary: data.vocabulary, block: settings.block, layers: settings.layers,
+        vocabulary: data.vocabulary, block: settings.contextLength, layers: settings.layers,
         heads: settings.heads, width: settings.width), dropout: settings.dropout)
     model.initialize(stream.child("weights"))
     microBatches = arm.clippedMicroBatches ?? settings.microBatches
@@ -175,25 +175,25 @@ package final class LanguageTask: Workload {
         hint: "choose a multiple of \(microBatches)")
     }
     tape = Tape(pool: pool, dropoutStream: stream.child("dropout"))
-    let shape = [settings.batchSize / microBatches, settings.block]
+    let shape = [settings.batchSize / microBatches, settings.contextLength]
     tokens = tape.indices(shape)
     targets = tape.indices(shape)
     // A micro-batch that is clipped by itself has its own mean; else its part of the batch's mean.
     let sequences = arm.clippedMicroBatches == nil ? settings.batchSize : shape[0]
-    loss = model.loss(tape, tokens, targets, total: sequences * settings.block)
+    loss = model.loss(tape, tokens, targets, total: sequences * settings.contextLength)
     let order: TokenBatches.Order = settings.form == .nanoGPT ? .windows : .chunks
-    let chunks = TokenBatches.chunks(in: data.training.count, length: settings.block)
+    let chunks = TokenBatches.chunks(in: data.training.count, length: settings.contextLength)
     guard order == .windows || chunks >= settings.batchSize else {
       throw ConfigError(
         "setting 'batchSize'",
-        "the corpus has \(chunks) sequences of \(settings.block) tokens, fewer than a batch",
-        hint: "use a longer text, a smaller batch or a shorter block")
+        "the corpus has \(chunks) sequences of \(settings.contextLength) tokens, fewer than a batch",
+        hint: "use a longer text, a smaller batch or a shorter contextLength")
     }
     batches = TokenBatches(
-      data.training, length: settings.block, size: settings.batchSize, order: order,
+      data.training, length: settings.contextLength, size: settings.batchSize, order: order,
       stream: stream.child("batches"))
     validation = TokenBatches(
-      data.validation, length: settings.block, size: 1, order: .windows, stream: stream)
+      data.validation, length: settings.contextLength, size: 1, order: .windows, stream: stream)
   }
 
   // MARK: - Training
@@ -281,14 +281,14 @@ package final class LanguageTask: Workload {
 
   private func makeEvaluation(rows: Int) -> Evaluation {
     let tape = Tape(pool: pool, isTraining: false)
-    let shape = [rows, settings.block]
+    let shape = [rows, settings.contextLength]
     let (tokens, targets) = (tape.indices(shape), tape.indices(shape))
     return (tape, tokens, targets, model.loss(tape, tokens, targets))
   }
 
   /// What the model writes, for a person to read.
   private func sample() -> String {
-    let prompt = data.validation.prefix(min(16, settings.block)).map { Int($0) }
+    let prompt = data.validation.prefix(min(16, settings.contextLength)).map { Int($0) }
     let drawn = model.sample(
       after: prompt, count: model.parameterCount > 10_000_000 ? 24 : 200, temperature: 0.8,
       stream: RandomStream(seed: seed, name: "language/sample"), pool: pool)

@@ -16,7 +16,7 @@ package struct MLPSettings: WorkloadSettings {
   /// Samples drawn.
   package var samples = 10_000
   /// Fraction of them that is trained on.
-  package var trainingShare = 0.8
+  package var trainingFraction = 0.8
   /// Mini-batch size.
   package var batchSize = 32
   /// Whether every epoch has the same batches.
@@ -46,8 +46,9 @@ package struct MLPSettings: WorkloadSettings {
       "hidden", hidden, !hidden.isEmpty && hidden.allSatisfy { $0 >= 1 }, "a list of widths >= 1")
     try check("samples", samples, samples >= 2, "a whole number >= 2")
     try check(
-      "trainingShare", trainingShare, trainingShare > 0 && trainingShare < 1, "a number in (0, 1)")
-    let training = Int(trainingShare * Double(samples))
+      "trainingFraction", trainingFraction, trainingFraction > 0 && trainingFraction < 1,
+      "a number in (0, 1)")
+    let training = Int(trainingFraction * Double(samples))
     try check(
       "batchSize", batchSize, batchSize >= 1 && batchSize <= training,
       "a batch size between 1 and the \(training) training samples")
@@ -91,7 +92,7 @@ package final class MLPTask: Workload {
     func data(seed: UInt64) -> ProductRegression {
       ProductRegression(
         samples: settings.samples, inputs: settings.inputs,
-        trainingShare: settings.trainingShare,
+        trainingFraction: settings.trainingFraction,
         stream: RandomStream(seed: seed, name: "mlp/data"))
     }
   }

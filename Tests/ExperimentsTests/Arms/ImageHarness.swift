@@ -21,10 +21,10 @@ enum ImageHarness {
   /// The experiments' settings but for sizes and the loss's factor, which would be far too large for these widths.
   private static func problem(_ network: ImageNetwork) -> ImageSettings {
     var config = CIFAR10ResNet18.defaults.settings
-    config.narrowing = network == .cifarNet ? 64 : 32
+    config.widthDivisor = network == .cifarNet ? 64 : 32
     config.batchSize = network == .cifarNet ? 2 : 4
     (config.trainingImages, config.testImages) = (3 * config.batchSize, 4)
-    (config.epochs, config.imagesSummed) = (4, 1)
+    (config.epochs, config.lossScale) = (4, 1)
     // A sketch that holds everything does not depend on its random numbers.
     config.oversampling = 64
     return config
@@ -111,7 +111,7 @@ enum ImageHarness {
   ) throws -> (accuracy: Double, loss: Double, weights: String, data: ImageData) {
     var config = CIFAR10ResNet18.defaults
     (config.images, config.trainingImages, config.testImages) = (.standIn, 4, 3)
-    (config.narrowing, config.imagesSummed, config.batchSize) = (64, 31, 2)
+    (config.widthDivisor, config.lossScale, config.batchSize) = (64, 31, 2)
     (config.epochs, config.finalViews) = (1, .none)
     (config.methods, config.seeds) = (["cifarnet-none"], [1])
     config.hyperparameters["cifarnet-none"] = ["learningRate": 0.05, "momentum": 0.6]
@@ -131,9 +131,9 @@ enum ImageHarness {
   static var defaults: [String: Double] {
     let config = CIFAR10ResNet18.defaults.settings
     return [
-      "widths' divisor": Double(config.narrowing), "epochs": Double(config.epochs),
-      "batch": Double(config.batchSize), "images summed": Double(config.imagesSummed),
-      "parts": Double(config.parts), "shift": Double(config.translate),
+      "widths' divisor": Double(config.widthDivisor), "epochs": Double(config.epochs),
+      "batch": Double(config.batchSize), "images summed": Double(config.lossScale),
+      "parts": Double(config.microBatches), "shift": Double(config.translate),
       "flips": config.flip == .alternating ? 1 : 0,
       "rank": Double(config.rank), "oversampling": Double(config.oversampling),
       "power iterations": Double(config.powerIterations),

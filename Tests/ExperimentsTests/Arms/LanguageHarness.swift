@@ -36,12 +36,12 @@ enum LanguageHarness {
   private static func problem(gpt2: Bool) -> LanguageSettings {
     if gpt2 {
       var config = GPT2FineWeb.defaults.settings
-      (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 6)
+      (config.layers, config.heads, config.width, config.contextLength) = (1, 2, 8, 6)
       (config.batchSize, config.microBatches, config.steps, config.warmup) = (4, 2, 12, 3)
       return config
     }
     var config = NanoGPT.defaults.settings
-    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, 6)
+    (config.layers, config.heads, config.width, config.contextLength) = (1, 2, 8, 6)
     (config.batchSize, config.steps, config.dropout) = (4, 12, 0)
     return config
   }
@@ -108,10 +108,11 @@ enum LanguageHarness {
   static func startsSeen(gpt2: Bool) -> (starts: Set<Int>, tokens: Int, length: Int) {
     let problem = problem(gpt2: gpt2)
     var batches = TokenBatches(
-      data.training, length: problem.block, size: problem.batchSize, order: order(problem),
+      data.training, length: problem.contextLength, size: problem.batchSize, order: order(problem),
       stream: RandomStream(seed: seed, name: "language").child("batches"))
     return (
-      Set((0..<500).flatMap { batches.starts(step: $0) }), data.training.count, problem.block
+      Set((0..<500).flatMap { batches.starts(step: $0) }), data.training.count,
+      problem.contextLength
     )
   }
 
@@ -126,7 +127,7 @@ enum LanguageHarness {
     try TokenFile.write(training, to: "\(folder)/bin/train.bin", as: .plain)
     try TokenFile.write(validation, to: "\(folder)/bin/val.bin", as: .plain)
     var config = NanoGPT.defaults
-    (config.layers, config.heads, config.width, config.block) = (1, 2, 8, block)
+    (config.layers, config.heads, config.width, config.contextLength) = (1, 2, 8, block)
     (config.batchSize, config.steps, config.recordEvery) = (4, 6, 3)
     (config.dropout, config.corpus) = (0, .binary)
     (config.evaluationSequences, config.finalSequences) = sequences
@@ -148,7 +149,7 @@ enum LanguageHarness {
     [NanoGPT.defaults.settings, GPT2FineWeb.defaults.settings].map { problem in
       let counts: [(String, Int)] = [
         ("layers", problem.layers), ("heads", problem.heads), ("width", problem.width),
-        ("context", problem.block), ("batch", problem.batchSize), ("steps", problem.steps),
+        ("context", problem.contextLength), ("batch", problem.batchSize), ("steps", problem.steps),
         ("rank", problem.rank), ("oversampling", problem.oversampling),
         ("power iterations", problem.powerIterations),
         ("windows", order(problem) == .windows ? 1 : 0),
@@ -164,7 +165,8 @@ enum LanguageHarness {
     [false, true].map { gpt2 in
       let problem = problem(gpt2: gpt2)
       var batches = TokenBatches(
-        data.training, length: problem.block, size: problem.batchSize, order: order(problem),
+        data.training, length: problem.contextLength, size: problem.batchSize,
+        order: order(problem),
         stream: RandomStream(seed: seed, name: "language").child("batches"))
       return SafetensorsTensor(
         gpt2 ? "gpt2.starts" : "nanogpt.starts", shape: [steps, problem.batchSize],

@@ -122,7 +122,7 @@ enum MLPHarness {
     return [
       "inputs": Double(problem.inputs), "hidden layers": Double(problem.hidden.count),
       "widths": Double(problem.hidden.max() ?? 0), "least width": Double(problem.hidden.min() ?? 0),
-      "samples": Double(problem.samples), "trained on": problem.trainingShare,
+      "samples": Double(problem.samples), "trained on": problem.trainingFraction,
       "batch": Double(problem.batchSize), "replayed": problem.order == .replayed ? 1 : 0,
       "noise probability": problem.noiseProbability, "noise exponent": problem.noiseAlpha,
       "noise scale": problem.noiseScale, "steps": Double(problem.steps),

@@ -120,7 +120,7 @@ import Testing
           + F.language(
             "\(arm)-spectral", train: 2 * train, final: 2 * final, validation: { _ in 2 * final }))
     }
-    for (kind, other) in [("steps", "norm"), ("fair", "norm-fair"), ("time", "norm")] {
+    for (kind, other) in [("steps", "norm"), ("fair", "norm-same-set"), ("time", "norm")] {
       #expect(try verdict(kind, other, train: below, final: below) == .reproduced, "\(id)-\(kind)")
       #expect(try verdict(kind, other, train: above, final: below) == .notReproduced)
       #expect(try verdict(kind, other, train: below, final: above) == .notReproduced)

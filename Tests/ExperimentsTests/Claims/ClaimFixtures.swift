@@ -81,7 +81,7 @@ enum ClaimFixtures {
         arm, seed: seed, [("final_train_loss", train), ("final_val_loss", final)],
         series: [
           ("train_loss", [Double](repeating: train, count: 100)),
-          ("val_loss", (1...100).map(validation)), ("clipped_share", [0.5]), ("tau", [1]),
+          ("val_loss", (1...100).map(validation)), ("clipped_fraction", [0.5]), ("tau", [1]),
         ], counts: [("step", Array(1...100))])
       run.telemetry.add(
         .init("model_seconds", .double((1...100).map(Double.init)), longName: "time", units: "s"))
@@ -95,7 +95,7 @@ enum ClaimFixtures {
       record(
         arm, seed: seed, [("final_val_accuracy", 1 - (errors.last ?? 0))],
         integers: [("test_images", 1000), ("steps_per_epoch", 5)],
-        series: [("val_accuracy", errors.map { 1 - $0 }), ("clipped_share", [0.5])],
+        series: [("val_accuracy", errors.map { 1 - $0 }), ("clipped_fraction", [0.5])],
         counts: [("step", [5, 10, 15, 20])])
     }
   }
@@ -140,7 +140,7 @@ enum ClaimFixtures {
     func cells(_ values: [Double]) -> [Double] { values.flatMap { [$0, $0, $0] } }
     add("sigma", cells(sigma), shape: [5, 3, 1, 1], to: &record)
     add("sigma_median", cells(median), shape: [5, 3, 1], to: &record)
-    for name in ["norm", "effective_rank", "bad_share", "left_alignment", "right_alignment"] {
+    for name in ["norm", "effective_rank", "bad_fraction", "left_alignment", "right_alignment"] {
       add(name, cells([1, 1, 1, 1, 1]), shape: [5, 3, 1], to: &record)
     }
     let rules = LayerThresholds.Rule.allCases.count

@@ -327,7 +327,7 @@ MLP = {
     "sgdm-micro-norm": (0.02, lambda limit, parts: micro(parts, norm(limit, 0)), dict(limit=0.8), dict(parts=4), SGDM),
     "sgdm-micro-spectral": (0.02, lambda tau, parts: micro(parts, const(tau)), dict(tau=0.3), dict(parts=4), SGDM),
     "clipped-gd": (0.1, lambda maximumNorm: norm(maximumNorm, 0), dict(maximumNorm=0.8), {}, PLAIN),
-    "normalised-gd": (0.1, normalized, dict(offset=0.5), {}, PLAIN),
+    "normalized-gd": (0.1, normalized, dict(offset=0.5), {}, PLAIN),
     "delta-gclip": (20.0, delta, dict(maximumNorm=0.003), dict(least=1e-3), PLAIN),  # its paper's delta
     "sgdm-agc": (0.02, agc, dict(ratio=0.2), dict(least=1e-3), SGDM),
     "acclip": (1.0, none, {}, {}, (acclip, dict(beta1=0.9, beta2=0.999, epsilon=1e-5))),
@@ -404,10 +404,10 @@ def gpt2_arm(optimizer, rule, hyper, clipped, rate):
 LANGUAGE = {
     "sgdm-norm": nanogpt_arm("sgdm", norm, dict(maximumNorm=0.3), "all"),
     "sgdm-spectral": nanogpt_arm("sgdm", const, dict(tau=0.02), "matrices"),
-    "sgdm-norm-fair": nanogpt_arm("sgdm", norm, dict(maximumNorm=0.3), "matrices"),
+    "sgdm-norm-same-set": nanogpt_arm("sgdm", norm, dict(maximumNorm=0.3), "matrices"),
     "muon-norm": nanogpt_arm("muon", norm, dict(maximumNorm=1.45), "all", rate=0.02),
     "muon-spectral": nanogpt_arm("muon", const, dict(tau=0.02), "matrices", rate=0.02),
-    "muon-norm-fair": nanogpt_arm("muon", norm, dict(maximumNorm=1.03), "matrices", rate=0.02),
+    "muon-norm-same-set": nanogpt_arm("muon", norm, dict(maximumNorm=1.03), "matrices", rate=0.02),
     "sgdm-norm-micro": nanogpt_arm("sgdm", norm, dict(maximumNorm=0.3), "all", parts=4),
     "sgdm-spectral-micro": nanogpt_arm("sgdm", const, dict(tau=0.02), "matrices", parts=4),
     # nanoGPT's README: AdamW (0.9, 0.99), decay 0.1 on whatever has two axes, warm-up 100, cosine to a tenth.
@@ -421,7 +421,7 @@ LANGUAGE = {
 for name, rate, limit in (("sgdm", 0.1, 0.3), ("adam", 0.02, 1.4), ("muon", 0.02, 1.65)):
     LANGUAGE[f"gpt2-{name}-norm"] = gpt2_arm(name, norm, dict(maximumNorm=limit), "all", rate)
     LANGUAGE[f"gpt2-{name}-spectral"] = gpt2_arm(name, const, dict(tau=0.05), "all but embeddings", rate)
-    LANGUAGE[f"gpt2-{name}-norm-fair"] = gpt2_arm(name, norm, dict(maximumNorm=limit), "all but embeddings", rate)
+    LANGUAGE[f"gpt2-{name}-norm-same-set"] = gpt2_arm(name, norm, dict(maximumNorm=limit), "all but embeddings", rate)
 
 
 def rate_factor(schedule, k, steps, warmup=None):

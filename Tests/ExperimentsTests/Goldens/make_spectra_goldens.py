@@ -13,7 +13,7 @@ Of the gradients of the L = 8 matrices, in the order of `matrixNames`:
   gap [b, L]                 sigma_1 - sigma_2: how well the first vectors are determined
   size [b, L]                the sum of ||G_i||/B over all single gradients that are added or subtracted on the way
   bad_norm, rest_norm [b, L] ||G_bad|| and ||G - G_bad||
-  bad_share, left, right     u' G_bad v / sigma_1, cos(u, G_bad v), cos(v, G_bad' u), u and v being the first vectors
+  bad_fraction, left, right     u' G_bad v / sigma_1, cos(u, G_bad v), cos(v, G_bad' u), u and v being the first vectors
   threshold [L, 3]           norm, spectral and quantile, such that each clips something
   removed [b - 1, L, 3, 2]   1 - ||P X||^2 / ||X||^2 for X = G_bad and X = G - G_bad, where C(G) = P G
 Everything is computed in float64 by autograd and LAPACK's SVD of each gradient, and stored in float64. Every gradient is
@@ -86,7 +86,7 @@ singles = {
     kind: [gradients(context[i : i + 1], tokens[i : i + 1]) for i in range(BATCH)]
     for kind, tokens in (("good", good), ("bad", bad))
 }
-rows = {name: [] for name in ("sigma", "effective_rank", "gap", "size", "bad_norm", "rest_norm", "bad_share", "left", "right")}
+rows = {name: [] for name in ("sigma", "effective_rank", "gap", "size", "bad_norm", "rest_norm", "bad_fraction", "left", "right")}
 removed = []
 thresholds = None
 for count in range(BATCH + 1):
@@ -112,7 +112,7 @@ for count in range(BATCH + 1):
         row["rest_norm"].append((g - a).norm())
         image, coimage = a @ vt[0], a.T @ u[:, 0]
         along = u[:, 0] @ image
-        row["bad_share"].append(along / s[0])
+        row["bad_fraction"].append(along / s[0])
         row["left"].append(along.abs() / image.norm() if count else torch.tensor(torch.nan))
         row["right"].append(along.abs() / coimage.norm() if count else torch.tensor(torch.nan))
         if count:
@@ -128,7 +128,7 @@ for count in range(BATCH + 1):
             )
     for name, values in row.items():
         rows[name].append(torch.stack(values))
-    print(f"b = {count}: sigma_1", " ".join(f"{float(s[0]):.3f}" for s in row["sigma"]), "| shares", " ".join(f"{float(x):.2f}" for x in row["bad_share"]))
+    print(f"b = {count}: sigma_1", " ".join(f"{float(s[0]):.3f}" for s in row["sigma"]), "| shares", " ".join(f"{float(x):.2f}" for x in row["bad_fraction"]))
 
 tensors = {name: torch.stack(values) for name, values in rows.items()}
 tensors |= {"context": context, "good": good, "bad": bad, "threshold": thresholds}

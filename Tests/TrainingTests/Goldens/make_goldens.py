@@ -348,7 +348,7 @@ METHODS = {
     "sgdm-micro-norm": (lambda: micro_rule([3, 2], clip_joint(0.8)), sgd(0.01)),
     "sgdm-micro-spectral": (lambda: micro_rule([3, 2], lambda g: [clamp_spectrum(x, 0.3) for x in g]), sgd(0.01)),
     "clipped-gd": (lambda: norm_rule(0.8), sgd(0.05, momentum=0)),
-    "normalised-gd": (lambda: normalise_rule(0.5), sgd(0.05, momentum=0)),
+    "normalized-gd": (lambda: normalise_rule(0.5), sgd(0.05, momentum=0)),
     "delta-gclip": (lambda: delta_rule(0.8, 0.4), sgd(0.05, momentum=0)),
 }
 

@@ -50,7 +50,8 @@ package enum CIFAR10Search: SearchExperiment {
   package static func captionSettings(_ config: Config) -> [(String, String)] {
     let s = config.settings
     return [
-      ("epochs", "\(s.epochs)"), ("batchSize", "\(s.batchSize)"), ("narrowing", "\(s.narrowing)"),
+      ("epochs", "\(s.epochs)"), ("batchSize", "\(s.batchSize)"),
+      ("widthDivisor", "\(s.widthDivisor)"),
       ("trainingImages", "\(s.trainingImages)"), ("testImages", "\(s.testImages)"),
     ]
   }

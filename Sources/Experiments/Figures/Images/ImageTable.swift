@@ -39,7 +39,7 @@ enum ImageTable {
       })
     let config = try CIFAR10ResNet18.config(of: set).settings
     // Beside narrow networks they would be another experiment's.
-    if config.narrowing == 1 {
+    if config.widthDivisor == 1 {
       for (arm, column) in [
         ("none", "no_clip"), ("norm", "norm_clip"), ("spectral", "spectral_const"),
       ] {
@@ -97,7 +97,7 @@ enum ImageTable {
       ("data", try record.string(attribute: "data")),
       ("trainingImages", "\(config.trainingImages)"), ("testImages", "\(config.testImages)"),
       ("epochs", "\(config.epochs)"), ("batchSize", "\(config.batchSize)"),
-      ("imagesSummed", "\(config.imagesSummed)"), ("narrowing", "\(config.narrowing)"),
+      ("lossScale", "\(config.lossScale)"), ("widthDivisor", "\(config.widthDivisor)"),
       ("rank", "\(config.rank)"), ("oversampling", "\(config.oversampling)"),
       ("powerIterations", "\(config.powerIterations)"),
       ("steps", "\(try record.ints("step").last ?? 0)"),

@@ -9,7 +9,7 @@ package enum GPT2FineWeb: CurveExperiment {
   package static let version = 1
   package static let arms = LanguageArms.gpt2
   package static let defaults = CurveConfig(
-    LanguageSettings.gpt2, methods: arms.map(\.name).filter { !$0.hasSuffix("-fair") },
+    LanguageSettings.gpt2, methods: arms.map(\.name).filter { !$0.hasSuffix("-same-set") },
     seeds: [1, 2, 3])
 }
 
@@ -21,7 +21,7 @@ package enum GPT2Search: LanguageSearch {
   package static let command = "gpt2-fineweb search"
   package static let defaults: SearchConfig<LanguageSettings> = {
     var s = LanguageSettings.gpt2
-    (s.layers, s.heads, s.width, s.block) = (4, 4, 128, 128)
+    (s.layers, s.heads, s.width, s.contextLength) = (4, 4, 128, 128)
     (s.batchSize, s.microBatches, s.steps, s.warmup) = (8, 1, 100, 5)
     (s.evaluationSequences, s.rank, s.corpus, s.merges) = (128, 16, .wikiText, 768)
     return SearchConfig(s, trials: 16, methods: arms.map(\.name))

@@ -37,7 +37,7 @@ private func comparisonClaims(
       by: LanguageMeasure.both, at: .end),
     claim(
       "fair", "the same where norm clipping sees what spectral clipping sees.",
-      over: norm + "-fair", by: LanguageMeasure.both, at: .end),
+      over: norm + "-same-set", by: LanguageMeasure.both, at: .end),
     claim(
       "time", "spectral clipping is below norm clipping after equal time.",
       by: LanguageMeasure.both, at: .equalTime,
@@ -60,7 +60,7 @@ extension CurveExperiment where Task == LanguageTask {
 
 /// At equal step length: the arms of profile equal-step, whose rates are the spectral arm's.
 private func equalStepClaims() -> [Claim] {
-  [("", "sgdm-norm", ""), ("same-set-", "sgdm-norm-fair", " of the same parameters")].flatMap {
+  [("", "sgdm-norm", ""), ("same-set-", "sgdm-norm-same-set", " of the same parameters")].flatMap {
     name, other, which in
     LanguageMeasure.both.map { measure in
       Claim(

@@ -21,7 +21,7 @@ package enum NanoGPTSearch: LanguageSearch {
   package static let command = "nanogpt-shakespeare search"
   package static let defaults: SearchConfig<LanguageSettings> = {
     var s = LanguageSettings.nanoGPT
-    (s.layers, s.heads, s.width, s.block, s.dropout) = (4, 4, 128, 64, 0)
+    (s.layers, s.heads, s.width, s.contextLength, s.dropout) = (4, 4, 128, 64, 0)
     (s.batchSize, s.steps) = (12, 250)
     return SearchConfig(
       s, trials: 20, methods: arms.filter { $0.schedule == nil }.map(\.name))

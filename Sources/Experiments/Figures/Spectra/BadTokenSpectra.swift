@@ -31,7 +31,7 @@ package enum BadTokenSpectra: Experiment {
     /// The least probability of a `confident` good token.
     package var confidence = 0.5
     /// The share of the vocabulary that counts as the `lowest`.
-    package var lowestShare = 0.01
+    package var lowestFraction = 0.01
     /// Singular values recorded.
     package var top = 10
     /// The mini-batch size for which whole spectra and clipping rules are recorded.
@@ -72,8 +72,8 @@ package enum BadTokenSpectra: Experiment {
       where !(value >= 0 && value <= 1) {
         throw ConfigError.value(key, value, "a number in [0, 1]")
       }
-      guard lowestShare > 0, lowestShare <= 1 else {
-        throw ConfigError.value("lowestShare", lowestShare, "a number in (0, 1]")
+      guard lowestFraction > 0, lowestFraction <= 1 else {
+        throw ConfigError.value("lowestFraction", lowestFraction, "a number in (0, 1]")
       }
       guard (0...50_000).contains(merges) else {
         throw ConfigError.value("merges", merges, "a whole number in 0 ... 50000")

@@ -151,7 +151,7 @@ extension Evidence {
 
 extension BadTokenSpectra {
   package static let claims: [Claim] =
-    spectraClaims("", nil, "") + spectraClaims("-basic", "basic", " (GPT2-BASIC)")
+    spectraClaims("", nil, "") + spectraClaims("-basic", "gpt2-basic", " (GPT2-BASIC)")
 
   private static func spectraClaims(
     _ suffix: String, _ profile: String?, _ model: String

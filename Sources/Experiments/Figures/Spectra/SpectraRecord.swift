@@ -70,7 +70,7 @@ struct SpectraRecord {
     add("sigma_median", \.median, "median singular value within the numerical rank")
     add("norm", \.norm, "Frobenius norm of the gradient")
     add("effective_rank", \.effectiveRank, "exp of the entropy of the squared singular values")
-    add("bad_share", \.badShare, "share of the largest singular value that bad samples make")
+    add("bad_fraction", \.badShare, "share of the largest singular value that bad samples make")
     add("left_alignment", \.leftAlignment, "cosine between u_1 and G_bad v_1")
     add("right_alignment", \.rightAlignment, "cosine between v_1 and G_bad' u_1")
     addDetails(to: &record, zip(sizes, results).filter { $0.0 == config.detailBatchSize }.map(\.1))
@@ -158,7 +158,7 @@ struct SpectraView {
     numbers = try records.map { record in
       try Dictionary(
         uniqueKeysWithValues: [
-          "sigma", "sigma_median", "norm", "effective_rank", "bad_share", "left_alignment",
+          "sigma", "sigma_median", "norm", "effective_rank", "bad_fraction", "left_alignment",
           "right_alignment", "removed_bad", "removed_rest",
         ].map { ($0, try record.doubles($0)) })
     }

@@ -75,7 +75,7 @@ extension BadTokenSpectra {
       var block = Table.Block("definition:\(place + 1)")
       let bad = Array(0...view.detailBatchSize)
       block.add("bad", bad.map(Double.init))
-      for name in ["bad_share", "left_alignment", "right_alignment", "effective_rank"] {
+      for name in ["bad_fraction", "left_alignment", "right_alignment", "effective_rank"] {
         block.add(
           name,
           try bad.map { count in

@@ -29,7 +29,7 @@ struct TokenDefinition: Equatable, Sendable {
   }
 
   enum Bad: String, CaseIterable, Sendable {
-    /// Uniformly from the `lowestShare` of the vocabulary that is least likely.
+    /// Uniformly from the `lowestFraction` of the vocabulary that is least likely.
     case lowest
     /// Uniformly from the vocabulary, the good token excepted.
     case random
@@ -62,7 +62,7 @@ struct TokenDefinition: Equatable, Sendable {
       }
     let bad =
       switch bad {
-      case .lowest: "bad: from the \(short(100 * config.lowestShare)) % least likely"
+      case .lowest: "bad: from the \(short(100 * config.lowestFraction)) % least likely"
       case .random: "bad: uniformly random"
       case .permuted: "bad: another sample's good token"
       }
@@ -150,7 +150,7 @@ struct SampleDrawer {
     var bad = good
     switch definition.bad {
     case .lowest:
-      let share = max(1, Int(config.lowestShare * Double(weights.count)))
+      let share = max(1, Int(config.lowestFraction * Double(weights.count)))
       let order = weights.indices.sorted { (weights[$0], $0) < (weights[$1], $1) }
       bad = order[random.integer(below: share, at: draw)]
     case .random:
