@@ -7,13 +7,13 @@
 ///
 /// costs one product of G's size, as G itself does. Everything of size r runs in Double; nothing is
 /// allocated once the buffers have grown. (A mini-batch of r samples makes such a G; r = 32 or 33 here.)
-public final class FactoredSpectrum {
+package final class FactoredSpectrum {
   /// ‖G‖_F.
-  public private(set) var frobeniusNorm = 0.0
+  package private(set) var frobeniusNorm = 0.0
   /// ‖left‖_F · ‖right‖_F, which rounding errors of the Gram matrices are relative to.
-  public private(set) var scale = 0.0
+  package private(set) var scale = 0.0
   /// σ_i of the last `decompose()`, ascending, at most r of them; the others are zero.
-  public var singularValues: UnsafeBufferPointer<Double> {
+  package var singularValues: UnsafeBufferPointer<Double> {
     UnsafeBufferPointer(start: sigma, count: rank)
   }
   private var rows = 0, columns = 0, r = 0, rank = 0
@@ -33,7 +33,7 @@ public final class FactoredSpectrum {
   private var leftView: MatrixView<Float>
 
   /// Empty buffers; they grow with the first matrices.
-  public init() {
+  package init() {
     let none = UnsafeMutablePointer<Double>.allocate(capacity: 1)
     slab = none
     (left, right, gramLeft, gramRight) = (none, none, none, none)
@@ -79,7 +79,7 @@ public final class FactoredSpectrum {
   }
 
   /// Takes factors left[r,m] and right[r,n] and computes ‖G‖_F; they must stay alive until `write`.
-  public func load(left leftView: MatrixView<Float>, right rightView: MatrixView<Float>) {
+  package func load(left leftView: MatrixView<Float>, right rightView: MatrixView<Float>) {
     precondition(
       leftView.rows == rightView.rows && leftView.rows > 0,
       "factors [\(leftView.rows), \(leftView.columns)], [\(rightView.rows), \(rightView.columns)]")
@@ -103,7 +103,7 @@ public final class FactoredSpectrum {
 
   /// An upper bound of σ_1 that costs one r×r product: the Schatten-4 norm (Σ σ⁴)^¼ = tr((AB)²)^¼,
   /// with room for its rounding error.
-  public func schatten4Bound() -> Double {
+  package func schatten4Bound() -> Double {
     multiply(gramLeft, r, r, gramRight, r, into: square)
     var (trace, size) = (0.0, 0.0)
     for i in 0..<r {
@@ -117,7 +117,7 @@ public final class FactoredSpectrum {
 
   /// Whether every singular value is at most `limit`, proved by Cholesky's method: limit²·I - K is
   /// positive definite by a margin above the rounding errors. False says nothing.
-  public func isCertified(within limit: Double) -> Bool {
+  package func isCertified(within limit: Double) -> Bool {
     formCore()
     // K carries errors of a few r·ε·scale²; so does the factorization.
     let level = limit * limit - 8 * Double(r) * .ulpOfOne * (scale * scale + limit * limit)
@@ -139,7 +139,7 @@ public final class FactoredSpectrum {
   }
 
   /// Finds all singular values and the vectors y.
-  public func decompose() throws(LinearAlgebraError) {
+  package func decompose() throws(LinearAlgebraError) {
     formCore()
     try eigen.decompose(core, rank)
     for i in 0..<rank { sigma[i] = max(0, eigen.values[i]).squareRoot() }
@@ -166,7 +166,7 @@ public final class FactoredSpectrum {
   /// Writes U diag(w(σ) σ) Vᵀ, where w differs from 1 only for the `count` largest singular values;
   /// returns its Frobenius norm. Needs `decompose()`.
   @discardableResult
-  public func write(
+  package func write(
     reweighting count: Int, _ w: (_ sigma: Double) -> Double,
     into g: MutableMatrixView<Float>
   ) -> Double {
@@ -209,8 +209,7 @@ public final class FactoredSpectrum {
     let norm = sum.squareRoot()
     let size = Double._sumOfSquares(newRight, r * columns).squareRoot()
     let sizeLeft = Double._sumOfSquares(left, r * rows).squareRoot()
-    if size * sizeLeft <= 256 * norm {
-      // Rounding to Float before the last product costs no more than forming G in Float does.
+    if size * sizeLeft <= Self.largestCancellation * norm {
       Float._narrow(newRight, r * columns, into: narrowed)
       gemm(
         leftView, .yes,
@@ -223,6 +222,10 @@ public final class FactoredSpectrum {
     }
     return norm
   }
+
+  /// How much larger than the result's norm the product of its factors' norms may be for the new factor to be rounded
+  /// to Float before the last product: up to there that costs no more accuracy than forming G in Float does.
+  private static let largestCancellation = 256.0
 
   /// root[rank, r] with rootᵀ·root = A, by Cholesky's method with diagonal pivoting.
   private func factor() {

@@ -4,13 +4,13 @@
 /// rotations run along rows, four numbers at a time. For orders around 33 this takes a third of
 /// the time of LAPACK's syevd, whose blocking pays from about 100 rows on. Backward stable: values
 /// carry absolute errors of a few ε‖a‖.
-public final class SmallSymmetricEigen {
+package final class SmallSymmetricEigen {
   /// The largest order.
-  public let capacity: Int
+  package let capacity: Int
   /// The order of the last decomposition.
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// The eigenvalues of the last decomposition, ascending.
-  public private(set) var values: UnsafeMutablePointer<Double>
+  package private(set) var values: UnsafeMutablePointer<Double>
   private let stride: Int
   private let work: UnsafeMutablePointer<Double>
   private let basis: UnsafeMutablePointer<Double>  // Q of the reduction, then eigenvectors in rows
@@ -20,7 +20,7 @@ public final class SmallSymmetricEigen {
   private let order: UnsafeMutablePointer<Int>
 
   /// Buffers for matrices of up to `capacity` rows.
-  public init(capacity: Int) {
+  package init(capacity: Int) {
     self.capacity = capacity
     stride = (capacity + 3) & ~3
     func zeros(_ count: Int) -> UnsafeMutablePointer<Double> {
@@ -44,7 +44,7 @@ public final class SmallSymmetricEigen {
   }
 
   /// The unit eigenvector[count] of `values[i]`.
-  public func vector(_ i: Int) -> UnsafePointer<Double> {
+  package func vector(_ i: Int) -> UnsafePointer<Double> {
     precondition(i >= 0 && i < count, "eigenvector \(i) of \(count)")
     return UnsafePointer(basis + order[i] * stride)
   }
@@ -52,7 +52,7 @@ public final class SmallSymmetricEigen {
   /// Decomposes the symmetric a[n,n] (row-major, both triangles filled, finite).
   ///
   /// Throws `LinearAlgebraError.notConverged` where 60 iterations do not isolate an eigenvalue.
-  public func decompose(
+  package func decompose(
     _ a: UnsafePointer<Double>, _ n: Int, vectors: Bool = true
   ) throws(LinearAlgebraError) {
     precondition(n <= capacity, "order \(n) beyond the capacity \(capacity)")
