@@ -101,7 +101,7 @@ help: ## this list, with the measured cost of each experiment
 	@if [ -x $(BIN)/spectral ]; then $(BIN)/spectral costs --results results; fi
 
 build: packages
-	@echo "building (the first time takes about a minute)"
+	@echo "building (the first time takes two minutes or more)"
 	@$(SWIFT_RELEASE) --quiet
 
 packages:
