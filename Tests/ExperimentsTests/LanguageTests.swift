@@ -109,7 +109,8 @@ import Training
         let spectral = method.name.replacingOccurrences(of: "norm-same-set", with: "spectral")
         let other = try #require(methods.first { $0.name == spectral })
         #expect(method.clippedSet == other.clippedSet)
-        let all = try #require(methods.first { $0.name == String(method.name.dropLast("-same-set".count)) })
+        let all = try #require(
+          methods.first { $0.name == String(method.name.dropLast("-same-set".count)) })
         #expect(all.clippedSet == .all)
       }
     }
