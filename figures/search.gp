@@ -1,5 +1,6 @@
-# The search behind a table of hyper-parameters: what every trial ended with against its step size, a panel a method.
-# The best one is circled; where one of its hyper-parameters lies within a tenth of an end of its range, the panel says so.
+# The search behind a table of hyper-parameters: what every trial ended with against its step size, a panel a method, larger
+# dots for longer trials. The winner is circled; where one of its hyper-parameters lies within a tenth of an end of its range,
+# the panel says so. Dotted: the ends of the range; dashed: where it has grown to.
 # Set before: linear where the axis of the objective is to be linear, columns.
 load table.".vars"
 if (!exists("columns")) { columns = n_arm < 6 ? n_arm : 6 }
@@ -13,6 +14,8 @@ do for [k=1:n_arm] {
   stats table index b(arm[k]) using (column("learningRate")):(column("loss")) nooutput
   if (STATS_min_x < xlow) { xlow = STATS_min_x }
   if (STATS_max_x > xhigh) { xhigh = STATS_max_x }
+  if (arm_low[k] < xlow) { xlow = arm_low[k] }
+  if (arm_high[k] > xhigh) { xhigh = arm_high[k] }
   if (STATS_min_y < low) { low = STATS_min_y }
   if (STATS_min_y > worst) { worst = STATS_min_y }
   if (STATS_up_quartile_y > start) { start = STATS_up_quartile_y }
@@ -37,7 +40,12 @@ do for [k=1:n_arm] {
   if (k > 1) { unset label 99 }
   set label 1 (arm_edge[k] eq "" ? "" : "↔ ".arm_edge[k]) at graph 0.02, graph 0.05 left noenhanced font ",6" tc rgb red
   best = arm_best[k]
-  plot table index b(arm[k]) using (column("learningRate")):(column("loss") > top ? NaN : column("loss")) with points pt 7 ps 0.35 lc rgb blue, \
+  do for [e=1:4] { unset arrow e }
+  set arrow 1 from first arm_first[k], graph 0 to first arm_first[k], graph 1 nohead dt 3 lc rgb "#a0a0a0"
+  set arrow 2 from first arm_last[k], graph 0 to first arm_last[k], graph 1 nohead dt 3 lc rgb "#a0a0a0"
+  if (arm_low[k] < 0.999*arm_first[k]) { set arrow 3 from first arm_low[k], graph 0 to first arm_low[k], graph 1 nohead dt 2 lc rgb "#a0a0a0" }
+  if (arm_high[k] > 1.001*arm_last[k]) { set arrow 4 from first arm_high[k], graph 0 to first arm_high[k], graph 1 nohead dt 2 lc rgb "#a0a0a0" }
+  plot table index b(arm[k]) using (column("learningRate")):(column("loss") > top ? NaN : column("loss")):(0.2 + 0.25*column("length")) with points pt 7 ps variable lc rgb blue, \
        table index b(arm[k]) using (column("learningRate")):(column("loss") > top || column("loss") != column("loss") ? top : NaN) with points pt 9 ps 0.4 lc rgb "#b0b0b0", \
        table index b(arm[k]) using (column("loss") == best && column("learningRate") == arm_rate[k] ? column("learningRate") : NaN):(column("loss")) with points pt 6 ps 0.9 lw 1.3 lc rgb red
 }

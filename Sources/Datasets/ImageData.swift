@@ -76,6 +76,17 @@ public struct ImageData: Sendable {
       normalization: normalization, digest: "\(digest), \(part)")
   }
 
+  /// The last tenth of the training images in the place of the test images, which are left out.
+  public func holdingOut() -> ImageData {
+    let cut = training.count - max(1, training.count / 10)
+    precondition(cut > 0, "a tenth of \(training.count) training image")
+    return ImageData(
+      name: "\(name), a tenth of the training images held out", isStandIn: isStandIn,
+      classes: classes, training: training.images(0..<cut),
+      test: training.images(cut..<training.count), normalization: normalization,
+      digest: "\(digest), held out")
+  }
+
   // MARK: - CIFAR-10
 
   private static func anyCIFAR10(_ folder: String, prefersExact: Bool) throws -> ImageData {

@@ -71,6 +71,15 @@ public struct LanguageData: Sendable {
     return data
   }
 
+  /// The last tenth of the training tokens in the place of the validation tokens, which are left out.
+  public func holdingOut() -> LanguageData {
+    let cut = training.count - training.count / 10
+    return LanguageData(
+      name: "\(name), a tenth of the training text held out", isStandIn: isStandIn,
+      vocabulary: vocabulary, training: Array(training[..<cut]),
+      validation: Array(training[cut...]), digest: "\(digest), held out", decode: decode)
+  }
+
   /// A text by characters: the vocabulary is what occurs, the last tenth is held out.
   static func characters(of corpus: TextCorpus) throws -> LanguageData {
     let vocabulary = CharacterVocabulary(of: corpus.text)

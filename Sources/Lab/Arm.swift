@@ -134,17 +134,22 @@ package struct Hyperparameter: Sendable {
   package let low: Double, high: Double
   /// Whether it is searched over evenly in its logarithm.
   package let isLogarithmic: Bool
+  /// What it can be at all: a search whose best lies at an edge of the range goes on up to here.
+  package let limits: ClosedRange<Double>
 
-  /// Uniform on [low, high].
-  package static func linear(_ name: String, _ low: Double, _ high: Double) -> Hyperparameter {
-    Hyperparameter(name: name, low: low, high: high, isLogarithmic: false)
+  /// Uniform on [low, high], for what is itself a fraction and has no other scale.
+  package static func linear(
+    _ name: String, _ low: Double, _ high: Double, limits: ClosedRange<Double>
+  ) -> Hyperparameter {
+    Hyperparameter(name: name, low: low, high: high, isLogarithmic: false, limits: limits)
   }
 
   /// Log-uniform on [low, high].
   package static func logarithmic(
     _ name: String, _ low: Double, _ high: Double
   ) -> Hyperparameter {
-    Hyperparameter(name: name, low: low, high: high, isLogarithmic: true)
+    Hyperparameter(
+      name: name, low: low, high: high, isLogarithmic: true, limits: 0...Double.infinity)
   }
 
   /// The value at the fraction u in [0, 1] of the range.
@@ -155,6 +160,11 @@ package struct Hyperparameter: Sendable {
   /// The place of `value` in the range: 0 at its low end, 1 at its high one.
   package func fraction(of value: Double) -> Double {
     isLogarithmic ? log(value / low) / log(high / low) : (value - low) / (high - low)
+  }
+
+  /// The places of `limits`.
+  var hardFractions: ClosedRange<Double> {
+    fraction(of: limits.lowerBound)...fraction(of: limits.upperBound)
   }
 }
 

@@ -137,16 +137,17 @@ package struct RunContext: Sendable {
   package func parallelMap<Result: Codable & Sendable>(
     _ count: Int, progress: Int, _ body: @escaping @Sendable (Int) throws -> Result
   ) throws -> [Result] {
-    let board = ResultBoard<Result>(count: count, checkpoint: checkpoint([Result?].self))
-    let missing = try board.resume()
-    advance(progress * (count - missing.count))
-    try runSideBySide(count: missing.count, jobs: threads) { index in
-      try willStep?(count - missing.count + index)
-      let result = try body(missing[index])
-      try board.put(result, at: missing[index])
-      advance(progress)
-    }
-    return try board.finish()
+    let board = try board(Result.self, count: count)
+    let results = try board.map(0..<count, progress: { _ in progress }, body)
+    try board.finish()
+    return results
+  }
+
+  /// A board for `count` results that are computed in stages, each when those before it are known.
+  package func board<Result: Codable & Sendable>(
+    _ type: Result.Type, count: Int
+  ) throws -> ResultBoard<Result> {
+    try ResultBoard(count: count, self)
   }
 
   /// The checkpoint of this run for a state of type `State`.
@@ -157,32 +158,45 @@ package struct RunContext: Sendable {
   }
 }
 
-/// The results of `RunContext.parallelMap` as they come in.
-private final class ResultBoard<Result: Codable & Sendable>: @unchecked Sendable {
+/// Independent results as they come in; what is finished survives a kill through the checkpoint.
+package final class ResultBoard<Result: Codable & Sendable>: @unchecked Sendable {
   private let lock = NSLock()
+  private let context: RunContext
   private var results: [Result?]
   private var checkpoint: Checkpoint<[Result?]>?
 
-  package init(count: Int, checkpoint: Checkpoint<[Result?]>?) {
+  /// Takes over what an earlier process finished.
+  init(count: Int, _ context: RunContext) throws {
+    self.context = context
     results = Array(repeating: nil, count: count)
-    self.checkpoint = checkpoint
+    checkpoint = context.checkpoint([Result?].self)
+    if let saved = try checkpoint?.load(), saved.count == count { results = saved }
   }
 
-  /// Takes over what an earlier process finished; returns what is missing.
-  package func resume() throws -> [Int] {
-    if let saved = try checkpoint?.load(), saved.count == results.count { results = saved }
-    return results.indices.filter { results[$0] == nil }
+  /// The results `range`: those that are missing are computed, `threads` at a time, in any order; `progress` says how
+  /// many steps one was.
+  package func map(
+    _ range: Range<Int>, progress: (Int) -> Int, _ body: @escaping @Sendable (Int) throws -> Result
+  ) throws -> [Result] {
+    let missing = lock.withLock { range.filter { results[$0] == nil } }
+    let steps = range.map(progress)
+    context.advance(range.reduce(0) { $0 + (missing.contains($1) ? 0 : progress($1)) })
+    try runSideBySide(count: missing.count, jobs: context.threads) { [context] index in
+      try context.willStep?(missing[index])
+      let result = try body(missing[index])
+      try self.put(result, at: missing[index])
+      context.advance(steps[missing[index] - range.lowerBound])
+    }
+    return lock.withLock { range.compactMap { results[$0] } }
   }
 
-  package func put(_ result: Result, at index: Int) throws {
+  private func put(_ result: Result, at index: Int) throws {
     try lock.withLock {
       results[index] = result
       if checkpoint?.isDue ?? false { try checkpoint?.save(results) }
     }
   }
 
-  package func finish() throws -> [Result] {
-    try lock.withLock { try checkpoint?.remove() }
-    return results.compactMap { $0 }
-  }
+  /// Removes the checkpoint: everything is computed.
+  package func finish() throws { try lock.withLock { try checkpoint?.remove() } }
 }

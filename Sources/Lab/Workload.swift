@@ -32,6 +32,8 @@ package protocol Workload: TrainingTask {
   /// Throws a `ConfigError` for settings that do not suit the data.
   init(
     _ settings: Settings, _ arm: Arm, _ source: Source, seed: UInt64, pool: WorkerPool) throws
+  /// What it was made from.
+  var settings: Settings { get }
   /// The names of the parameters in `set`.
   func names(in set: ParameterSet) -> [String]
   /// Groups of parameters that are moved alike in all arms.
@@ -40,8 +42,6 @@ package protocol Workload: TrainingTask {
   var decomposition: Decomposition { get }
   /// Hyper-parameters that an arm need not have.
   var defaults: Hyperparameters { get }
-  /// The schedule of the arm's rate, unless the arm says otherwise.
-  var schedule: Schedule { get }
   /// Steps of the run, and between two recorded points.
   var steps: Int { get }
   var stepsPerPoint: Int { get }
@@ -66,7 +66,6 @@ extension Workload {
   package var fixedGroups: [ParameterGroup] { [] }
   package var decomposition: Decomposition { .exact }
   package var defaults: Hyperparameters { [:] }
-  package var schedule: Schedule { .constant }
   package var measuring: StepMeasuring { .clip }
   package var lossWindow: LossWindow { .sinceLastPoint }
   package var finalLossWindow: LossWindow { lossWindow }
@@ -99,8 +98,12 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
   var stepCount: Int { get }
   /// Steps between two recorded points, likewise.
   var pointEvery: Int { get }
+  /// The schedule of an arm's rate, unless the arm says otherwise.
+  var schedule: Schedule { get }
   /// Throws a `ConfigError` for a value outside its range.
   func validate() throws
+  /// A run of this part of the length, 0 < fraction <= 1, with its own whole schedule.
+  func lasting(_ fraction: Double) -> Self
   /// What of it determines the records of one arm.
   func restricted(to arm: Arm) -> Self
   /// The methods of a configuration under these settings.
@@ -110,6 +113,7 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
 }
 
 extension WorkloadSettings {
+  package var schedule: Schedule { .constant }
   package func restricted(to arm: Arm) -> Self { self }
   package func methods(_ names: [String]) -> [String] { names }
   package var rehearsal: (settings: Self, step: Double, evaluation: Double) { (self, 1, 1) }
@@ -123,6 +127,13 @@ package protocol WorkloadSource: Sendable {
   var digest: String { get }
   /// Whether they are generated in the place of real ones.
   var isStandIn: Bool { get }
+  /// The same with a tenth of the training data in the place of what is reported, so that a search chooses on neither what
+  /// it trains on nor what is reported; itself where hyper-parameters are chosen by the training loss.
+  func holdingOut() -> Self
+}
+
+extension WorkloadSource {
+  package func holdingOut() -> Self { self }
 }
 
 // MARK: - An arm on a workload
@@ -140,7 +151,7 @@ extension Workload {
       values: values.over(defaults), layers: names(in: arm.clippedSet),
       decomposition: decomposition, seed: seed)
     let rate = LearningRate(
-      try values("learningRate"), arm.schedule ?? schedule, steps: steps)
+      try values("learningRate"), arm.schedule ?? settings.schedule, steps: steps)
     var free = Set(parameters.map(\.name)).subtracting(fixedGroups.flatMap(\.names))
     var groups: [ParameterGroup] = []
     for (set, make) in arm.optimizers {

@@ -200,7 +200,8 @@ import Training
     var config = CIFAR10Search.defaults
     (config.images, config.trainingImages, config.testImages) = (.standIn, 16, 10)
     (config.widthDivisor, config.lossScale, config.batchSize) = (32, 62, 8)
-    (config.epochs, config.trials, config.methods) = (1, 3, ["cifarnet-spectral"])
+    (config.epochs, config.candidates, config.rounds) = (1, 3, 1)
+    config.methods = ["cifarnet-spectral"]
     let scratch = Scratch()
     let set = try run(CIFAR10Search.self, config, scratch.path + "/results", threads: 2)
     let companion = try #require(try CIFAR10Search.sideFiles(of: set).first)
@@ -209,9 +210,10 @@ import Training
       atPath: folder, withIntermediateDirectories: true)
     try companion.text.write(
       toFile: folder + "/tuned.yaml", atomically: true, encoding: .utf8)
-    let chosen = CIFAR10Search.values(
-      try ImageArms.all.named("cifarnet-spectral", place: ""),
-      at: try set.records[0].int(attribute: "best_trial"))
+    let chosen: Hyperparameters = [
+      "learningRate": try set.records[0].double(attribute: "best_learningRate"),
+      "tau": try set.records[0].double(attribute: "best_tau"),
+    ]
     // The truncations take the values of the method that they truncate.
     var curves = try self.config([])
     curves.methods = ["cifarnet-exact", "cifarnet-spectral", "cifarnet-rank5"]

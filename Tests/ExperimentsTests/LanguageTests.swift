@@ -148,7 +148,8 @@ import Training
   @Test func theSearchWritesWhatTheExperimentReads() throws {
     var config = NanoGPTSearch.defaults
     (config.layers, config.heads, config.width, config.contextLength) = (1, 2, 8, 8)
-    (config.batchSize, config.steps, config.trials, config.evaluationSequences) = (4, 3, 3, 4)
+    (config.batchSize, config.steps, config.evaluationSequences) = (4, 3, 4)
+    (config.candidates, config.rounds) = (3, 1)
     config.corpus = .standIn
     config.methods = ["sgdm-norm", "muon-spectral"]
     let scratch = Scratch()
@@ -166,11 +167,12 @@ import Training
         folder: scratch.path + "/nanogpt-shakespeare", profile: "quick", data: "nowhere",
         results: "nowhere"))
     #expect(complete.hyperparameters.arms.count == 2 && complete.dataDigest.hasSuffix("characters"))
+    let found = try set.records(of: "muon-spectral")[0]
     #expect(
-      complete.hyperparameters["muon-spectral"]
-        == NanoGPTSearch.values(
-          try NanoGPT.arms.named("muon-spectral", place: ""),
-          at: try set.records(of: "muon-spectral")[0].int(attribute: "best_trial")))
+      complete.hyperparameters["muon-spectral"] == [
+        "learningRate": try found.double(attribute: "best_learningRate"),
+        "tau": try found.double(attribute: "best_tau"),
+      ])
   }
 
   @Test func wrongSettingsAreOneClearLine() throws {

@@ -77,12 +77,13 @@ import Training
   @Test func searchAndHeatMapSurviveAKillToo() throws {
     var search = MLPSearch.defaults
     (search.inputs, search.hidden, search.samples, search.batchSize) = (6, [8], 60, 5)
-    (search.steps, search.trials, search.methods) = (20, 6, ["sgdm-norm", "sgdm-spectral-ema"])
+    (search.steps, search.candidates, search.rounds, search.rungs) = (20, 6, 2, 2)
+    search.methods = ["sgdm-norm", "sgdm-spectral-ema"]
     let scratch = Scratch()
     let whole = try run(MLPSearch.self, search, scratch.path + "/a")
     #expect(throws: Killed.self) {
       try run(MLPSearch.self, search, scratch.path + "/b", checkpointSeconds: 0) { _, done in
-        if done == 4 { throw Killed() }
+        if done == 10 { throw Killed() }  // in the second round, whose candidates the first one decided
       }
     }
     try expectEqual(whole, run(MLPSearch.self, search, scratch.path + "/b"), "search")
@@ -202,7 +203,7 @@ import Training
     // A search's own file reads back.
     var search = MLPSearch.defaults
     (search.inputs, search.hidden, search.samples, search.batchSize) = (6, [8], 60, 5)
-    (search.steps, search.trials, search.methods) = (10, 3, ["sgdm-norm", "adam-none"])
+    (search.steps, search.candidates, search.methods) = (10, 3, ["sgdm-norm", "adam-none"])
     let set = try run(MLPSearch.self, search, scratch.path)
     #expect(
       message(try MLPSearch.sideFiles(of: set)[0].text, methods: ["sgdm-norm", "adam-none"]) == "")

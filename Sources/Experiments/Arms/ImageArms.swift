@@ -32,7 +32,8 @@ package enum ImageArms {
   private static func curves(_ network: ImageNetwork) -> [Arm] {
     [
       arm(
-        network, "none", "SGDM", source: "paper, Fig 2a", .linear("momentum", 0.5, 0.95),
+        network, "none", "SGDM", source: "paper, Fig 2a",
+        .linear("momentum", 0.5, 0.95, limits: 0...0.999),
         highestRate: 0.2, clip: none),
       arm(network, "norm", "SGDM, norm clip", source: "paper, Fig 2a", norm) {
         try NormClip(maximumNorm: $0("maximumNorm"), formula: .torch)
@@ -46,7 +47,7 @@ package enum ImageArms {
       arm(
         network, "quantile", "SGDM, spectral quantile",
         source: "paper, Algorithm 3; order statistic of the authors' clipping library",
-        .linear("level", 0.5, 0.99)
+        .linear("level", 0.5, 0.99, limits: 0...1)
       ) { try $0.spectral(.quantile(level: $0("level"), window: 100, .lowerOrderStatistic)) },
       arm(
         network, "muon", "Muon", source: "torch.optim.Muon; momentum of airbench94_muon",

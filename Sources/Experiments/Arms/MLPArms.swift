@@ -3,13 +3,13 @@ import Lab
 import Optimizers
 
 /// The arms of the MLP experiments, the paper's first. Ranges of the paper's arms are the authors' (their sweep files,
-/// App. F); others are ours.
+/// App. F), thresholds on a logarithmic scale where they have an even one; others are ours.
 package enum MLPArms {
   private static let rate = Hyperparameter.logarithmic("learningRate", 1e-4, 0.1)
   /// Without momentum a step is a tenth as large, so the range is shifted by ten.
   private static let plainRate = Hyperparameter.logarithmic("learningRate", 1e-3, 1)
-  private static let norm = Hyperparameter.linear("maximumNorm", 0.01, 10)
-  private static let tau = Hyperparameter.linear("tau", 0.01, 10)
+  private static let norm = Hyperparameter.logarithmic("maximumNorm", 0.01, 10)
+  private static let tau = Hyperparameter.logarithmic("tau", 0.01, 10)
 
   private typealias Maker = @Sendable (ArmSite) throws -> any Optimizer
   private static let sgdm: Maker = { _ in SGD() }
@@ -35,7 +35,7 @@ package enum MLPArms {
     Arm(
       "sgdm-spectral-quantile", "SGDM, spectral quantile",
       source: "paper, Algorithm 3, Fig 2b; order statistic of the authors' clipping library",
-      [rate, .linear("level", 0.5, 0.99)], sgdm
+      [rate, .linear("level", 0.5, 0.99, limits: 0...1)], sgdm
     ) { try $0.spectral(.quantile(level: $0("level"), window: 100, .lowerOrderStatistic)) },
     Arm("sgdm-none", "SGDM", source: "baseline", [rate], sgdm),
     Arm(
@@ -50,18 +50,18 @@ package enum MLPArms {
       { _ in Muon(form: .torch, momentum: 0.95) }),
     Arm(
       "clipped-scion", "Clipped Scion", source: "arXiv 2506.01913; curve of the authors",
-      [rate, .linear("radius", 0.01, 10)], { ClippedScion(radius: try $0("radius")) }),
+      [rate, .logarithmic("radius", 0.01, 10)], { ClippedScion(radius: try $0("radius")) }),
     Arm(
       "sgdm-soft-spectral", "SGDM, soft spectral", source: "SPECTRA, arXiv 2603.14315",
-      [rate, .linear("limit", 0.01, 10)], sgdm
+      [rate, .logarithmic("limit", 0.01, 10)], sgdm
     ) { try SoftSpectralClip(limit: $0("limit")) },
     Arm(
       "sgdm-per-sample", "SGDM, per-sample clip", source: "arXiv 2605.02701",
-      [rate, .linear("scale", 0.01, 10)], sgdm
+      [rate, .logarithmic("scale", 0.01, 10)], sgdm
     ) { try PerSampleClip(scale: $0("scale"), moment: 1.1) }.with { $0.needsSamples = true },
     Arm(
       "sgdm-micro-norm", "SGDM, micro-batch norm clip", source: "arXiv 2605.02701",
-      [rate, .linear("limit", 0.01, 10)], sgdm
+      [rate, .logarithmic("limit", 0.01, 10)], sgdm
     ) { try MicroBatchClip(microBatches: 4, inner: .norm(limit: $0("limit"))) }
     .with { $0.needsSamples = true },
     Arm(
@@ -74,7 +74,7 @@ package enum MLPArms {
     ) { try NormClip(maximumNorm: $0("maximumNorm")) },
     Arm(
       "normalized-gd", "normalized SGD", source: "arXiv 1905.11881",
-      [plainRate, .linear("offset", 0.01, 10)], sgd
+      [plainRate, .logarithmic("offset", 0.01, 10)], sgd
     ) { try NormalizedGradient(offset: $0("offset")) },
     Arm(
       "delta-gclip", "δ-GClip, δ = 0.001", source: "arXiv 2404.08624", [plainRate, norm], sgd

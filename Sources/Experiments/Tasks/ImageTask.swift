@@ -62,6 +62,15 @@ package struct ImageSettings: WorkloadSettings {
   package var stepsPerEpoch: Int { trainingImages / batchSize }
   package var stepCount: Int { epochs * stepsPerEpoch }
   package var pointEvery: Int { stepsPerEpoch }
+  /// Rates fall linearly to 0.
+  package var schedule: Schedule { .linear() }
+
+  package func lasting(_ fraction: Double) -> ImageSettings {
+    var own = self
+    own.epochs = max(1, Int((fraction * Double(epochs)).rounded()))
+    own.whiteningEpochs = min(whiteningEpochs, own.epochs)
+    return own
+  }
 
   package func validate() throws {
     func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
@@ -118,6 +127,14 @@ package struct PreparedImages: WorkloadSource {
   package var digest: String { data.digest }
   package var isStandIn: Bool { data.isStandIn }
 
+  package func holdingOut() -> PreparedImages {
+    PreparedImages(data: data.holdingOut(), whitening: whitening)
+  }
+
+  private init(data: ImageData, whitening: [Float]) {
+    (self.data, self.whitening) = (data, whitening)
+  }
+
   init(_ data: ImageData) throws {
     self.data = data
     let images = data.training
@@ -172,7 +189,7 @@ package final class ImageTask: Workload {
   /// Steps of an epoch, and of the run.
   package let stepsPerEpoch: Int, steps: Int
   package var pending = [0.0, 0.0]  // images classified correctly since the last point, and images
-  private let settings: ImageSettings
+  package let settings: ImageSettings
   private let data: ImageData
   private let network: ImageNetwork
   private let pool: WorkerPool
@@ -229,8 +246,6 @@ package final class ImageTask: Workload {
   package var lossLimit: Double { Self.lossLimit }
   package var stepsPerPoint: Int { stepsPerEpoch }
   package var measuring: StepMeasuring { [.clip, .truncation] }
-  /// Rates fall linearly to 0.
-  package var schedule: Schedule { .linear() }
   package var defaults: Hyperparameters { ["momentum": settings.filterMomentum] }
   package var decomposition: Decomposition {
     .sketch(

@@ -68,6 +68,14 @@ package struct LanguageSettings: WorkloadSettings {
   }
   package var stepCount: Int { steps }
   package var pointEvery: Int { recordEvery }
+  package var schedule: Schedule { form == .nanoGPT ? .constant : .cosine(warmup: warmup) }
+
+  package func lasting(_ fraction: Double) -> LanguageSettings {
+    var own = self
+    own.steps = max(1, Int((fraction * Double(steps)).rounded(.up)))
+    own.warmup = Int((fraction * Double(warmup)).rounded())
+    return own
+  }
 
   package func validate() throws {
     func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
@@ -145,7 +153,7 @@ package final class LanguageTask: Workload {
 
   package let model: GPT
   package let microBatches: Int
-  private let settings: LanguageSettings
+  package let settings: LanguageSettings
   private let data: LanguageData
   private let seed: UInt64
   private let pool: WorkerPool
@@ -181,6 +189,13 @@ package final class LanguageTask: Workload {
     // A micro-batch that is clipped by itself has its own mean; else its part of the batch's mean.
     let sequences = arm.clippedMicroBatches == nil ? settings.batchSize : shape[0]
     loss = model.loss(tape, tokens, targets, total: sequences * settings.contextLength)
+    for (part, tokens) in [("training", data.training), ("validation", data.validation)]
+    where tokens.count <= settings.contextLength {
+      throw ConfigError(
+        "setting 'contextLength'",
+        "\(settings.contextLength) tokens and a target are more than the \(tokens.count) \(part) tokens of \(data.name)",
+        hint: "use a longer text or a shorter contextLength")
+    }
     let order: TokenBatches.Order = settings.form == .nanoGPT ? .windows : .chunks
     let chunks = TokenBatches.chunks(in: data.training.count, length: settings.contextLength)
     guard order == .windows || chunks >= settings.batchSize else {
@@ -207,9 +222,6 @@ package final class LanguageTask: Workload {
   package var lossLimit: Double { Self.lossLimit }
   package var steps: Int { settings.steps }
   package var stepsPerPoint: Int { settings.recordEvery }
-  package var schedule: Schedule {
-    settings.form == .nanoGPT ? .constant : .cosine(warmup: settings.warmup)
-  }
   package var decomposition: Decomposition { settings.decomposition }
 
   package func names(in set: ParameterSet) -> [String] {

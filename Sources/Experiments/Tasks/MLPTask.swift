@@ -37,6 +37,12 @@ package struct MLPSettings: WorkloadSettings {
   package var stepCount: Int { steps }
   package var pointEvery: Int { recordEvery }
 
+  package func lasting(_ fraction: Double) -> MLPSettings {
+    var own = self
+    own.steps = max(1, Int((fraction * Double(steps)).rounded(.up)))
+    return own
+  }
+
   package func validate() throws {
     func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
       guard holds else { throw ConfigError.value(key, value, expected) }
@@ -100,7 +106,7 @@ package final class MLPTask: Workload {
   package static func load(_ settings: MLPSettings, folder: String) -> Source { Source(settings) }
 
   package let model: MLP
-  private let settings: MLPSettings
+  package let settings: MLPSettings
   private let data: ProductRegression
   private let pool: WorkerPool
   private let tape: Tape

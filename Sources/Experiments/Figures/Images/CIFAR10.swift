@@ -31,7 +31,7 @@ package enum CIFAR10Truncation: CurveExperiment {
   package static let claims = ImageClaims.truncation
 }
 
-/// Table 2: hyper-parameters of cifar10-resnet18's methods; the authors' budget at the paper's size.
+/// Table 2: hyper-parameters of cifar10-resnet18's methods.
 package enum CIFAR10Search: SearchExperiment {
   package typealias Task = ImageTask
   package static let name = "cifar10-search"
@@ -39,12 +39,12 @@ package enum CIFAR10Search: SearchExperiment {
   package static let arms = ImageArms.all
   package static let command = "cifar10-resnet18 search"
   package static let objective = "final_val_error"
-  package static let objectiveTitle = "error on the test images"
+  package static let objectiveTitle = "classification error"
   package static let defaults = SearchConfig(
-    ImageSettings(), trials: 100, methods: ImageArms.curves.map(\.name))
+    ImageSettings(), methods: ImageArms.curves.map(\.name))
 
   package static func objectiveMeaning(_ config: Config) -> String {
-    "share of the \(config.settings.testImages) test images not classified correctly, each in six views"
+    "fraction of the \(config.selection == .heldOut ? "held-out training" : "test") images not classified correctly, each in six views"
   }
 
   package static func captionSettings(_ config: Config) -> [(String, String)] {

@@ -13,7 +13,7 @@ package enum GPT2FineWeb: CurveExperiment {
     seeds: [1, 2, 3])
 }
 
-/// Table 4: hyper-parameters of gpt2-fineweb's methods; the defaults are quick's model, a quarter of its length.
+/// Table 4: hyper-parameters of gpt2-fineweb's methods; the defaults are quick's model at quick's length.
 package enum GPT2Search: LanguageSearch {
   package static let name = "gpt2-search"
   package static let abstract = "Hyper-parameters of gpt2-fineweb's methods (Table 4)."
@@ -22,8 +22,8 @@ package enum GPT2Search: LanguageSearch {
   package static let defaults: SearchConfig<LanguageSettings> = {
     var s = LanguageSettings.gpt2
     (s.layers, s.heads, s.width, s.contextLength) = (4, 4, 128, 128)
-    (s.batchSize, s.microBatches, s.steps, s.warmup) = (8, 1, 100, 5)
+    (s.batchSize, s.microBatches, s.steps, s.warmup) = (8, 1, 400, 20)
     (s.evaluationSequences, s.rank, s.corpus, s.merges) = (128, 16, .wikiText, 768)
-    return SearchConfig(s, trials: 16, methods: arms.map(\.name))
+    return SearchConfig(s, methods: arms.map(\.name))
   }()
 }

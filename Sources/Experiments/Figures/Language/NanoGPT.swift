@@ -13,7 +13,7 @@ package enum NanoGPT: CurveExperiment {
     methods: ["sgdm-norm", "sgdm-spectral", "muon-norm", "muon-spectral"], seeds: [1, 2, 3])
 }
 
-/// Table 3: hyper-parameters of nanogpt-shakespeare's methods; the defaults are quick's model, a quarter of its length.
+/// Table 3: hyper-parameters of nanogpt-shakespeare's methods; the defaults are quick's model at quick's length.
 package enum NanoGPTSearch: LanguageSearch {
   package static let name = "nanogpt-search"
   package static let abstract = "Hyper-parameters of nanogpt-shakespeare's methods (Table 3)."
@@ -22,9 +22,9 @@ package enum NanoGPTSearch: LanguageSearch {
   package static let defaults: SearchConfig<LanguageSettings> = {
     var s = LanguageSettings.nanoGPT
     (s.layers, s.heads, s.width, s.contextLength, s.dropout) = (4, 4, 128, 64, 0)
-    (s.batchSize, s.steps) = (12, 250)
+    (s.batchSize, s.steps) = (12, 1000)
     return SearchConfig(
-      s, trials: 20, methods: arms.filter { $0.schedule == nil }.map(\.name))
+      s, methods: arms.filter { $0.schedule == nil }.map(\.name))
   }()
 }
 
@@ -34,6 +34,8 @@ package protocol LanguageSearch: SearchExperiment where Task == LanguageTask {}
 extension LanguageSearch {
   package static var objective: String { "final_val_loss" }
   package static func objectiveMeaning(_ config: Config) -> String {
-    "cross-entropy on \(config.settings.evaluationSequences) validation sequences, nats a token"
+    "cross-entropy on \(config.settings.evaluationSequences) sequences of the "
+      + (config.selection == .heldOut ? "held-out training text" : "validation text")
+      + ", nats a token"
   }
 }

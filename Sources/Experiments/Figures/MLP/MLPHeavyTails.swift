@@ -18,16 +18,13 @@ package enum MLPSearch: SearchExperiment {
   package typealias Task = MLPTask
   package static let name = "mlp-search"
   package static let abstract =
-    "Hyper-parameters of the MLP's methods by scrambled Halton search with equal budgets (Table 1)."
+    "Hyper-parameters of the MLP's methods by successive halving with equal budgets (Table 1)."
   package static let arms = MLPArms.all
   package static let command = "mlp-heavy-tails search"
   package static let objective = "final_train_loss"
   package static let stream = "mlp/search"
-  package static let defaults: SearchConfig<MLPSettings> = {
-    var settings = MLPSettings()
-    settings.steps = 7_500
-    return SearchConfig(settings, trials: 40, methods: arms.map(\.name))
-  }()
+  package static let selectionMeaning = "by the training loss, on seeds that are not the curves'"
+  package static let defaults = SearchConfig(MLPSettings(), methods: arms.map(\.name))
 
   package static func objectiveMeaning(_ config: Config) -> String {
     "mean loss of the last \(MLPTask.finalLosses) mini-batches, NaN after divergence"

@@ -1,0 +1,298 @@
+import Foundation
+import LinearAlgebra
+import Storage
+import Training
+
+/// A search for the hyper-parameters of an experiment's arms (`SearchPlan`), the same compute for each. A figure says of
+/// what; the rest is here.
+package protocol SearchExperiment: Experiment where Config == SearchConfig<Task.Settings> {
+  /// The workload.
+  associatedtype Task: Workload
+  /// The arms that may be named.
+  static var arms: [Arm] { get }
+  /// The command that writes tuned.yaml.
+  static var command: String { get }
+  /// What is minimized: its name in the records, and what that is.
+  static var objective: String { get }
+  static func objectiveMeaning(_ config: Config) -> String
+  /// By what candidates are compared when not by what is reported, as a sentence goes on.
+  static var selectionMeaning: String { get }
+  /// How the figure calls it.
+  static var objectiveTitle: String { get }
+  /// The stream of the points.
+  static var stream: String { get }
+  /// Settings that the caption mentions.
+  static func captionSettings(_ config: Config) -> [(String, String)]
+}
+
+/// What a search adds to the workload's settings, which are those of a trial of full length.
+package struct SearchKeys: ExperimentKeys {
+  /// On what candidates are compared.
+  package enum Selection: String, Codable, Sendable, CaseIterable {
+    /// A tenth of the training data, which the trials do not train on.
+    case heldOut = "held-out"
+    /// What the figure reports, as the authors did.
+    case reported
+  }
+
+  /// Candidates that a round begins with.
+  package var candidates = 27
+  /// Rounds; those after the first look around the best, or beyond an edge of the range that the best lies near.
+  package var rounds = 3
+  /// Lengths that a round's candidates are trained for, the last one the full length.
+  package var rungs = 3
+  /// Each length over the one before, and how many candidates give one that goes on.
+  package var reduction = 3
+  /// Fresh seeds that decide between the best three.
+  package var confirmationSeeds: [UInt64] = [2001, 2002]
+  /// On what candidates are compared.
+  package var selection = Selection.heldOut
+  /// Filled in from the data.
+  package var dataName = ""
+  /// Filled in from the data.
+  package var dataDigest = ""
+  package var methods: [String]
+  /// The seed of data, weights and batches (not one of the curves').
+  package var seeds: [UInt64] = [1000]
+
+  package func validate() throws {
+    for (key, value) in [
+      ("candidates", candidates), ("rounds", rounds), ("rungs", rungs),
+    ] where value < 1 { throw ConfigError.value(key, value, "a whole number >= 1") }
+    guard reduction >= 2 else {
+      throw ConfigError.value("reduction", reduction, "a whole number >= 2")
+    }
+    guard seeds.count == 1 else {
+      throw ConfigError.value(
+        "seeds", seeds, "one seed (the fresh ones of the end are confirmationSeeds)")
+    }
+  }
+
+  /// The part of it that says how much is tried.
+  var plan: SearchPlan {
+    SearchPlan(
+      candidates: candidates, rounds: rounds, rungs: rungs, reduction: reduction,
+      confirmationSeeds: confirmationSeeds)
+  }
+}
+
+/// The settings of a search.
+package typealias SearchConfig<Settings: WorkloadSettings> = ComposedConfig<Settings, SearchKeys>
+
+extension ComposedConfig where Own == SearchKeys {
+  /// The settings given.
+  package init(_ settings: Settings, methods: [String]) {
+    self.init(settings, SearchKeys(methods: methods))
+  }
+}
+
+// MARK: - The search
+
+extension SearchExperiment {
+  package static var version: Int { 2 }
+  /// Trials run side by side.
+  package static var parallelWithinJob: Bool { true }
+  /// The paper's numbers are not in its text, so there is nothing to compare with.
+  package static var claims: [Claim] { [] }
+  package static var stream: String { name }
+  package static var selectionMeaning: String {
+    "on a tenth of the training data that the trials do not train on"
+  }
+  package static var objectiveTitle: String {
+    objective.split(separator: "_")
+      .map { $0 == "val" ? "validation" : $0 == "train" ? "training" : String($0) }
+      .joined(separator: " ")
+  }
+  package static func captionSettings(_ config: Config) -> [(String, String)] {
+    [("steps", "\(config.settings.stepCount)")]
+  }
+
+  /// The search for `arm`; every arm has points of its own.
+  static func search(_ arm: Arm, _ config: Config, seed: UInt64) -> HyperparameterSearch {
+    HyperparameterSearch(
+      arm.hyperparameters, config.own.plan, seed: seed,
+      stream: RandomStream(seed: 0, name: "\(stream)/\(arm.name)"))
+  }
+
+  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
+    var config = config
+    for name in config.methods {
+      let arm = try arms.named(name, place: "setting 'methods'")
+      guard arm.tunedAs == name else {
+        throw ConfigError(
+          "setting 'methods'", "'\(name)' takes the values of \(arm.tunedAs)",
+          hint: "search for that one")
+      }
+    }
+    let source = try Task.load(config.settings, folder: places.data)
+    config.settings = Task.resolved(config.settings, source)
+    (config.dataName, config.dataDigest) = (source.name, source.digest)
+    return config
+  }
+
+  package static func work(of job: Job, _ config: Config) -> Int {
+    let continues = config.settings.schedule == .constant
+    return Int(config.own.plan.work(continuing: continues) * Double(config.settings.stepCount))
+  }
+
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
+    try rehearse(Task.self, config.settings, config.methods, arms, context) { _ in nil }
+  }
+
+  package static func dataName(_ config: Config) -> String { config.dataName }
+
+  package static func run(
+    _ job: Job, _ config: Config, _ context: RunContext
+  ) throws -> [Record] {
+    let arm = try arms.named(job.methods[0], place: "method")
+    let settings = config.settings.restricted(to: arm)
+    let given = try Task.load(settings, folder: context.dataFolder)
+    let source = config.selection == .heldOut ? given.holdingOut() : given
+    let board = try context.board(Trial.self, count: config.own.plan.trialCount)
+    let states = TrialStates<Task>()
+    var search = search(arm, config, seed: job.seed)
+    try search.run { search, trials, first in
+      let values = trials.map { search.values($0.candidate) }
+      return try board.map(first..<first + trials.count) { index in
+        Int(trials[index - first].fraction * Double(settings.stepCount))
+      } _: { index in
+        try train(trials[index - first], arm, values[index - first], settings, source, states)
+      }
+    }
+    let record = try record(arm, search, longName: objectiveMeaning(config))
+    try board.finish()
+    return [record]
+  }
+
+  /// Trains a candidate: where the rate is constant, on from the rung before; else its own whole schedule.
+  private static func train(
+    _ trial: Trial, _ arm: Arm, _ values: Hyperparameters, _ settings: Task.Settings,
+    _ source: Task.Source, _ states: TrialStates<Task>
+  ) throws -> Trial {
+    let watch = Stopwatch()
+    var trial = trial
+    let continues = (arm.schedule ?? settings.schedule) == .constant
+    let run = try TrainingRun<Task>(
+      continues ? settings : settings.lasting(trial.fraction), arm, values, source,
+      seed: trial.seed)
+    let steps =
+      continues
+      ? max(1, Int((trial.fraction * Double(run.task.steps)).rounded(.up))) : run.task.steps
+    if continues, !trial.isConfirmation, let state = states[trial.candidate] {
+      try run.restore(state.run)
+      trial.clippedFraction = state.clippedFraction
+    }
+    while run.trainer.step < steps && !run.hasDiverged {
+      let isPoint = isRecorded(run.trainer.step, every: run.task.stepsPerPoint, of: steps)
+      let report = try run.advance(measuring: isPoint ? .clip : [])
+      guard let clip = report.clip else { continue }
+      for (_, statistics) in clip.layers where statistics.route != .none {
+        let before = trial.clippedFraction.isNaN ? 0 : trial.clippedFraction
+        trial.clippedFraction = max(before, statistics.clippedFraction)
+      }
+    }
+    if continues, !trial.isConfirmation, trial.fraction < 1, !run.hasDiverged {
+      states[trial.candidate] = (try run.state(), trial.clippedFraction)
+    }
+    trial.steps = steps
+    trial.loss = run.objective()
+    trial.divergedAt = run.trainer.divergedAt ?? -1
+    trial.seconds = watch.seconds
+    return trial
+  }
+
+  /// The record of an arm's search, a row a trial.
+  private static func record(
+    _ arm: Arm, _ search: HyperparameterSearch, longName: String
+  ) throws -> Record {
+    let trials = search.trials
+    let winner = search.winner
+    let chosen = winner.map { search.values($0.trial.candidate) }
+    var attributes: Attributes = [
+      "title": .string(arm.title), "source": .string(arm.source),
+      "best_candidate": .int(winner?.trial.candidate ?? -1),
+      "best_loss": .double(winner?.trial.loss ?? .nan),
+      "confirmed_loss": .double(winner?.confirmed ?? .nan),
+      "tied_candidate": .int(winner?.tiedWith ?? -1),
+      "better_inert_loss": .double(search.betterInert?.loss ?? .nan),
+      "better_inert_steps": .int(search.betterInert?.steps ?? -1),
+      "diverged_trials": .int(trials.count { $0.divergedAt >= 0 }),
+      "edges": .string(
+        winner.map { search.atEdge($0.trial.candidate) }?
+          .map { "\($0.name) at its \($0.isLow ? "lower" : "upper") end" }
+          .joined(separator: ", ") ?? ""),
+    ]
+    for (parameter, range) in zip(arm.hyperparameters, search.ranges) {
+      let name = parameter.name
+      attributes["best_\(name)"] = .double(try chosen.map { try $0(name) } ?? .nan)
+      attributes["low_\(name)"] = .double(parameter.value(at: range.lowerBound))
+      attributes["high_\(name)"] = .double(parameter.value(at: range.upperBound))
+    }
+    var record = Record(attributes: attributes)
+    func add(_ name: String, _ values: Record.Values, _ longName: String) {
+      record.add(.init(name, values, longName: longName, units: "1", dimensions: ["trial"]))
+    }
+    record.add(
+      .init(
+        "trial", .int64(trials.indices.map { Int64($0) }), longName: "trial, from 0", units: "1"))
+    add("candidate", .int64(trials.map { Int64($0.candidate) }), "candidate, from 0")
+    add(
+      "round", .int64(trials.map { Int64($0.round) }), "round, from 0; -1 in the confirmation")
+    add("seed", .int64(trials.map { Int64($0.seed) }), "seed of data, weights and batches")
+    add("steps", .int64(trials.map { Int64($0.steps) }), "training steps of the whole run")
+    for parameter in arm.hyperparameters {
+      add(
+        parameter.name, .double(try trials.map { try search.values($0.candidate)(parameter.name) }),
+        "hyper-parameter, first \(parameter.isLogarithmic ? "log-uniform" : "uniform") on "
+          + "[\(parameter.low), \(parameter.high)]")
+    }
+    add(objective, .double(trials.map(\.loss)), longName)
+    add(
+      "clipped_fraction", .double(trials.map(\.clippedFraction)),
+      "largest share of values clipped at a point, NaN without a rule")
+    add(
+      "diverged_at", .int64(trials.map { Int64($0.divergedAt) }),
+      "step of divergence, -1 for none")
+    record.telemetry.add(
+      .init(
+        "trial_seconds", .double(trials.map(\.seconds)), longName: "time of each trial",
+        units: "s"))
+    return record
+  }
+
+  /// The winners as tuned.yaml.
+  package static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)] {
+    [("tuned.yaml", try tuned(of: set))]
+  }
+
+  /// The text of tuned.yaml.
+  package static func tuned(of set: RecordSet) throws -> String {
+    var winners = ArmHyperparameters()
+    for name in set.methods {
+      let arm = try arms.named(name, place: set.folder)
+      let record = try set.records(of: name)[0]
+      var values = Hyperparameters()
+      for parameter in arm.hyperparameters {
+        let value = try record.double(attribute: "best_\(parameter.name)")
+        if value.isFinite { values[parameter.name] = value }
+      }
+      if values.names.count == arm.hyperparameters.count { winners[arm.name] = values }
+    }
+    return try TunedHyperparameters.text(
+      comment: "Written by \(command) from its records: profile \(set.profile), "
+        + "seed\(set.seeds.count == 1 ? "" : "s") \(set.seeds.map(String.init).joined(separator: ", ")).",
+      winners, arms: set.methods.map { try arms.named($0, place: set.folder) })
+  }
+}
+
+/// Where candidates stand, for the rungs to come: lost with the process, and then computed again, to the same bits.
+private final class TrialStates<Task: Workload>: @unchecked Sendable {
+  typealias Entry = (run: TrainingRun<Task>.State, clippedFraction: Double)
+  private let lock = NSLock()
+  private var entries: [Int: Entry] = [:]
+
+  subscript(candidate: Int) -> Entry? {
+    get { lock.withLock { entries[candidate] } }
+    set { lock.withLock { entries[candidate] = newValue } }
+  }
+}
