@@ -20,6 +20,18 @@ package struct ClaimsReport: Sendable {
     package let registered: String
     /// Core time of all records of the profile.
     package let seconds: Double
+    /// What the records say of the claim: that of the evidence, but a claim of a family of tests is only reproduced if it
+    /// is so with Holm's correction.
+    package internal(set) var verdict: Verdict
+
+    init(
+      experiment: String, claim: Claim, profile: String, horizon: String, evidence: Evidence,
+      registered: String, seconds: Double
+    ) {
+      (self.experiment, self.claim, self.profile) = (experiment, claim, profile)
+      (self.horizon, self.evidence, self.registered) = (horizon, evidence, registered)
+      (self.seconds, verdict) = (seconds, evidence.verdict)
+    }
   }
 
   /// In the suite's order; a claim's first row is the one it is judged by.
@@ -73,16 +85,37 @@ package struct ClaimsReport: Sendable {
         rows += found
       }
     }
-    self.rows = rows
+    self.rows = Self.corrected(rows)
   }
 
   /// Rows that were made by hand.
-  init(_ suite: Suite, rows: [Row]) { (self.suite, self.rows) = (suite, rows) }
+  init(_ suite: Suite, rows: [Row]) { (self.suite, self.rows) = (suite, Self.corrected(rows)) }
+
+  /// Holm's step-down correction over the claims of a family that the records of one profile decide: of m claims the one
+  /// with the i-th smallest p is reproduced if p (m - i) and all those before it, i = 0, 1, …, stay below the
+  /// significance. Claims whose evidence has no p (exact numbers, ranges) stand as they are.
+  private static func corrected(_ rows: [Row]) -> [Row] {
+    var rows = rows
+    let families = Dictionary(grouping: rows.indices) { index in
+      [rows[index].experiment, rows[index].profile, rows[index].claim.family]
+    }
+    for family in families.values where family.count > 1 {
+      let tested = family.filter { rows[$0].evidence.pValue != nil }
+        .sorted { (rows[$0].evidence.pValue ?? 1, $0) < (rows[$1].evidence.pValue ?? 1, $1) }
+      var holds = true
+      for (place, index) in tested.enumerated() {
+        let p = rows[index].evidence.pValue ?? 1
+        holds = holds && p * Double(tested.count - place) <= Evidence.significance
+        if !holds, rows[index].verdict == .reproduced { rows[index].verdict = .inconclusive }
+      }
+    }
+    return rows
+  }
 
   /// The invariants that have records and do not hold.
   package var brokenInvariants: [Row] {
     rows.filter {
-      $0.claim.isInvariant && ![.reproduced, .needsRecords].contains($0.evidence.verdict)
+      $0.claim.isInvariant && ![.reproduced, .needsRecords].contains($0.verdict)
     }
   }
 
@@ -105,14 +138,15 @@ package struct ClaimsReport: Sendable {
   package func page(resultsAt path: String) -> String {
     let groups = grouped(rows)
     let totals = Verdict.allCases.map { verdict in
-      "\(groups.count { $0[0].evidence.verdict == verdict }) \(verdict.rawValue)"
+      "\(groups.count { $0[0].verdict == verdict }) \(verdict.rawValue)"
     }
     var text = """
       # Claims
 
       Written by `make claims` from the records. \(totals.joined(separator: ", ")). A claim is judged by the first \
       profile that its row names; *also* is what other profiles say. Effects are those of the part that decides, with \
-      95 % intervals: Student's t on logarithms, paired by seed, from \(RunStatistics.bootstrapFrom) values on a bootstrap. \
+      95 % intervals: Student's t on logarithms, paired by seed, from \(RunStatistics.bootstrapFrom) values on a bootstrap; \
+      families of tests are corrected by Holm's method. \
       "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, or generated data. Criteria, all \
       parts and registration: the details of each experiment, and [claims.tsv](\(path)/claims.tsv).
 
@@ -130,9 +164,9 @@ package struct ClaimsReport: Sendable {
         """
       for group in own {
         let row = group[0]
-        let also = group.dropFirst().map { "\($0.profile): \($0.evidence.verdict.rawValue)" }
+        let also = group.dropFirst().map { "\($0.profile): \($0.verdict.rawValue)" }
         text += markdownRow([
-          row.claim.id, row.claim.statement, row.claim.item, row.evidence.verdict.rawValue,
+          row.claim.id, row.claim.statement, row.claim.item, row.verdict.rawValue,
           row.effect, row.evidence.sample, row.profile,
           also.joined(separator: ", "),
         ])
@@ -165,7 +199,7 @@ package struct ClaimsReport: Sendable {
       for row in group {
         text +=
           "- profile \(row.profile)\(row.horizon.isEmpty ? "" : ", \(escaped(row.horizon))"), registered: \(row.registered): "
-          + "**\(row.evidence.verdict.rawValue)**\n"
+          + "**\(row.verdict.rawValue)**\n"
         for line in row.evidence.lines { text += "  - \(escaped(line))\n" }
       }
     }
@@ -197,11 +231,11 @@ package struct ClaimsReport: Sendable {
           + [finding.bound.number, finding.bound.direction, "\(finding.count)"]
       }
       if findings.count == 1 {
-        line(row.claim.id, row.claim.statement, row.evidence.verdict, numbers(findings[0]))
+        line(row.claim.id, row.claim.statement, row.verdict, numbers(findings[0]))
         continue
       }
       line(
-        row.claim.id, row.claim.statement, row.evidence.verdict,
+        row.claim.id, row.claim.statement, row.verdict,
         ["NaN", "NaN", "NaN", "", findings.isEmpty ? "" : "all parts", "\(row.evidence.count)"])
       for (index, finding) in findings.enumerated() {
         line(
@@ -232,7 +266,7 @@ package struct ClaimsReport: Sendable {
         text +=
           "| \(index == 0 ? label : "") "
           + markdownRow([
-            row.claim.statement, row.evidence.verdict.rawValue, row.effect, row.evidence.sample,
+            row.claim.statement, row.verdict.rawValue, row.effect, row.evidence.sample,
             "`make \(figure.target)\(profile)`",
             row.seconds.isFinite ? ProgressLine.duration(row.seconds) : "",
           ])
@@ -264,7 +298,7 @@ package struct ClaimsReport: Sendable {
     rows.map { row in
       let name = row.claim.id.padding(toLength: 22, withPad: " ", startingAt: 0)
       return "\(name) \(row.claim.item), \(row.profile), n = \(row.evidence.count): "
-        + row.evidence.verdict.rawValue + (row.effect.isEmpty ? "" : ", \(row.effect)")
+        + row.verdict.rawValue + (row.effect.isEmpty ? "" : ", \(row.effect)")
     }.joined(separator: "\n")
   }
 }
@@ -282,9 +316,8 @@ extension ClaimsReport.Row {
 }
 
 /// Text as a cell or a paragraph of Markdown: no line break, nothing that ends a cell or opens a tag.
-func escaped(_ text: String) -> String {
-  text.split(whereSeparator: \.isNewline).joined(separator: " ")
-    .replacingOccurrences(of: "\t", with: " ").replacingOccurrences(of: "|", with: "\\|")
+package func escaped(_ text: String) -> String {
+  oneLine(text).replacingOccurrences(of: "|", with: "\\|")
     .replacingOccurrences(of: "<", with: "&lt;")
 }
 

@@ -84,7 +84,7 @@ package struct Comparison: Sendable {
   /// Each of `arms` over each of `others`; the rules of `acting` (unless told otherwise, of `arms`) must have acted.
   package init(
     _ arms: [String], over others: [String], by measures: [Measure], at moment: Moment = .end,
-    _ bound: Bound = .below(1), acting: [String]? = nil, needed: Int = 2
+    _ bound: Bound = .below(1), acting: [String]? = nil, needed: Int = 3
   ) {
     (self.arms, self.others, self.measures) = (arms, others, measures)
     (self.moment, self.bound, self.acting) = (moment, bound, acting ?? arms)

@@ -94,6 +94,13 @@ package struct Finding: Sendable, Equatable {
   package var needed = 2
   /// Where in the records it is from, and the like.
   package var detail = ""
+  /// The values behind it, one a unit, on the scale of `bound` or its logarithm; nil where it is not a mean of values.
+  private var units: Sample?
+
+  private struct Sample: Sendable, Equatable {
+    var values: [Double]
+    var isLogarithmic: Bool
+  }
 
   /// A number with an interval from elsewhere.
   package init(
@@ -111,10 +118,13 @@ package struct Finding: Sendable, Equatable {
     part: String = "", _ statistic: String, _ values: [Double], _ bound: Bound,
     unit: String = "seed", needed: Int = 2
   ) -> Finding {
-    let interval = RunStatistics.interval(values.map { $0.isNaN ? .nan : log(max($0, 1e-40)) })
-    return Finding(
+    let logs = values.map { $0.isNaN ? .nan : log(max($0, 1e-40)) }
+    let interval = RunStatistics.interval(logs)
+    var finding = Finding(
       part: part, statistic, estimate: exp(interval.estimate), low: exp(interval.lower),
       high: exp(interval.upper), bound, count: values.count, unit: unit, needed: needed)
+    finding.units = Sample(values: logs, isLogarithmic: true)
+    return finding
   }
 
   /// The mean of values, one a unit, with its interval.
@@ -123,9 +133,11 @@ package struct Finding: Sendable, Equatable {
     unit: String = "seed", needed: Int = 2
   ) -> Finding {
     let interval = RunStatistics.interval(values)
-    return Finding(
+    var finding = Finding(
       part: part, statistic, estimate: interval.estimate, low: interval.lower,
       high: interval.upper, bound, count: values.count, unit: unit, needed: needed)
+    finding.units = Sample(values: values, isLogarithmic: false)
+    return finding
   }
 
   /// The (lower) median of values, one a unit, with the smallest and the largest: every one of them must hold.
@@ -148,6 +160,44 @@ package struct Finding: Sendable, Equatable {
     Finding(
       part: part, statistic, estimate: value, low: value, high: value, bound, count: count,
       unit: unit, needed: 0)
+  }
+
+  /// Twice the probability of values at least as far on the right side of the bound as these if the truth lay on it
+  /// (Student's t), so that it is below 0.05 exactly where the 95 % interval lies on the right side; with two margins the
+  /// larger of both. Nil where the finding is no mean of values that differ.
+  package var pValue: Double? {
+    switch bound {
+    case .above(let x): tail(of: x, above: true)
+    case .below(let x): tail(of: x, above: false)
+    case .within(let a, let b):
+      tail(of: a, above: true).flatMap { low in tail(of: b, above: false).map { max(low, $0) } }
+    case .notAbove: nil
+    }
+  }
+
+  /// The same for the wrong side: below 0.05 exactly where the interval lies on it.
+  package var failureValue: Double? {
+    switch bound {
+    case .above(let x): tail(of: x, above: false)
+    case .below(let x): tail(of: x, above: true)
+    case .within(let a, let b):
+      tail(of: a, above: false).flatMap { low in tail(of: b, above: true).map { min(low, $0) } }
+    case .notAbove: nil
+    }
+  }
+
+  private func tail(of bound: Double, above: Bool) -> Double? {
+    guard let sample = units, sample.values.count >= 2,
+      sample.values.allSatisfy(\.isFinite)
+    else { return nil }
+    let distance =
+      Statistics.mean(sample.values) - (sample.isLogarithmic ? log(bound) : bound)
+    let error =
+      Statistics.sampleStandardDeviation(sample.values)
+      / Double(sample.values.count).squareRoot()
+    guard error > 0 else { return nil }
+    let law = StudentT(degreesOfFreedom: Double(sample.values.count - 1))
+    return min(1, 2 * law.upperTail((above ? distance : -distance) / error))
   }
 
   /// The one rule from numbers to a verdict.
@@ -232,13 +282,27 @@ package struct Evidence: Sendable {
     (self.obstacle, self.seeds) = (obstacle, seeds)
   }
 
-  /// The one rule for a conjunction: reproduced if every part is, not reproduced if one is not, else inconclusive.
+  /// The one rule for a conjunction: reproduced if every part is (which needs no correction: all of them must hold at once),
+  /// not reproduced if one is not, also when it is counted that the worst of so many parts was looked for (Holm's first step),
+  /// else inconclusive.
   package var verdict: Verdict {
     if case .noRecords? = obstacle { return .needsRecords }
-    let verdicts = findings.map(\.verdict)
-    guard obstacle == nil, !verdicts.isEmpty else { return .inconclusive }
-    return verdicts.allSatisfy { $0 == .reproduced }
-      ? .reproduced : verdicts.contains(.notReproduced) ? .notReproduced : .inconclusive
+    guard obstacle == nil, !findings.isEmpty else { return .inconclusive }
+    if findings.allSatisfy({ $0.verdict == .reproduced }) { return .reproduced }
+    let fails = findings.contains {
+      $0.verdict == .notReproduced
+        && ($0.failureValue ?? 0) * Double(findings.count) <= Self.significance
+    }
+    return fails ? .notReproduced : .inconclusive
+  }
+
+  /// The error that a verdict may have, over a whole family of tests.
+  package static let significance = 0.05
+
+  /// That of the part that is least sure, nil where one has none.
+  package var pValue: Double? {
+    let values = findings.compactMap(\.pValue)
+    return values.count == findings.count ? values.max() : nil
   }
 
   /// The part that decides: among those of the worst verdict the one with the smallest margin.

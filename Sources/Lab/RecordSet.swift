@@ -75,7 +75,9 @@ package struct RecordSet: Sendable {
   package var commits: String {
     let commits = Set(
       records.map { record -> String in
-        if case .string(let commit)? = record.telemetry.attributes["commit"] { return commit }
+        if case .string(let commit)? = record.telemetry.attributes["commit"] {
+          return oneLine(commit)
+        }
         return "unknown"
       })
     return commits.count > 3
@@ -97,7 +99,7 @@ package struct RecordSet: Sendable {
   }
 
   private func text(_ attribute: String) -> String {
-    (try? records.first?.string(attribute: attribute)) ?? "unknown"
+    (try? records.first?.string(attribute: attribute)).map(oneLine) ?? "unknown"
   }
 }
 
@@ -105,7 +107,7 @@ extension RecordSet {
   /// The method's title, with its own n where it has fewer seeds than others.
   package func title(of method: String) throws -> String {
     let records = try records(of: method)
-    let title = try records[0].string(attribute: "title")
+    let title = oneLine(try records[0].string(attribute: "title"))
     return records.count == seeds.count ? title : "\(title) (n = \(records.count))"
   }
 }

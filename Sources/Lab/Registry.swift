@@ -57,10 +57,13 @@ package struct Registry: Sendable {
   package func row(_ id: String) -> Row? { rows.first { $0.id == id } }
 
   /// Whether the criterion of `id` was there before all of `records` were made: "before" if the last change of its row is
-  /// in the history of every record's commit, else "after"; "no" without a row, "unknown" without git.
+  /// in the history of every record's commit, else "after"; "no" without a row or with fewer seeds than it states, "unknown"
+  /// without git.
   package func status(of id: String, _ records: [Record]) -> String {
     guard let row = row(id) else { return "no" }
     guard !records.isEmpty else { return "no records" }
+    let seeds = Set(records.compactMap { try? $0.int(attribute: "seed") })
+    guard seeds.count >= row.count else { return "no" }
     guard let root, let change = Self.lastChange(of: row.line, root: root) else {
       return "unknown"
     }

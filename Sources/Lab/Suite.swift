@@ -33,22 +33,34 @@ package struct Suite: Sendable {
     return try experiment(named: record.string(attribute: "experiment"))
   }
 
-  /// A caption from its template: {{name}} is replaced by the value the records give it.
+  /// A caption from its template: {{name}} is replaced by the value the records give it, once: what stands in a value is
+  /// text, and no tag.
   ///
   /// Throws for a placeholder that has no value.
   package func caption(template: String, file: String, set: RecordSet) throws -> String {
-    var text = template
     let values =
       [("stamp", set.stamp), ("profile", set.profile), ("n", "\(set.seeds.count)")]
       + (try experiment(of: set).captionValues(of: set))
-    for (name, value) in values { text = text.replacingOccurrences(of: "{{\(name)}}", with: value) }
-    if let open = text.range(of: "{{") {
-      let rest = text[open.upperBound...].prefix { $0 != "}" }
-      throw ConfigError(
-        file, "unknown placeholder {{\(rest)}}",
-        hint: "known are \(values.map(\.0).joined(separator: ", "))")
+    var text = ""
+    var rest = template[...]
+    while let open = rest.range(of: "{{") {
+      let name = rest[open.upperBound...].prefix { $0 != "}" }
+      guard let value = values.first(where: { $0.0 == name })?.1,
+        rest[name.endIndex...].hasPrefix("}}")
+      else {
+        throw ConfigError(
+          file, "unknown placeholder {{\(name)}}",
+          hint: "known are \(values.map(\.0).joined(separator: ", "))")
+      }
+      text += rest[..<open.lowerBound]
+      text += String(
+        value.unicodeScalars.map {
+          $0.properties.generalCategory == .control && $0 != "\n" ? " " : Character($0)
+        }
+      ).replacingOccurrences(of: "<", with: "&lt;")
+      rest = rest[name.endIndex...].dropFirst(2)
     }
-    return text
+    return text + rest
   }
 }
 

@@ -147,15 +147,19 @@ package struct Table: Sendable {
     return line.isEmpty ? "-" : line.hasPrefix("#") || line == "NaN" ? " " + line : line
   }
 
-  private static func oneLine(_ text: String) -> String {
-    String(
-      text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) })
-  }
-
   /// `text` without white space, for names.
   static func word(_ text: String) -> String {
     String(text.map { $0.isWhitespace || $0.unicodeScalars.contains { $0.value < 32 } ? "_" : $0 })
   }
+}
+
+/// Text without line breaks and other control characters, for a terminal, a cell or a legend.
+package func oneLine(_ text: String) -> String {
+  String(
+    text.unicodeScalars.map { scalar in
+      [.control, .lineSeparator, .paragraphSeparator].contains(scalar.properties.generalCategory)
+        ? " " : Character(scalar)
+    })
 }
 
 /// A number as gnuplot reads it: shortest exact digits, NaN for what it cannot draw.

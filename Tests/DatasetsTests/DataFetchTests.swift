@@ -143,6 +143,39 @@ import Testing
     try folder.expectFailure("set", "missing: curl sha256sum", "install curl and coreutils")
   }
 
+  /// Fields of a manifest are text: none is run, evaluated or taken for an option, and no file lands elsewhere.
+  @Test(arguments: [
+    ["files[$(touch CANARY)]", "2"], ["1+1", "2"], ["-1", "2"], ["$(touch CANARY)", "2"],
+    ["007", "2"],
+    ["../outside", "1"], ["/tmp/outside", "1"], ["-Kfile", "1"], ["a/b", "1"], ["..", "1"],
+    ["$(touch CANARY)", "1"], ["`touch CANARY`", "0"], ["../outside", "0"], ["-K", "0"],
+    ["-KCANARY", "4"], ["--output=CANARY", "4"], ["https://x/$(touch CANARY) y", "4"],
+    ["javascript:x", "4"], ["", "4"], ["abc", "3"], ["$(touch CANARY)", "3"],
+  ])
+  func aHostileManifestIsRefused(_ change: [String]) throws {
+    let folder = try FetchFolder()
+    let canary = folder.root + "/canary"
+    var row = ["set", "file", "100000", folder.digest, "file://\(folder.root)/data/source", "none"]
+    row[try #require(Int(change[1]))] = change[0].replacing("CANARY", with: canary)
+    try AtomicFile.write(
+      row.joined(separator: "\t") + "\n", to: folder.root + "/MANIFEST.tsv")
+    for argument in ["--list", "set"] {
+      try folder.expectFailure(argument, "MANIFEST.tsv, line 1")
+    }
+    #expect(!FileManager.default.fileExists(atPath: canary))
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: folder.root).sorted() == [
+        "MANIFEST.tsv", "bin", "data",
+      ])
+  }
+
+  @Test func onlyHTTPSUnlessTold() throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: folder.digest)
+    folder.protocols = "https"
+    try folder.expectFailure("set", "does not begin with https", "PROTOCOLS")
+  }
+
   @Test func theManifestIsWellFormed() throws {
     let path = FetchFolder.script.replacing("/fetch", with: "/MANIFEST.tsv")
     let text = String(decoding: try FileBytes.read(path), as: UTF8.self)
@@ -170,6 +203,7 @@ private final class FetchFolder {
   let source = Data((0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 7) })
   let digest: String
   var path: String
+  var protocols = "https,http,file"
 
   init() throws {
     digest = try Digest.sha256(of: source)
@@ -273,6 +307,7 @@ private final class FetchFolder {
     process.arguments = [Self.script] + arguments
     process.environment = [
       "PATH": path, "MANIFEST": root + "/MANIFEST.tsv", "DATA_DIR": root + "/data",
+      "PROTOCOLS": protocols,
     ]
     process.standardInput = FileHandle.nullDevice
     (process.standardOutput, process.standardError) = (output, error)

@@ -72,6 +72,58 @@ import Testing
     #expect(Evidence([good], obstacle: .noRecords("x")).verdict == .needsRecords)
   }
 
+  @Test func oneOfManyPartsFailsOnlyBeyondHolm() {
+    // t = 2.78 at four degrees of freedom is p = 0.05: one test fails, the worst of ten does not.
+    let bad = Finding.mean("bad", [1.01, 1.02, 1.03, 1.04, 1.00], .below(1))
+    let fine = Finding.mean("fine", [0.5, 0.51, 0.52, 0.53, 0.54], .below(1))
+    #expect(bad.verdict == .notReproduced)
+    #expect(Evidence([bad]).verdict == .notReproduced)
+    #expect(Evidence([bad] + Array(repeating: fine, count: 9)).verdict == .inconclusive)
+    // What has no p stands as it is.
+    let exact = Finding.exact("exact", 2, .below(1), count: 1)
+    #expect(Evidence([exact] + Array(repeating: fine, count: 9)).verdict == .notReproduced)
+  }
+
+  @Test(arguments: [
+    ([0.9, 0.92, 0.95, 1.0, 0.97], Bound.below(1)), ([0.9, 1.1, 1.2], .above(1)),
+    ([1.0, 1.02, 0.99], .within(0.95, 1.05)), ([1.2, 1.3, 1.25], .within(0.8, 1.25)),
+    ([2, 2.1, 2.2, 2.05], .below(1)), ([2, 2.1, 2.2, 2.05], .above(1)),
+  ])
+  func pIsBelowAFewPercentWhereTheIntervalIsBeyondTheBound(_ values: [Double], _ bound: Bound) {
+    for finding in [Finding.mean("x", values, bound), .ratios("x", values, bound)] {
+      let p = finding.pValue ?? .nan
+      let failure = finding.failureValue ?? .nan
+      #expect((p < 0.05) == (finding.verdict == .reproduced), "\(finding) \(p)")
+      #expect((failure < 0.05) == (finding.verdict == .notReproduced), "\(finding) \(failure)")
+    }
+  }
+
+  @Test func aFamilyOfClaimsIsCorrected() {
+    func row(_ id: String, family: String, _ finding: Finding) -> ClaimsReport.Row {
+      ClaimsReport.Row(
+        experiment: "x",
+        claim: Claim(id: id, item: "", statement: "", criterion: "", family: family) { _ in
+          Evidence()
+        }, profile: "full", horizon: "", evidence: Evidence([finding]), registered: "no",
+        seconds: 1)
+    }
+    // p = 0.03: alone it would do, one of two it does not; p = 1e-6 does either way.
+    let weak = Finding.mean("weak", [-1.1, -2, -0.4, -1.6, -0.3], .below(0))
+    let strong = Finding.mean("strong", [-1, -1.01, -0.99, -1.005], .below(0))
+    let p = weak.pValue ?? .nan
+    #expect(p > 0.025 && p < 0.05, "\(p)")
+    func verdicts(_ families: String...) -> [Verdict] {
+      let findings = [weak, strong, weak]
+      return ClaimsReport(
+        .clipping,
+        rows: families.enumerated().map { row("c\($0)", family: $1, findings[$0]) }
+      ).rows.map(\.verdict)
+    }
+    #expect(verdicts("a", "b", "c") == [.reproduced, .reproduced, .reproduced])
+    #expect(verdicts("a", "a", "b") == [.reproduced, .reproduced, .reproduced])  // step-down: 2 p, then p
+    #expect(verdicts("a", "a", "a") == [.inconclusive, .reproduced, .inconclusive])
+  }
+
   @Test func wordsComeFromTheNumbers() {
     let finding = Finding(
       "loss", estimate: 0.94212, low: 0.9262, high: 0.9591, .below(1), count: 5)
@@ -265,18 +317,25 @@ import Testing
     for row in registry.rows {
       let claim = try #require(claims.first { $0.id == row.id }, "\(row.id)")
       #expect(claim.family == row.family)
-      let finding: Finding
+      var findings: [Finding]
       if let comparison = claim.comparison {
-        let evidence = try claim.evaluate(set(comparison, ratio: 0.9))
-        #expect(evidence.findings.count == 1 && comparison.measures.count == 1)
-        finding = evidence.findings[0]
+        #expect(comparison.measures.count == 1)
+        findings = try claim.evaluate(set(comparison, ratio: 0.9)).findings
       } else {
-        finding = try claim.evaluate(heatMaps([2, 3, 4], good: 4)).findings[0]
+        findings = [try claim.evaluate(heatMaps([2, 3, 4], good: 4)).findings[0]]
       }
-      #expect(finding.bound.direction == row.direction && finding.needed == row.count)
-      // A ratio is held against one as its logarithm is against zero.
-      let isLog = row.statistic.contains("log")
-      #expect(finding.bound.number == String(format: "%g", isLog ? exp(row.bound) : row.bound))
+      #expect(!findings.isEmpty)
+      for finding in findings {
+        #expect(finding.bound.direction == row.direction && finding.needed <= row.count)
+        // A ratio is held against one as its logarithm is against zero; margins of equivalence are symmetric.
+        switch finding.bound {
+        case .within(let low, let high):
+          #expect(abs(log(high) - row.bound) < 1e-4 && abs(log(low) + row.bound) < 1e-4)
+        default:
+          let isLog = claim.comparison != nil || row.statistic.contains("log")
+          #expect(finding.bound.number == String(format: "%g", isLog ? exp(row.bound) : row.bound))
+        }
+      }
     }
   }
 
@@ -304,13 +363,16 @@ import Testing
         toFile: root + "/experiments/registered.tsv", atomically: true, encoding: .utf8)
       return text
     }
-    func record(_ commit: String) -> Record {
-      var record = Record()
+    func record(_ commit: String, _ seed: Int) -> Record {
+      var record = Record(attributes: ["seed": .int(seed)])
       record.telemetry.attributes["commit"] = .string(commit)
       return record
     }
-    func status(_ id: String, _ text: String, _ commits: String...) throws -> String {
-      try Registry(text: text, file: "x", root: root).status(of: id, commits.map(record))
+    func status(
+      _ id: String, _ text: String, _ commits: String..., seeds: [Int] = [1, 2, 3]
+    ) throws -> String {
+      try Registry(text: text, file: "x", root: root)
+        .status(of: id, commits.flatMap { commit in seeds.map { record(commit, $0) } })
     }
     var text = try write("0")
     #expect(try status("a", text, "abc") == "unknown")  // no git
@@ -322,6 +384,7 @@ import Testing
     let one = try git("rev-parse", "--short", "HEAD")
     #expect(try status("a", text, one) == "before")
     #expect(try status("a", text, one + "-dirty") == "before")
+    #expect(try status("a", text, one, seeds: [1, 2]) == "no")  // three were promised
     #expect(try status("a", text, zero) == "after")
     #expect(try status("a", text, one, zero) == "after")
     #expect(try status("a", text, "unknown") == "after")

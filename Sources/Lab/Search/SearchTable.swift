@@ -145,12 +145,12 @@ extension SearchExperiment {
           + (hasGrown ? ", grown to [\(short(range.low)), \(short(range.high))]" : "")
       }
       rows +=
-        "| \(try search.record.string(attribute: "title")) | \(values.joined(separator: ", ")) | "
+        "| \(escaped(try search.record.string(attribute: "title"))) | \(values.joined(separator: ", ")) | "
         + "\(threeDigits(try search.record.double(attribute: "best_loss"))) | "
         + "\(try search.confirmed().map(threeDigits).joined(separator: ", ")) | "
         + "\(try search.record.int(attribute: "diverged_trials")) | "
-        + "\(try search.remarks()) | "
-        + "\(try search.record.string(attribute: "source")) |\n"
+        + "\(escaped(try search.remarks())) | "
+        + "\(escaped(try search.record.string(attribute: "source"))) |\n"
     }
     let config = try config(of: set)
     return [

@@ -94,7 +94,7 @@ enum ImageTable {
           ? "mean over n = \(set.seeds.count) seeds with 95 % Student's t bands" : "one seed"
       ),
       ("parameters", parameters.joined(separator: ", ")),
-      ("data", try record.string(attribute: "data")),
+      ("data", escaped(try record.string(attribute: "data"))),
       ("trainingImages", "\(config.trainingImages)"), ("testImages", "\(config.testImages)"),
       ("epochs", "\(config.epochs)"), ("batchSize", "\(config.batchSize)"),
       ("lossScale", "\(config.lossScale)"), ("widthDivisor", "\(config.widthDivisor)"),

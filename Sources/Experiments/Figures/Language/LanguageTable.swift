@@ -80,7 +80,7 @@ enum LanguageTable {
         "\(jobs) run\(jobs == 1 ? "" : "s") side by side on \(telemetry("cores")) cores, "
           + "\(threads) thread\(threads == 1 ? "" : "s") each"
       ),
-      ("steps", "\(steps)"), ("data", try record.string(attribute: "data")),
+      ("steps", "\(steps)"), ("data", escaped(try record.string(attribute: "data"))),
       ("parameters", "\(try record.int(attribute: "parameters"))"),
       ("vocabulary", "\(try record.int(attribute: "vocabulary"))"),
       ("ranking", lines.sorted { $0.loss < $1.loss }.map(\.text).joined(separator: "; ")),

@@ -40,7 +40,7 @@ extension MLPHeavyTails {
     var ranking: [(title: String, loss: Double, diverged: Int)] = []
     for method in set.methods {
       let losses = try set.values("final_train_loss", of: method)
-      let title = try set.records(of: method)[0].string(attribute: "title")
+      let title = try set.title(of: method)
       let summary = RunStatistics.geometricMean(losses, limit: MLPTask.lossLimit)
       ranking.append((title, summary.mean, summary.diverged))
     }

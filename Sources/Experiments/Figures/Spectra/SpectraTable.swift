@@ -127,7 +127,7 @@ extension BadTokenSpectra {
       short(Statistics.mean(try records.map { try $0.double(attribute: name) }))
     }
     return [
-      ("data", try records[0].string(attribute: "data")),
+      ("data", escaped(try records[0].string(attribute: "data"))),
       ("model", try records[0].string(attribute: "model_title")), ("definition", view.title),
       ("definitions", views.map(\.title).joined(separator: "; ")),
       ("batches", "\(view.batches)"), ("detail", "\(view.detailBatchSize)"),
