@@ -14,6 +14,8 @@ public struct TokenFile: Sendable {
 
   private static let magic: Int32 = 20_240_520
   private static let version: Int32 = 1
+  /// llm.c's shards for Llama 3.
+  private static let wideMagic: Int32 = 20_240_801
   private static let headerCount = 256
   private static let headerSize = 4 * headerCount
 
@@ -32,6 +34,12 @@ public struct TokenFile: Sendable {
   public init(path: String) throws {
     let data = try FileBytes.read(path)
     self.path = path
+    if data.count >= 8, Self.header(data, 0) == Self.wideMagic {
+      throw StorageError(
+        "a shard of 32-bit tokens (magic number \(Self.wideMagic), of Llama's vocabulary)",
+        at: path,
+        hint: "write it again with GPT-2's tokenizer, 16-bit tokens")
+    }
     if data.count >= 4, Self.header(data, 0) == Self.magic {
       format = .shard
       try Self.checkShard(data, at: path)

@@ -293,7 +293,7 @@ extension [Arm] {
     if let found = first(where: { $0.name == name }) { return found }
     throw ConfigError(
       place, "unknown method '\(name)'",
-      hint: "did you mean '\(nearest(to: name, among: map(\.name)))'? "
-        + "(known: \(map(\.name).joined(separator: ", ")))")
+      hint: suggestion(for: name, among: map(\.name))
+        + "known are \(map(\.name).joined(separator: ", "))")
   }
 }

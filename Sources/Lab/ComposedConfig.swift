@@ -46,6 +46,8 @@ package struct ComposedConfig<Settings: WorkloadSettings, Own: ExperimentKeys>: 
     try own.encode(to: encoder)
   }
 
+  package static var limits: [String: Int] { Settings.limits.merging(Own.limits) { $1 } }
+
   package func validate() throws {
     try settings.validate()
     try own.validate()
@@ -64,11 +66,14 @@ package protocol ExperimentKeys: Codable, Equatable, Sendable {
   var seeds: [UInt64] { get set }
   /// Throws a `ConfigError` for a value outside its range.
   func validate() throws
+  /// The largest sensible value of whole numbers, where it is not a thousand million.
+  static var limits: [String: Int] { get }
   /// What of it determines the records of one arm.
   func restricted(to method: String) -> Self
 }
 
 extension ExperimentKeys {
+  package static var limits: [String: Int] { [:] }
   package func validate() throws {}
   package func restricted(to method: String) -> Self { self }
 }

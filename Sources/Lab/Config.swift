@@ -13,9 +13,12 @@ package protocol ExperimentConfig: Codable, Sendable, Equatable {
   func validate() throws
   /// What of it determines the records of one method.
   func restricted(to method: String) -> Self
+  /// The largest sensible value of whole numbers, where it is not a thousand million.
+  static var limits: [String: Int] { get }
 }
 
 extension ExperimentConfig {
+  package static var limits: [String: Int] { [:] }
   /// Everything, for most.
   package func restricted(to method: String) -> Self { self }
 }
@@ -44,11 +47,7 @@ extension ExperimentConfig {
   ) throws -> Self {
     var settings = try mapping
     let known = Array(settings.keys.compactMap(\.string))
-    let overlay: Node?
-    do { overlay = try compose(yaml: text) } catch {
-      throw ConfigError(file, "not YAML (\(oneLine(error)))", hint: "correct the line it names")
-    }
-    if let overlay, overlay.null == nil {
+    if let overlay = try plainNode(of: text, at: file), overlay.null == nil {
       guard let entries = overlay.mapping else {
         throw ConfigError(
           file, "not a list of 'key: value' lines", hint: "write one setting a line")
@@ -62,13 +61,16 @@ extension ExperimentConfig {
       guard parts.count == 2 else {
         throw ConfigError("--set \(override)", "not key=value", hint: "write --set steps=2000")
       }
-      let value = try? compose(yaml: String(parts[1]))
+      let place = "--set \(override.prefix(200))"
+      let value = try plainNode(of: String(parts[1]), at: place)
       try settings.set(
-        String(parts[0]), value ?? Node(String(parts[1])), known: known, place: "--set \(override)")
+        String(parts[0]), value ?? Node(String(parts[1])), known: known, place: place)
     }
     let place = overrides.isEmpty ? file : "\(file) with \(overrides.joined(separator: ", "))"
     do {
       let config = try YAMLDecoder().decode(Self.self, from: serialize(node: .mapping(settings)))
+      try config.validateNumbers()
+      try config.validateJobs()
       try config.validate()
       return config
     } catch let error as DecodingError {
@@ -121,11 +123,113 @@ extension Node.Mapping {
       throw ConfigError(
         place, "unknown setting '\(key)'",
         hint:
-          "did you mean '\(nearest(to: key, among: known))'? (known: \(known.joined(separator: ", ")))"
+          "\(suggestion(for: key, among: known))known are \(known.joined(separator: ", "))"
       )
     }
     self[Node(key)] = value
   }
+}
+
+extension ExperimentConfig {
+  /// Seeds and methods: at least one, none twice, and seeds that records can hold.
+  private func validateJobs() throws {
+    guard !methods.isEmpty, Set(methods).count == methods.count else {
+      throw ConfigError.value("methods", methods, "a list of different methods")
+    }
+    guard !seeds.isEmpty, Set(seeds).count == seeds.count, seeds.allSatisfy({ $0 < 1 << 63 }) else {
+      throw ConfigError.value(
+        "seeds", seeds, "a list of different whole numbers from 0 to 2^63 - 1")
+    }
+  }
+
+  /// Every number of the settings against what is possible at all: finite, and no count beyond its limit. What a setting
+  /// means is `validate`'s.
+  private func validateNumbers() throws {
+    for (key, value) in try mapping {
+      let name = key.string ?? ""
+      try value.forEachScalar { scalar in
+        guard name.lowercased().hasSuffix("seeds") == false else { return }
+        if let number = Int(scalar) {
+          let limit = Self.limits[name] ?? 1_000_000_000
+          guard number.magnitude <= UInt(limit) else {
+            throw ConfigError.value(name, number, "at most \(limit)")
+          }
+        } else if let number = Double(
+          scalar.replacingOccurrences(of: ".inf", with: "inf")
+            .replacingOccurrences(of: ".nan", with: "nan")), !number.isFinite
+        {
+          throw ConfigError.value(name, scalar, "a finite number")
+        }
+      }
+    }
+  }
+}
+
+extension Node {
+  /// Calls `body` with every unquoted scalar.
+  fileprivate func forEachScalar(_ body: (String) throws -> Void) rethrows {
+    switch self {
+    case .scalar(let scalar):
+      if scalar.style == .any || scalar.style == .plain { try body(scalar.string) }
+    case .sequence(let nodes): for node in nodes { try node.forEachScalar(body) }
+    case .mapping(let pairs): for (_, node) in pairs { try node.forEachScalar(body) }
+    case .alias: break
+    }
+  }
+}
+
+/// Whether an anchor (&name) or an alias (*name) begins somewhere outside quotes and comments.
+private func holdsAnchors(_ text: String) -> Bool {
+  var quote: UInt8?
+  var before = UInt8(ascii: "\n")
+  let bytes = Array(text.utf8)
+  var i = 0
+  while i < bytes.count {
+    let byte = bytes[i]
+    if let open = quote {
+      if byte == UInt8(ascii: "\\"), open == UInt8(ascii: "\"") { i += 1 }
+      if byte == open { quote = nil }
+    } else {
+      let begins = " \t\r\n[{,:-?".utf8.contains(before)
+      switch byte {
+      case UInt8(ascii: "'"), UInt8(ascii: "\""): if begins { quote = byte }
+      case UInt8(ascii: "#") where " \t\r\n".utf8.contains(before):
+        while i < bytes.count, bytes[i] != UInt8(ascii: "\n") { i += 1 }
+      case UInt8(ascii: "&"), UInt8(ascii: "*"):
+        let isAlone = i + 1 == bytes.count || " \t\r\n".utf8.contains(bytes[i + 1])
+        if begins, !isAlone { return true }
+      default: break
+      }
+    }
+    before = i < bytes.count ? bytes[i] : before
+    i += 1
+  }
+  return false
+}
+
+/// The YAML of a configuration: no anchors, which can make a small file a huge one, and numbers in decimal, as everyone reads
+/// them (YAML 1.1 takes 010 for 8 and 12:30 for 750). Nil for an empty text.
+package func plainNode(of text: String, at place: String) throws -> Node? {
+  guard text.utf8.count <= 1 << 20 else {
+    throw ConfigError(
+      place, "\(text.utf8.count) bytes are no settings", hint: "use a file below a megabyte")
+  }
+  guard !holdsAnchors(text) else {
+    throw ConfigError(place, "anchors and aliases are not read", hint: "write the values out")
+  }
+  let node: Node?
+  do { node = try compose(yaml: text) } catch {
+    throw ConfigError(place, "not YAML (\(oneLine(error)))", hint: "correct the line it names")
+  }
+  guard let node else { return nil }
+  let notDecimal = /[-+]?(0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9]+(:[0-9]+)+(\.[0-9_]*)?|[0-9]+_[0-9_]*)/
+  try node.forEachScalar { scalar in
+    guard scalar.wholeMatch(of: notDecimal) == nil else {
+      throw ConfigError(
+        place, "'\(scalar)' is not a decimal number", hint: "write it as 8, 750 or 0.5")
+    }
+  }
+  return node
 }
 
 private func describe(_ error: DecodingError) -> String {
@@ -142,9 +246,15 @@ private func oneLine(_ error: any Error) -> String {
   "\(error)".split(separator: "\n").joined(separator: " ")
 }
 
-/// The name that `word` is most likely a misspelling of, empty where there are none.
-package func nearest(to word: String, among names: [String]) -> String {
-  names.min { editDistance($0, word) < editDistance($1, word) } ?? ""
+/// "did you mean 'steps'? ", or nothing where no name is near: at most a third of its letters differ.
+package func suggestion(for word: String, among names: [String]) -> String {
+  let distances = names.map {
+    (name: $0, distance: editDistance($0.lowercased(), word.lowercased()))
+  }
+  guard let best = distances.min(by: { $0.distance < $1.distance }),
+    3 * best.distance <= max(3, min(word.count, best.name.count))
+  else { return "" }
+  return "did you mean '\(best.name)'? "
 }
 
 /// Levenshtein's distance between two words.

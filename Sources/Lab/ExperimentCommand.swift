@@ -48,8 +48,12 @@ package struct ExperimentOptions: ParsableArguments {
 
   /// Checks what can be checked without the experiment.
   package mutating func validate() throws {
-    if let jobs, jobs < 1 { throw ValidationError("--jobs \(jobs): use at least 1") }
-    if let threads, threads < 1 { throw ValidationError("--threads \(threads): use at least 1") }
+    for (name, count) in [("jobs", jobs), ("threads", threads)] {
+      if let count, !(1...1024).contains(count) {
+        throw ValidationError("--\(name) \(count): use 1 to 1024")
+      }
+    }
+    if results == "" { throw ValidationError("--results: name a folder") }
     if !(checkpointSeconds >= 0) {
       throw ValidationError("--checkpoint-seconds \(checkpointSeconds): use 0 or more")
     }
@@ -76,7 +80,7 @@ extension ExperimentCommand {
     let paths = Paths()
     var overrides = options.settings
     if let rng = options.rng { overrides.append("rng=\(rng)") }
-    if let seeds = options.seeds { overrides.append("seeds=[\(seeds)]") }
+    if let seeds = options.seeds { overrides.append("seeds=\(try Self.seeds(seeds))") }
     let dataFolder = options.data ?? paths.data
     let results = options.results ?? paths.freshResults
     guard Body.keepsWeights || !options.keepWeights else {
@@ -89,7 +93,7 @@ extension ExperimentCommand {
       throw ConfigError(
         "--method \(method)", "not a method of this configuration",
         hint:
-          "did you mean '\(nearest(to: method, among: config.methods))'? (methods: \(config.methods.joined(separator: ", ")))"
+          "\(suggestion(for: method, among: config.methods))its methods are \(config.methods.joined(separator: ", "))"
       )
     }
     let cores = ProcessInfo.processInfo.activeProcessorCount
@@ -134,11 +138,30 @@ extension ExperimentCommand {
         + "\(ProgressLine.duration(watch.seconds)): \(runner.folder)/")
   }
 
+  /// "1-3,7" as "[1, 2, 3, 7]".
+  static func seeds(_ text: String) throws -> String {
+    let seeds = try text.split(separator: ",", omittingEmptySubsequences: false).flatMap {
+      part -> [UInt64] in
+      let ends = part.split(separator: "-", omittingEmptySubsequences: false)
+        .map { $0.allSatisfy(\.isASCII) && ($0 == "0" || $0.first != "0") ? UInt64($0) : nil }
+      guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2,
+        first <= last, last - first < 10_000
+      else {
+        throw ConfigError("--seeds \(text)", "not a list of seeds", hint: "write 11,12,13 or 1-5")
+      }
+      return Array(first...last)
+    }
+    return "\(seeds)"
+  }
+
   private func loadConfig(
     _ paths: Paths, _ overrides: [String], _ dataFolder: String, _ results: String
   ) throws -> Body.Config {
     let file = paths.config(experiment: Body.name, profile: options.profile)
     guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+      if FileManager.default.isReadableFile(atPath: file) {
+        throw ConfigError(file, "is not a text in UTF-8", hint: "save it as UTF-8")
+      }
       let known = paths.profiles(of: Body.name)
       throw ConfigError(
         file, "cannot be read",

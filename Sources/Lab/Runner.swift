@@ -58,7 +58,15 @@ package struct Runner<E: Experiment>: Sendable {
 
   /// Where the records go: the profile's folder, or one of its own for changed settings.
   package var folder: String {
-    let variant = overrides.sorted().map { "+" + $0.filter { $0 != "/" && $0 != " " } }.joined()
+    var variant = overrides.sorted().map { "+" + $0.filter { $0 != "/" && $0 != " " } }.joined()
+    // No file system takes more than 255 bytes.
+    if variant.utf8.count > 150 {
+      // FNV-1a.
+      let hash = variant.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+        ($0 ^ UInt64($1)) &* 0x100_0000_01b3
+      }
+      variant = "+\(overrides.count)-settings-\(String(hash, radix: 16))"
+    }
     return "\(results)/\(E.name)/\(profile)\(variant)"
   }
 

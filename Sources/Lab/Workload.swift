@@ -102,6 +102,8 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
   var schedule: Schedule { get }
   /// Throws a `ConfigError` for a value outside its range.
   func validate() throws
+  /// The largest sensible value of whole numbers, where it is not a thousand million.
+  static var limits: [String: Int] { get }
   /// A run of this part of the length, 0 < fraction <= 1, with its own whole schedule.
   func lasting(_ fraction: Double) -> Self
   /// What of it determines the records of one arm.
@@ -113,6 +115,7 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
 }
 
 extension WorkloadSettings {
+  package static var limits: [String: Int] { [:] }
   package var schedule: Schedule { .constant }
   package func restricted(to arm: Arm) -> Self { self }
   package func methods(_ names: [String]) -> [String] { names }

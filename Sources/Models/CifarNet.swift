@@ -47,18 +47,18 @@ public struct CifarNet: Model {
     }
   }
 
-  /// Filters of the whitening convolution: the twelve eigenvectors and their negatives.
-  private static let whitened = 24
-
-  /// A network whose weights are zeros. The authors' has the widths 64, 256, 256.
-  public init(widths: [Int] = [64, 256, 256], classes: Int = 10) {
+  /// A network whose weights are zeros. The authors' has the widths 64, 256, 256, and three channels. The whitening convolution
+  /// has a filter for each of the 4 `channels` eigenvectors of 2×2 patches, and for their negatives.
+  public init(widths: [Int] = [64, 256, 256], classes: Int = 10, channels: Int = 3) {
     precondition(widths.count == 3, "a CifarNet of widths \(widths)")
+    self.channels = channels
+    let whitened = 8 * channels
     whiten = (
-      Parameter("whiten.weight", shape: [Self.whitened, 2, 2, 3], isTrained: false),
-      Parameter("whiten.bias", shape: [Self.whitened])
+      Parameter("whiten.weight", shape: [whitened, 2, 2, channels], isTrained: false),
+      Parameter("whiten.bias", shape: [whitened])
     )
     groups = (0..<3).map { index in
-      Group("layers.\(index + 1)", index == 0 ? Self.whitened : widths[index - 1], widths[index])
+      Group("layers.\(index + 1)", index == 0 ? whitened : widths[index - 1], widths[index])
     }
     head = Parameter("head.weight", shape: [classes, widths[2]])
     state =
@@ -67,20 +67,23 @@ public struct CifarNet: Model {
     parameters = state.trained
   }
 
+  /// Channels of an image.
+  public let channels: Int
+
   /// Names of the six trained convolutions: what the authors clip.
   public var filterNames: [String] { groups.flatMap { [$0.conv1.name, $0.conv2.name] } }
 
   /// Heights and widths of images that the pools bring down to a single place.
   public static let imageSides = 25...48
 
-  /// The logits [B, classes] of normalised images[B, H, W, 3] with sides in `imageSides`.
+  /// The logits [B, classes] of normalised images[B, H, W, channels] with sides in `imageSides`.
   public func logits(
     _ tape: Tape, _ images: Tensor, whiteningBias: WhiteningBias = .trained
   ) -> Tensor {
     precondition(
-      images.shape.count == 4 && images.shape[3] == 3
+      images.shape.count == 4 && images.shape[3] == channels
         && images.shape[1...2].allSatisfy(Self.imageSides.contains),
-      "CifarNet takes [B, H, W, 3] with sides in \(Self.imageSides), not \(images.shape)")
+      "CifarNet takes [B, H, W, \(channels)] with sides in \(Self.imageSides), not \(images.shape)")
     let bias = whiteningBias == .trained ? whiten.bias : whiten.bias.frozen
     var x = tape.gelu(tape.convolution(images, whiten.weight, bias: bias), .erf)
     for group in groups {
@@ -137,48 +140,49 @@ extension CifarNet {
       try Self.whiteningWeight(of: images, height: height, width: width))
   }
 
-  /// The weight [24, 2, 2, 3] that whitens 2×2 patches of images[count, height, width, 3]: eigenvectors of the patches'
+  /// The weight [8 channels, 2, 2, channels] that whitens 2×2 patches of images[count, height, width, channels]: eigenvectors of the patches'
   /// uncentred covariance by ascending eigenvalue λ, divided by √(λ + 5e-4), then their negatives. The largest entry of
   /// an eigenvector is positive.
   public static func whiteningWeight(
-    of images: [Float], height: Int, width: Int
+    of images: [Float], height: Int, width: Int, channels: Int = 3
   ) throws -> [Float] {
-    let size = height * width * 3
+    let size = height * width * channels
+    let (half, count) = (2 * channels, 4 * channels)
     precondition(
       height >= 2 && width >= 2 && !images.isEmpty && images.count % size == 0,
-      "whitening \(images.count) floats as images \(height)×\(width)×3")
-    var moments = Matrix<Double>(rows: 12, columns: 12)
-    let row = 3 * width
-    var patch = [Double](repeating: 0, count: 12)
+      "whitening \(images.count) floats as images \(height)×\(width)×\(channels)")
+    var moments = Matrix<Double>(rows: count, columns: count)
+    let row = channels * width
+    var patch = [Double](repeating: 0, count: count)
     for image in stride(from: 0, to: images.count, by: size) {
       for y in 0..<(height - 1) {
         for x in 0..<(width - 1) {
-          let first = image + y * row + 3 * x
-          for k in 0..<6 {
+          let first = image + y * row + channels * x
+          for k in 0..<half {
             patch[k] = Double(images[first + k])
-            patch[6 + k] = Double(images[first + row + k])
+            patch[half + k] = Double(images[first + row + k])
           }
-          for i in 0..<12 {
-            for j in 0...i { moments.elements[12 * i + j] += patch[i] * patch[j] }
+          for i in 0..<count {
+            for j in 0...i { moments.elements[count * i + j] += patch[i] * patch[j] }
           }
         }
       }
     }
     let patches = Double(images.count / size * (height - 1) * (width - 1))
-    for i in 0..<12 {
+    for i in 0..<count {
       for j in 0...i {
-        moments.elements[12 * i + j] /= patches
-        moments.elements[12 * j + i] = moments.elements[12 * i + j]
+        moments.elements[count * i + j] /= patches
+        moments.elements[count * j + i] = moments.elements[count * i + j]
       }
     }
     let eigen = try symmetricEigen(moments)
-    let half = (0..<12).flatMap { index in
-      let vector = eigen.vectors.elements[(12 * index)..<(12 * index + 12)]
+    let filters = (0..<count).flatMap { index in
+      let vector = eigen.vectors.elements[(count * index)..<(count * index + count)]
       let largest = vector.max { $0.magnitude < $1.magnitude } ?? 1
       let scale = (eigen.values[index] + 5e-4).squareRoot() * (largest < 0 ? -1 : 1)
       return vector.map { Float($0 / scale) }
     }
-    return half + half.map { -$0 }
+    return filters + filters.map { -$0 }
   }
 }
 
@@ -193,8 +197,10 @@ extension CifarNet {
     let file = try TensorFile(path)
     let shapes = try
       (["layers.1", "layers.2", "layers.3"].map { $0 + ".conv1.weight" }
-      + ["head.weight"]).map { try file.shape($0, model: "cifarnet") }
-    self.init(widths: shapes[..<3].map { $0[0] }, classes: shapes[3][0])
+      + ["head.weight", "whiten.weight"]).map { try file.shape($0, model: "cifarnet") }
+    self.init(
+      widths: shapes[..<3].map { $0[0] }, classes: shapes[3][0],
+      channels: shapes[4].count == 4 ? shapes[4][1] : 3)
     try load(from: path)
   }
 }

@@ -233,7 +233,8 @@ extension GPT {
   /// The model whose weights the safetensors or HDF5 file at `path` holds: sizes are read from the shapes,
   /// `heads` is width/64 unless given.
   ///
-  /// A head in the file is one of its own unless it equals the token embedding.
+  /// A head in the file is one of its own unless it equals the token embedding, or stands for it where that is missing (of
+  /// two names for one matrix some writers keep only the head's).
   ///
   /// Throws a `StorageError` for a file that cannot be read or is of another model.
   public init(loading path: String, form: Form, heads: Int? = nil) throws {
@@ -249,9 +250,16 @@ extension GPT {
       }
       return entry.shape
     }
-    let token = try shape(probe.embeddingNames[0])
+    let embedding = probe.embeddingNames[0]
+    let isNamedByHead = entries[embedding] == nil && entries["lm_head.weight"] != nil
+    let token = try shape(isNamedByHead ? "lm_head.weight" : embedding)
     let position = try shape(probe.embeddingNames[1])
     let width = token[1]
+    guard !token.contains(0), position[0] > 0, position[1] == width else {
+      throw StorageError(
+        "embeddings of the shapes \(token) and \(position)", at: path,
+        hint: "is it a whole file of a \(form.rawValue)?")
+    }
     let heads = heads ?? max(1, width / 64)
     guard heads >= 1, width % heads == 0 else {
       throw StorageError(
@@ -261,7 +269,7 @@ extension GPT {
     var layers = 0
     while entries["\(prefix)\(layers).ln_1.weight"] != nil { layers += 1 }
     var head = Head.tied
-    if let own = entries["lm_head.weight"] {
+    if !isNamedByHead, let own = entries["lm_head.weight"] {
       let isTied =
         try entries["lm_head.bias"] == nil
         && file.floats(own.name) == file.floats(entries[probe.embeddingNames[0]]?.name ?? "")
@@ -272,7 +280,7 @@ extension GPT {
       Shape(
         vocabulary: token[0], block: position[0], layers: layers, heads: heads,
         width: width), head: head)
-    try load(from: path)
+    try load(from: path, calling: isNamedByHead ? ["lm_head.weight": embedding] : [:])
   }
 }
 

@@ -16,14 +16,20 @@ extension GPT {
     let shape = Shape(
       vocabulary: sizes["vocab_size"] ?? 0, block: sizes["n_positions"] ?? 0,
       layers: sizes["n_layer"] ?? 0, heads: sizes["n_head"] ?? 0, width: sizes["n_embd"] ?? 0)
-    self.init(.nanoGPT, shape, head: .untiedWithBias)
     let path = "\(folder)/GPT2WT.BIN"
     let data = try FileBytes.read(path)
-    guard data.count == 4 * parameterCount else {
+    // Before anything is built: in Double, where sizes of any file are exact and none overflows.
+    let (v, p, l, c) = (
+      Double(shape.vocabulary), Double(shape.block), Double(shape.layers), Double(shape.width)
+    )
+    let bytes = 4 * (2 * v * c + v + p * c + l * (12 * c * c + 13 * c) + 2 * c)
+    guard Double(data.count) == bytes else {
       throw StorageError(
-        "\(data.count) bytes, where the model of GPT2CFG.TXT has \(4 * parameterCount)", at: path,
-        hint: "get both files anew")
+        String(format: "%d bytes, where the model of GPT2CFG.TXT has %.0f", data.count, bytes),
+        at: path, hint: "get both files anew")
     }
+    self.init(.nanoGPT, shape, head: .untiedWithBias)
+    precondition(data.count == 4 * parameterCount, "a model of \(parameterCount) values")
     var rest = data.withUnsafeBytes { bytes in
       (0..<parameterCount).map {
         Float(

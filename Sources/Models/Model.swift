@@ -84,14 +84,15 @@ extension Model {
   ///
   /// Throws a `StorageError` for a tensor that is missing, unknown or of another shape, and names it;
   /// the model is then unchanged. Tensors in `bufferNames` may be there or not, numbers of batches too; running
-  /// statistics may be missing all together, and then stay as they are.
-  public func load(from path: String) throws {
+  /// statistics may be missing all together, and then stay as they are. `names` are names of the file that stand for others.
+  public func load(from path: String, calling names: [String: String] = [:]) throws {
     let file = try TensorFile(path)
     let wanted = fileEntries
     let known = Set(wanted.map(\.name))
     var entries: [String: TensorEntry] = [:]
     for entry in file.entries {
-      let name = parameterName(of: entry.name)
+      let given = parameterName(of: entry.name)
+      let name = names[given] ?? given
       guard known.contains(name) else {
         if bufferNames.contains(name) { continue }
         throw StorageError(

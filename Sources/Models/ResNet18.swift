@@ -59,9 +59,10 @@ public struct ResNet18: Model {
   }
 
   /// A network whose weights are zeros. The paper's has the widths 64, 128, 256, 512.
-  public init(widths: [Int] = [64, 128, 256, 512], classes: Int = 10) {
+  public init(widths: [Int] = [64, 128, 256, 512], classes: Int = 10, channels: Int = 3) {
     precondition(widths.count == 4, "a ResNet-18 of widths \(widths)")
-    stem = Unit("conv1", "bn1", 3, widths[0], kernel: 3, stride: 1)
+    self.channels = channels
+    stem = Unit("conv1", "bn1", channels, widths[0], kernel: 3, stride: 1)
     blocks = (0..<8).map { index in
       let (stage, isFirst) = (index / 2, index % 2 == 0)
       return Block(
@@ -77,16 +78,19 @@ public struct ResNet18: Model {
     parameters = state.trained
   }
 
+  /// Channels of an image.
+  public let channels: Int
+
   /// Names of the convolutions.
   public var filterNames: [String] {
     parameters.filter { $0.shape.count == 4 }.map(\.name)
   }
 
-  /// The logits [B, classes] of normalised images[B, H, W, 3].
+  /// The logits [B, classes] of normalised images[B, H, W, channels].
   public func logits(_ tape: Tape, _ images: Tensor) -> Tensor {
     precondition(
-      images.shape.count == 4 && images.shape[3] == 3,
-      "ResNet-18 takes [B, H, W, 3], not \(images.shape)")
+      images.shape.count == 4 && images.shape[3] == channels,
+      "ResNet-18 takes [B, H, W, \(channels)], not \(images.shape)")
     var x = stem(tape, images, then: .relu)
     for block in blocks { x = block(tape, x) }
     let features = tape.flatten(tape.globalAveragePool(x))
@@ -122,7 +126,10 @@ public struct ResNet18: Model {
     let widths = try (1...4).map {
       try file.shape("layer\($0).0.conv1.weight", model: "resnet18")[0]
     }
-    self.init(widths: widths, classes: try file.shape("fc.weight", model: "resnet18")[0])
+    let stem = try file.shape("conv1.weight", model: "resnet18")
+    self.init(
+      widths: widths, classes: try file.shape("fc.weight", model: "resnet18")[0],
+      channels: stem.count == 4 ? stem[1] : 3)
     try load(from: path)
   }
 }

@@ -55,10 +55,10 @@ struct Grad: ParsableCommand {
     case .gpt2: try runGPT(.gpt2)
     case .cifarnet:
       let model = try CifarNet(loading: weights)
-      try runImages(model) { model.loss($0, model.logits($0, $1), $2) }
+      try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
     case .resnet18:
       let model = try ResNet18(loading: weights)
-      try runImages(model) { model.loss($0, model.logits($0, $1), $2) }
+      try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
     }
   }
 
@@ -114,14 +114,14 @@ struct Grad: ParsableCommand {
   }
 
   private func runImages(
-    _ network: some Model, _ loss: (Tape, Tensor, Indices) -> Tensor
+    _ network: some Model, _ channels: Int, _ loss: (Tape, Tensor, Indices) -> Tensor
   ) throws {
     let file = try TensorFile(batch)
     let (shape, labels) = (try file.entry("input").shape, try file.entry("target").shape)
-    guard shape.count == 4, shape[1] == 3, !shape.contains(0), labels == [shape[0]] else {
+    guard shape.count == 4, shape[1] == channels, !shape.contains(0), labels == [shape[0]] else {
       throw StorageError(
         "input has the shape \(shape), target \(labels)", at: batch,
-        hint: "the model takes images [B, 3, H, W] and labels [B]")
+        hint: "the model takes images [B, \(channels), H, W] and labels [B]")
     }
     if model == .cifarnet, !shape[2...].allSatisfy(CifarNet.imageSides.contains) {
       let sides = CifarNet.imageSides
@@ -146,12 +146,13 @@ struct Grad: ParsableCommand {
         hint: "the model's labels are 0 ..< \(classes)")
     }
     let tape = Tape(pool: WorkerPool(threads: threads))
-    let images = tape.input([shape[0], shape[2], shape[3], 3])
+    let images = tape.input([shape[0], shape[2], shape[3], channels])
     let places = shape[2] * shape[3]
     for (index, value) in try file.floats("input").enumerated() {
-      // From [B, 3, H, W] to channels last.
+      // From [B, C, H, W] to channels last.
       let (channel, place) = (index / places, index % places)
-      images.value.base[(channel / 3 * places + place) * 3 + channel % 3] = value
+      images.value.base[(channel / channels * places + place) * channels + channel % channels] =
+        value
     }
     let indices = tape.indices(labels)
     indices.assign(targets.map { Int32($0) })

@@ -238,15 +238,16 @@ private func expectError(
     let whole = folder.path + "/whole.bin"
     try TokenFile.write(Self.tokens, to: whole, as: .shard)
     let bytes = Array(try FileBytes.read(whole))
-    var (version, negative) = (bytes, bytes)
+    var (version, negative, wide) = (bytes, bytes, bytes)
     version[4] = 7
+    wide.replaceSubrange(0..<8, with: [0xA1, 0xD9, 0x34, 0x01, 7, 0, 0, 0])  // 20240801, version 7
     negative[11] = 0x80
     let broken: [([UInt8], String)] = [
       ([], "empty"), ([1, 2, 3], "3 bytes"), (Array(bytes.prefix(1023)), "1023 bytes"),
       (bytes.dropLast(2), "counts 5 tokens, 10 bytes, but 8 bytes follow"),
       (bytes.dropLast(), "but 9 bytes follow"), (bytes + [0, 0], "but 12 bytes follow"),
       (Array(bytes.prefix(1024)), "but 0 bytes follow"), (version, "version 7"),
-      (negative, "counts -2147483643 tokens"),
+      (negative, "counts -2147483643 tokens"), (wide, "32-bit tokens"),
     ]
     for (content, what) in broken {
       let path = try folder.file("broken.bin", content)

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Testing
 
 @testable import Experiments
@@ -51,6 +52,92 @@ import Testing
     let text = message(yaml)
     #expect(text.contains(name), "\(text)")
     #expect(!text.isEmpty && !text.contains("\n"), "\(text)")
+  }
+
+  @Test func aNameThatIsFarFromAllIsNotGuessed() {
+    #expect(!message("wholly: 7").contains("did you mean"))
+    #expect(message("Steps: 7").contains("did you mean 'steps'"))
+  }
+
+  /// YAML 1.1 reads these as 8, 64, 750 and 90.
+  @Test(arguments: [
+    "steps: 010", "denseSteps: 0100", "steps: 12:30", "seeds: [1:30]", "steps: 0x10",
+    "steps: 1_000",
+  ])
+  func numbersAreDecimalOrRefused(_ yaml: String) {
+    #expect(message(yaml).contains("is not a decimal number"), "\(message(yaml))")
+    let override = yaml.replacing(": ", with: "=", maxReplacements: 1)
+    #expect(message("", [override]).contains("is not a decimal number"))
+  }
+
+  @Test func aliasesAreRefusedBeforeTheyGrow() {
+    var text = "seeds: [&a [1,1,1,1,1,1,1,1,1]"
+    for (name, before) in zip("bcdefghijklm", "abcdefghijkl") {
+      text += ", &\(name) [" + Array(repeating: "*\(before)", count: 9).joined(separator: ",") + "]"
+    }
+    for bomb in [
+      text + "]\n", text.replacing("seeds", with: "methods") + "]\n", "a: &x 1\nb: *x\n",
+    ] {
+      #expect(message(bomb).contains("anchors and aliases"), "\(message(bomb))")
+    }
+    #expect(message("# Q&A, *all*\nrng: 'numpy' # &b *b\nsteps: 7 # it's\n") == "")
+    #expect(message(String(repeating: "#", count: 2 << 20)).contains("no settings"))
+    #expect(message(String(repeating: "[", count: 100_000)) != "")
+  }
+
+  @Test func seedsAndMethodsAreDifferentOnes() {
+    for (yaml, mention) in [
+      ("seeds: []", "seeds"), ("seeds: [1, 2, 1]", "seeds"), ("methods: []", "methods"),
+      ("methods: [ema, ema]", "methods"), ("seeds: [9223372036854775808]", "2^63"),
+      ("seeds: [-1]", "seeds"),
+    ] { #expect(message(yaml).contains(mention), "\(yaml): \(message(yaml))") }
+    #expect(message("seeds: [9223372036854775807]") == "")
+  }
+
+  @Test func seedsAsACommandLineHasThem() throws {
+    typealias Command = AnyCommand
+    #expect(try Command.seeds("1-3,7") == "[1, 2, 3, 7]")
+    #expect(try Command.seeds("11") == "[11]")
+    for wrong in ["", "3-1", "1-", "-1", "a", "010", "1,,2", "1-2-3", "1-99999999", "٣"] {
+      #expect(throws: ConfigError.self, "\(wrong)") { try Command.seeds(wrong) }
+    }
+  }
+
+  private struct AnyCommand: ExperimentCommand {
+    typealias Body = TraceRegression
+    @OptionGroup var options: ExperimentOptions
+  }
+
+  /// Every number of every experiment's settings at values that no one means: a clear error or settings, never a trap.
+  @Test func absurdSettingsAreErrors() throws {
+    for experiment in Suite.clipping.experiments { try tryAbsurdities(experiment) }
+  }
+
+  private func tryAbsurdities<E: Experiment>(_ experiment: E.Type) throws {
+    let absurd = ["-1", "1000000000000", "9223372036854775808", ".nan", "1e400", "[]", "x"]
+    for line in try E.defaults.lines {
+      let key = String(line.prefix { $0 != " " })
+      for value in absurd {
+        do {
+          let config = try E.defaults.overlaid(
+            yaml: "", file: "x.yaml", overrides: ["\(key)=\(value)"])
+          // What was accepted can be planned.
+          for job in E.jobs(of: config) {
+            #expect(E.work(of: job, config) >= 0, "\(E.name) \(key)=\(value)")
+          }
+          _ = try config.lines
+          let old = line.split(separator: " ", maxSplits: 2).last ?? ""
+          if Int(old) != nil || value == ".nan" && Double(old) != nil {
+            #expect(!["1000000000000", ".nan"].contains(value), "\(E.name) took \(key)=\(value)")
+          }
+        } catch {
+          let text = "\(error)"
+          #expect(
+            !text.isEmpty && !text.contains("\n") && text.utf8.count < 1000,
+            "\(E.name) \(key)=\(value): \(text)")
+        }
+      }
+    }
   }
 
   @Test func editDistanceCountsEdits() {

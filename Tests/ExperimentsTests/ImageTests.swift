@@ -48,6 +48,40 @@ import Training
     return config
   }
 
+  /// Gray images of 28×28 pixels, as Fashion-MNIST has them, train both networks.
+  @Test(arguments: ["cifarnet-spectral", "resnet18-norm"])
+  func imagesOfOneChannelTrain(_ method: String) throws {
+    let scratch = Scratch()
+    let folder = scratch.path + "/fashion-mnist"
+    func write(_ name: String, _ shape: [Int], _ values: [UInt8]) throws {
+      let sizes = shape.flatMap { [0, 0, UInt8($0 / 256), UInt8($0 % 256)] as [UInt8] }
+      let header: [UInt8] = [0, 0, 8, UInt8(shape.count)] + sizes
+      try AtomicFile.write(Data(header + values), to: "\(folder)/\(name)")
+    }
+    for (part, count) in [("train", 12), ("t10k", 4)] {
+      let draws = RandomStream(seed: 3, name: part).uniforms(count * 28 * 28, as: Float.self)
+      try write("\(part)-images-idx3-ubyte", [count, 28, 28], draws.map { UInt8(255 * $0) })
+      try write("\(part)-labels-idx1-ubyte", [count], (0..<count).map { UInt8($0 % 10) })
+    }
+    var config = try short([method])
+    config.images = .fashionMNIST
+    let images = try ImageTask.load(config.settings, folder: scratch.path)
+    #expect(images.data.training.channels == 1)
+    let run = try training(method, config, images)
+    try run.finish()
+    let loss = run.pointLoss()
+    #expect(loss.isFinite && run.trainer.divergedAt == nil)
+    let metrics = run.task.evaluate()
+    #expect(metrics.allSatisfy { $0.isFinite })
+    // A file of weights says how many channels there are.
+    let path = scratch.path + "/weights.safetensors"
+    try run.task.save(to: path)
+    let channels =
+      try method.hasPrefix("cifarnet")
+      ? CifarNet(loading: path).channels : ResNet18(loading: path).channels
+    #expect(channels == 1)
+  }
+
   @Test(arguments: ["cifarnet-spectral", "resnet18-norm"])
   func threadsDoNotChangeABit(_ method: String) throws {
     let config = try short([method])

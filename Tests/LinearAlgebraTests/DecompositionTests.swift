@@ -209,4 +209,30 @@ private let shapes = [(1, 1), (1, 5), (5, 1), (3, 3), (4, 7), (7, 4), (17, 9), (
     #expect(kernels("SkylakeX", avx512) == nil && kernels("Haswell", avx512) == nil)
     #expect(kernels("Core2", avx512.subtracting(["avx512bw"])) == "Haswell")
   }
+
+  /// One pass of Cholesky QR is taken only where it is good: rows that are nearly dependent go by Householder's way.
+  @Test(arguments: [1.0, 1e2, 1e4, 1e6, 1e7]) func onePassIsOrthonormalWhateverThePanel(
+    _ condition: Double
+  )
+    throws
+  {
+    let (q, m) = (4, 20)
+    var panel = Matrix<Double>(
+      rows: q, columns: m,
+      elements: RandomStream(seed: 7, name: "panel").normals(q * m))
+    for j in 0..<m {
+      panel.elements[(q - 1) * m + j] =
+        panel.elements[j] + panel.elements[(q - 1) * m + j] / condition
+    }
+    var rows = panel
+    try rows.withMutableView { try orthonormalizeRows($0, refined: false) }
+    for a in 0..<q {
+      for b in 0...a {
+        var product = 0.0
+        for j in 0..<m { product += rows.elements[a * m + j] * rows.elements[b * m + j] }
+        // A pivot of 1e-6 bounds the condition by about 1e3, and the error by its square times the rounding.
+        #expect(abs(product - (a == b ? 1 : 0)) < 1e-9, "\(condition): \(a), \(b): \(product)")
+      }
+    }
+  }
 }

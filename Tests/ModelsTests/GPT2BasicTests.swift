@@ -120,6 +120,20 @@ private struct BasicModel {
     return try GPT(gpt2Basic: folder)
   }
 
+  /// A configuration of any size is held against the file before anything is built.
+  @Test(arguments: [
+    ("n_layer", "200000000"), ("n_layer", "9223372036854775807"),
+    ("vocab_size", "9223372036854775807"),
+    ("n_positions", "100000000000"), ("n_layer", "3"),
+  ])
+  func aModelLargerThanItsFileIsRefused(_ name: String, _ value: String) {
+    let text = basic.configuration.split(separator: "\n")
+      .map { $0.hasPrefix(name + "=") ? "\(name)=\(value)" : $0 }.joined(separator: "\n")
+    let error = #expect(throws: StorageError.self) { try load(text, basic.values) }
+    #expect(
+      "\(error.map(String.init(describing:)) ?? "")".contains("where the model of GPT2CFG.TXT has"))
+  }
+
   @Test func everyValueLandsInItsPlace() throws {
     let model = try load(basic.configuration, basic.values)
     #expect(

@@ -176,6 +176,42 @@ import Testing
     }
   }
 
+  /// Of a tied matrix with two names some writers keep the head's, which comes first in the alphabet.
+  @Test(arguments: GPT.Form.allCases)
+  func anEmbeddingUnderTheHeadsNameIsRead(_ form: GPT.Form) throws {
+    let model = Self.model(form, .tied)
+    let path = Self.file()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let tensors = model.parameters.map { parameter in
+      SafetensorsTensor(
+        parameter.name == model.embeddingNames[0] ? "lm_head.weight" : parameter.name,
+        shape: parameter.shape,
+        floats: Array(UnsafeBufferPointer(start: parameter.base, count: parameter.count)))
+    }
+    try SafetensorsFile.write(tensors, to: path)
+    let loaded = try GPT(loading: path, form: form, heads: 2)
+    #expect(loaded.head == .tied && loaded.values == model.values)
+  }
+
+  @Test func emptyEmbeddingsAreOneLine() throws {
+    let path = Self.file()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    for (token, position) in [
+      ([5, 0], [4, 0]), ([0, 8], [4, 8]), ([5, 8], [0, 8]), ([5, 8], [4, 6]),
+    ] {
+      func tensor(_ name: String, _ shape: [Int]) -> SafetensorsTensor {
+        SafetensorsTensor(
+          name, shape: shape, floats: Array(repeating: 0, count: shape.reduce(1, *)))
+      }
+      try SafetensorsFile.write(
+        [tensor("wte.weight", token), tensor("wpe.weight", position)], to: path)
+      let error = #expect(throws: StorageError.self) {
+        try GPT(loading: path, form: .gpt2, heads: nil)
+      }
+      #expect("\(error.map(String.init(describing:)) ?? "")".contains("embeddings of the shapes"))
+    }
+  }
+
   @Test func samplesUseTheHeadAndItsBias() {
     let model = GPT(.nanoGPT, Self.shape, head: .untiedWithBias)
     let stream = RandomStream(seed: 3, name: "sample")

@@ -174,6 +174,21 @@ import Testing
     #expect(throws: StorageError.self) { try GPT(loading: file, form: form, heads: 2) }
   }
 
+  /// 0.02 everywhere, but for the two projections of a block that end in the residual stream: 0.02/√(2 layers).
+  @Test(arguments: GPT.Form.allCases) func initialDeviations(_ form: GPT.Form) {
+    let model = GPT(form, GPT.Shape(vocabulary: 300, block: 40, layers: 3, heads: 2, width: 64))
+    model.initialize(RandomStream(seed: 5, name: "deviations"))
+    for parameter in model.parameters where parameter.shape.count == 2 {
+      let values = parameter.tensor.array.map(Double.init)
+      let want = parameter.name.hasSuffix("c_proj.weight") ? 0.02 / 6.0.squareRoot() : 0.02
+      let got = Statistics.sampleStandardDeviation(values)
+      // The standard error of a deviation of n normals is 1/√(2n) of it.
+      #expect(
+        abs(got / want - 1) < 6 / (2 * Double(values.count)).squareRoot(),
+        "\(parameter.name): \(got), expected \(want)")
+    }
+  }
+
   @Test func samplesFollowTheDistribution() throws {
     let model = GPT(.gpt2, .init(vocabulary: 5, block: 4, layers: 1, heads: 1, width: 4))
     model.initialize(RandomStream(seed: 2, name: "init"))

@@ -35,14 +35,15 @@ package struct ImageClassifier {
   }
 
   /// `network` with the authors' widths divided by `widthDivisor`, initialized from `stream`; a CifarNet whitens by `whitening`
-  /// [24, 2, 2, 3].
+  /// [8 channels, 2, 2, channels].
   init(
-    _ network: ImageNetwork, widthDivisor: Int, classes: Int, whitening: [Float],
+    _ network: ImageNetwork, widthDivisor: Int, classes: Int, channels: Int, whitening: [Float],
     _ stream: RandomStream
   ) {
     switch network {
     case .cifarNet:
-      let net = CifarNet(widths: [64, 256, 256].map { $0 / widthDivisor }, classes: classes)
+      let net = CifarNet(
+        widths: [64, 256, 256].map { $0 / widthDivisor }, classes: classes, channels: channels)
       net.initialize(stream)
       for case .parameter(let parameter) in net.state where parameter.name == "whiten.weight" {
         parameter.tensor.assign(whitening)
@@ -51,7 +52,8 @@ package struct ImageClassifier {
       (headName, whiteningBiasName) = ("head.weight", "whiten.bias")
       biasNames = net.parameters.map(\.name).filter { $0.contains("norm") }
     case .resNet18:
-      let net = ResNet18(widths: [64, 128, 256, 512].map { $0 / widthDivisor }, classes: classes)
+      let net = ResNet18(
+        widths: [64, 128, 256, 512].map { $0 / widthDivisor }, classes: classes, channels: channels)
       net.initialize(stream)
       let head = net.parameters.first { $0.name == "fc.weight" }
       head.map { Self.normalize($0) }
@@ -69,7 +71,7 @@ package struct ImageClassifier {
     head.tensor.assign(values.map { Float(Double($0) / deviation) })
   }
 
-  /// The logits [B, classes] of normalized images[B, H, W, 3].
+  /// The logits [B, classes] of normalized images[B, H, W, channels].
   func logits(
     _ tape: Tape, _ images: Tensor, whiteningBias: CifarNet.WhiteningBias
   ) -> Tensor {

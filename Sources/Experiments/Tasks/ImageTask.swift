@@ -65,6 +65,11 @@ package struct ImageSettings: WorkloadSettings {
   /// Rates fall linearly to 0.
   package var schedule: Schedule { .linear() }
 
+  package static let limits = [
+    "epochs": 100_000, "whiteningEpochs": 100_000, "batchSize": 1_000_000,
+    "microBatches": 1_000_000, "rank": 100_000, "oversampling": 100_000, "powerIterations": 1000,
+  ]
+
   package func lasting(_ fraction: Double) -> ImageSettings {
     var own = self
     own.epochs = max(1, Int((fraction * Double(epochs)).rounded()))
@@ -120,7 +125,7 @@ package struct ImageSettings: WorkloadSettings {
 /// Images with what is computed from them once.
 package struct PreparedImages: WorkloadSource {
   package let data: ImageData
-  /// The CifarNet's first layer [24, 2, 2, 3], from the first 5 000 training images as in the authors' code.
+  /// The CifarNet's first layer [8 channels, 2, 2, channels], from the first 5 000 training images as in the authors' code.
   let whitening: [Float]
 
   package var name: String { data.name }
@@ -146,7 +151,7 @@ package struct PreparedImages: WorkloadSource {
       initialized = buffer.count
     }
     whitening = try CifarNet.whiteningWeight(
-      of: pixels, height: images.height, width: images.width)
+      of: pixels, height: images.height, width: images.width, channels: images.channels)
   }
 }
 
@@ -217,7 +222,7 @@ package final class ImageTask: Workload {
     let stream = RandomStream(seed: seed, name: "images")
     classifier = ImageClassifier(
       network, widthDivisor: settings.widthDivisor, classes: data.classes.count,
-      whitening: source.whitening, stream.child("weights"))
+      channels: data.training.channels, whitening: source.whitening, stream.child("weights"))
     batches = ImageBatches(
       data.training, size: settings.batchSize,
       augmentation: ImageAugmentation(flip: settings.flip, translate: settings.translate),

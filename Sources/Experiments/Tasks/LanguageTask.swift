@@ -70,6 +70,12 @@ package struct LanguageSettings: WorkloadSettings {
   package var pointEvery: Int { recordEvery }
   package var schedule: Schedule { form == .nanoGPT ? .constant : .cosine(warmup: warmup) }
 
+  package static let limits = [
+    "layers": 1000, "heads": 1000, "width": 100_000, "contextLength": 1_000_000,
+    "batchSize": 1_000_000, "microBatches": 1_000_000, "rank": 100_000, "oversampling": 100_000,
+    "powerIterations": 1000,
+  ]
+
   package func lasting(_ fraction: Double) -> LanguageSettings {
     var own = self
     own.steps = max(1, Int((fraction * Double(steps)).rounded(.up)))

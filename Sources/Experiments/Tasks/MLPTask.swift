@@ -37,6 +37,11 @@ package struct MLPSettings: WorkloadSettings {
   package var stepCount: Int { steps }
   package var pointEvery: Int { recordEvery }
 
+  package static let limits = [
+    "inputs": 100_000, "hidden": 100_000, "samples": 100_000_000, "batchSize": 1_000_000,
+    "smoothing": 1_000_000,
+  ]
+
   package func lasting(_ fraction: Double) -> MLPSettings {
     var own = self
     own.steps = max(1, Int((fraction * Double(steps)).rounded(.up)))

@@ -11,6 +11,8 @@ struct Trial: Codable, Equatable, Sendable {
   var seed: UInt64
   /// Part of the figure's full length.
   var fraction: Double
+  /// The part of it that the candidate's last rung had.
+  var begun = 0.0
   /// Training steps done, or to be done.
   var steps = 0
   /// What is minimized, NaN after divergence.
@@ -82,8 +84,11 @@ struct HyperparameterSearch {
       for rung in 0..<plan.rungs {
         let done = try train(
           self,
-          candidates.map {
-            Trial(candidate: $0, round: round, seed: seed, fraction: plan.fraction(rung: rung))
+          candidates.map { candidate in
+            var trial = Trial(
+              candidate: candidate, round: round, seed: seed, fraction: plan.fraction(rung: rung))
+            trial.begun = rung > 0 ? plan.fraction(rung: rung - 1) : 0
+            return trial
           }, next)
         trials += done
         next += plan.count(rung: rung)

@@ -55,6 +55,10 @@ package struct SearchKeys: ExperimentKeys {
   /// The seed of data, weights and batches (not one of the curves').
   package var seeds: [UInt64] = [1000]
 
+  package static let limits = [
+    "candidates": 100_000, "rounds": 1000, "rungs": 20, "reduction": 1000,
+  ]
+
   package func validate() throws {
     for (key, value) in [
       ("candidates", candidates), ("rounds", rounds), ("rungs", rungs),
@@ -150,11 +154,14 @@ extension SearchExperiment {
     let source = config.selection == .heldOut ? given.holdingOut() : given
     let board = try context.board(Trial.self, count: config.own.plan.trialCount)
     let states = TrialStates<Task>()
+    let continues = (arm.schedule ?? settings.schedule) == .constant
     var search = search(arm, config, seed: job.seed)
     try search.run { search, trials, first in
       let values = trials.map { search.values($0.candidate) }
       return try board.map(first..<first + trials.count) { index in
-        Int(trials[index - first].fraction * Double(settings.stepCount))
+        let trial = trials[index - first]
+        return Int(
+          (trial.fraction - (continues ? trial.begun : 0)) * Double(settings.stepCount))
       } _: { index in
         try train(trials[index - first], arm, values[index - first], settings, source, states)
       }

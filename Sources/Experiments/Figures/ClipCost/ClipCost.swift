@@ -13,6 +13,10 @@ import Training
 package enum ClipCost: Experiment {
   /// Settings.
   package struct Config: ExperimentConfig {
+    package static let limits = [
+      "sizes": 100_000, "ranks": 100_000, "oversampling": 100_000, "powerIterations": 1000,
+      "spikes": 100_000, "repeats": 100_000,
+    ]
     /// Matrix sizes, rows x columns.
     package var sizes = [
       "128x128", "256x256", "512x512", "768x768", "1024x1024", "256x2304", "768x3072", "3072x768",

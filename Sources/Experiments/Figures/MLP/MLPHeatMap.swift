@@ -32,6 +32,10 @@ package enum MLPHeatMap: Experiment {
     /// One map a method and seed.
     package var seeds: [UInt64] = [1]
 
+    package static let limits = [
+      "learningRateCount": 10_000, "thresholdCount": 10_000, "levelCount": 10_000,
+    ]
+
     /// Throws a `ConfigError` for a value outside its range.
     package func validate() throws {
       for (key, range) in [("learningRates", learningRates), ("thresholds", thresholds)] {

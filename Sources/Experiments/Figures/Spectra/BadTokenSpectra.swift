@@ -10,6 +10,10 @@ import Storage
 package enum BadTokenSpectra: Experiment {
   /// Settings; the paper names neither text, layers, batch sizes nor repeats, so most defaults are ours.
   package struct Config: ExperimentConfig {
+    package static let limits = [
+      "heads": 1000, "context": 1_000_000, "batchSizes": 100_000, "batches": 1_000_000,
+      "top": 100_000, "detailBatchSize": 100_000, "calibrationBatches": 1_000_000,
+    ]
     /// Whose gradients.
     package var model = TrainedModel.Source.gpt2
     /// The weights, where `model` is `file`; filled in for `trained`.

@@ -10,6 +10,9 @@ import Training
 package enum TheoryBounds: Experiment {
   /// Settings; the defaults are quick's.
   package struct Config: ExperimentConfig {
+    package static let limits = [
+      "instances": 100_000_000, "restarts": 1_000_000, "runs": 1_000_000,
+    ]
     /// Random instances of each statement and shape.
     package var instances = 400
     /// Restarts of the adversarial search for each statement and shape.

@@ -23,6 +23,10 @@ package enum TraceRegression: Experiment {
 
   /// Settings; the defaults are the paper's.
   package struct Config: ExperimentConfig {
+    package static let limits = [
+      "dimension": 10_000, "terms": 100_000, "quantileWindow": 100_000_000,
+      "monteCarloSamples": 1_000_000, "denseSteps": 10_000_000, "pointsPerDecade": 100_000,
+    ]
     /// n: X is n×n.
     package var dimension = 3
     /// N, the number of terms.
