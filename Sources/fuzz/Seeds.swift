@@ -8,7 +8,7 @@ extension Format {
   static func all(in place: String, _ bench: Bench) throws -> [Format] {
     let maker = SeedMaker(place: place, bench: bench)
     return try [
-      maker.safetensors(), maker.hdf5(), maker.models(), maker.record(),
+      maker.safetensors(), maker.hdf5(), maker.models(), maker.record(), maker.results(),
       maker.unfinished("checkpoint"),
       maker.unfinished("journal"), maker.settings(), maker.tuned(), maker.bytePairs(),
       maker.shards(),
@@ -194,6 +194,36 @@ private struct SeedMaker {
         ["spectral", "claims", "--results", "results", "--out", "claims.md"],
         ["spectral", "costs", "--results", "results"], ["spectral", "migrate", Self.traceFolder],
       ])
+  }
+
+  /// The project's checked-in records, two seeds of one profile an experiment.
+  func results() throws -> Format {
+    let files = FileManager.default
+    let folder = try folder("results", ["caption.md": text("{{n}} of {{profile}}: {{stamp}}")])
+    var targets: [String] = []
+    for name in try files.contentsOfDirectory(atPath: "results").sorted() {
+      let profiles = ["quick", "paper", "full"].filter {
+        files.fileExists(atPath: "results/\(name)/\($0)")
+      }
+      guard let profile = profiles.first else { continue }
+      // Experiment by experiment, so that claims are made of one alone.
+      let place = "\(name)/\(name)/\(profile)"
+      try files.createDirectory(atPath: "\(folder)/\(place)", withIntermediateDirectories: true)
+      for file in try files.contentsOfDirectory(atPath: "results/\(name)/\(profile)").sorted()
+      where ["1", "2", "11", "12"].contains(where: { file.hasSuffix("-seed\($0).h5") }) {
+        try files.copyItem(
+          atPath: "results/\(name)/\(profile)/\(file)", toPath: "\(folder)/\(place)/\(file)")
+        targets.append("\(place)/\(file)")
+      }
+    }
+    return Format(
+      name: "results", folder: folder, targets: targets,
+      commands: [
+        ["spectral", "tabulate", "FOLDER", "--out", "table.tsv"],
+        ["spectral", "caption", "FOLDER", "caption.md", "--out", "c.md"],
+        ["spectral", "claims", "--results", "RESULTS", "--out", "claims.md"],
+        ["spectral", "costs", "--results", "RESULTS"], ["spectral", "info", "FILE"],
+      ], changesRecords: true)
   }
 
   /// A run that was killed: its checkpoint, or its journal beside the record that it finished.
