@@ -31,7 +31,7 @@ struct Format: Sendable {
   /// Damages a file, runs a command on it, and judges the end.
   func attempt(
     in work: String, _ bench: Bench, _ cursor: inout RandomCursor
-  ) throws -> (Outcome, command: String) {
+  ) throws -> (Outcome, command: String, error: String) {
     let chosen = targets[cursor.integer(below: targets.count)]
     try copy(to: work, with: chosen)
     let target = "\(work)/\(chosen)"
@@ -45,7 +45,7 @@ struct Format: Sendable {
     }
     let command = command(cursor.integer(below: commands.count), chosen)
     let ending = try bench.run(command, in: work)
-    return (judge(ending, command, in: work), bench.spelled(command))
+    return (judge(ending, command, in: work), bench.spelled(command), ending.error)
   }
 
   /// Copies the folder, but of its entries that hold targets only that of `target`.

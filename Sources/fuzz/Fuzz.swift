@@ -26,6 +26,7 @@ struct Fuzz: ParsableCommand {
   @Option(help: "Folder of the wrong runs; it is emptied first.") var out = "build/fuzz"
   @Option(help: "Only formats whose name contains this.") var only = ""
   @Option(help: "Seconds that a run may take.") var seconds = 20.0
+  @Flag(help: "Print a line for every input.") var list = false
   @Option(help: "Wrong runs to keep, a kind and format.") var keep = 10
 
   func validate() throws {
@@ -57,7 +58,8 @@ struct Fuzz: ParsableCommand {
       var cursor = RandomStream(seed: seed, name: "fuzz").at(step: number).cursor()
       let format = formats[number % formats.count]
       let folder = "\(place)/work-\(worker)"
-      let (outcome, command) = try format.attempt(in: folder, bench, &cursor)
+      let (outcome, command, error) = try format.attempt(in: folder, bench, &cursor)
+      if list { print("\(number) \(format.name) \(outcome): \(error.prefix { $0 != "\n" })") }
       let seen = tally.withLock { $0.add(outcome, format.name) }
       if outcome.isWrong, seen <= keep {
         let kept = "\(place)/\(outcome.rawValue)-\(format.name)-\(number)"

@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// Small damages to a file, one to four of them.
+/// Small damages to a file: one that leaves most of it as it was, or one to four of any kind.
 struct Mutation {
   /// Words that mean something to some format.
   private static let words: [String] = [
@@ -17,6 +17,16 @@ struct Mutation {
 
   static func mutated(_ seed: [UInt8], _ cursor: inout RandomCursor) -> [UInt8] {
     var bytes = seed
+    if !seed.isEmpty, cursor.integer(below: 2) == 0 {
+      let at = cursor.integer(below: seed.count)
+      let isText = !seed.contains { $0 < 0x09 || $0 == 0x7f }
+      if isText, cursor.integer(below: 3) > 0 {
+        replaceNumber(in: &bytes, from: at, &cursor)
+      } else {
+        bytes[at] ^= 1 << UInt8(cursor.integer(below: isText ? 6 : 8))
+      }
+      return bytes
+    }
     for _ in 0..<(1 + cursor.integer(below: 4)) { change(&bytes, seed, &cursor) }
     return bytes
   }
