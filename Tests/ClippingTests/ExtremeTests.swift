@@ -189,6 +189,32 @@ import Testing
     }
   }
 
+  @Test func aVectorWhoseFactorIsNoFloatGetsTheNormTau() throws {
+    let tau = 1e-10
+    var vector = Matrix<Float>(rows: 10, columns: 1, repeating: 1e37)
+    var other = vector
+    let reports = [
+      try SpectralClip.exact.clip(&vector, at: tau), try NormClip(maximumNorm: tau).clip(&other),
+    ]
+    for (g, report) in zip([vector, other], reports) {
+      #expect(abs(g.frobeniusNorm - tau) <= 1e-7 * tau && report.clippedCount == 1)
+      #expect(abs((report.normAfter ?? .nan) - g.frobeniusNorm) <= 1e-7 * tau)
+    }
+    // Below half of the smallest Float nothing is left, and the report says so.
+    var lost = Matrix<Float>(rows: 10, columns: 1, repeating: 1e37)
+    #expect(try NormClip(maximumNorm: 1e-50).clip(&lost).normAfter == 0)
+  }
+
+  @Test func aSketchBeyondTheRangeOfFloatIsScaled() throws {
+    let unit = Content.random.matrix(30, 20).converted(to: Float.self)
+    var (large, plain) = (0x1p125 * unit, unit.converted(to: Double.self))
+    let operation = try SpectralClip.randomized(rank: 5)
+    let report = try operation.clip(&large, at: 0x1p126)
+    try operation.clip(&plain, at: 2)
+    #expect(report.clippedCount == 5)
+    #expect((0x1p-125 * large.converted(to: Double.self) - plain).largestEntry <= 1e-6)
+  }
+
   @Test func theValuesLeftAboveTauAreCounted() throws {
     let g = Matrix<Double>.diagonal([9, 8, 7, 6, 5, 0.1])
     for (rank, oversampling, left) in [(5, 1, 0), (2, 4, 3), (2, 2, 2)] {
