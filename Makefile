@@ -10,6 +10,8 @@ JOBS ?= $(shell nproc)
 RESULTS ?= build/results
 OUT ?= build/figures
 SHARDS ?= 1
+N ?= 50000
+SEED ?= 1
 BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 # The data are in data/, or where the environment or the command line's DATA_DIR says.
@@ -20,7 +22,7 @@ FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all test smoke smoke-run figures claims record repeat bench mutants docs lint clean help build packages cifar-hint \
+.PHONY: all test smoke smoke-run figures claims record repeat fuzz bench mutants docs lint clean help build packages cifar-hint \
 	data data-quick data-gpt2 data-fineweb data-cifar data-fashion $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
@@ -55,6 +57,9 @@ smoke-run:
 
 repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a kill
 	@./experiments/repeat $(BIN)
+
+fuzz: build ## N damaged files of every format for the executables (default 50000, about an hour): traps, hangs, wrong results
+	@$(BIN)/fuzz --count $(N) --seed $(SEED) --jobs $(JOBS) --bin $(BIN)
 
 bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and NumPy)
 	@./Benchmarks/all $(BIN)

@@ -22,7 +22,7 @@ let package = Package(
   name: "spectral-clipping",
   platforms: [.macOS(.v15)],
   products: libraries.map { .library(name: $0, targets: [$0]) }
-    + (experiments + ["spectral"]).map { .executable(name: $0, targets: [$0]) },
+    + (experiments + ["spectral", "fuzz"]).map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
@@ -72,6 +72,8 @@ let package = Package(
         "Autodiff", "Clipping", "Datasets", "Experiments", "Lab", "LinearAlgebra", "Models",
         "Storage", arguments,
       ]),
+    .executableTarget(
+      name: "fuzz", dependencies: ["LinearAlgebra", "Storage", "Training", arguments]),
     .executableTarget(
       name: "suite-bench",
       dependencies: [

@@ -46,6 +46,9 @@ public struct ClipStatistics: Equatable, Sendable {
   public var clippedCount: Int
   /// How many there are, min(m, n) singular values.
   public var valueCount: Int
+  /// Of `.randomized`: how many singular values above the threshold are known to remain, beyond the rank. There
+  /// may be more, which the sketch did not see.
+  public var remainingCount = 0
   /// ‖G‖_F before, where the rule computed it.
   public var normBefore: Double?
   /// ‖C(G)‖_F after, where the rule computed it.

@@ -58,13 +58,20 @@ extension Gradients {
     return sum.squareRoot()
   }
 
-  /// Reports that all layers, whose joint norm has just been taken, were multiplied by `factor`.
-  func reportScaling(by factor: Double, tau: Double, isClipped: Bool) {
+  /// Multiplies all layers, whose joint norm has just been taken, by `factor`, and reports it.
+  func scaleAll(by factor: Double, tau: Double, isClipped: Bool) {
+    if factor != 1 {
+      pool.forEach(pieces: layers.count) { (index: Int) in
+        layers[index].gradient.entries.scale(to: factor, from: 1)
+      }
+    }
     for index in statistics.indices {
       let norm = squares[index].squareRoot()
       statistics[index] = ClipStatistics(
         route: .norm, sigmaMaxBound: norm, tau: tau, clippedCount: isClipped ? 1 : 0,
-        valueCount: 1, normBefore: norm, normAfter: norm * factor)
+        valueCount: 1, normBefore: norm,
+        normAfter: layers[index].gradient.entries.readOnly.norm(
+          expecting: factor.isNormal ? norm * factor : 0))
     }
   }
 

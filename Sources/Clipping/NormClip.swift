@@ -24,9 +24,11 @@ public struct NormClip: Codable, Equatable, Sendable {
 
   /// The factor for a gradient of norm `norm`: 1 inside the ball.
   public func factor(norm: Double) -> Double {
-    let denominator = formula == .torch ? norm + 1e-6 : norm
+    let denominator = denominator(norm: norm)
     return denominator > maximumNorm ? maximumNorm / denominator : 1
   }
+
+  private func denominator(norm: Double) -> Double { formula == .torch ? norm + 1e-6 : norm }
 
   /// Clips `gradient`[m,n] in place.
   ///
@@ -37,11 +39,22 @@ public struct NormClip: Codable, Equatable, Sendable {
       try view.readOnly.checkFinite()
       let norm = view.readOnly.frobeniusNorm
       let factor = factor(norm: norm)
-      if factor < 1 { view.scale(by: Scalar(factor)) }
+      if factor < 1 { view.clipNorm(from: denominator(norm: norm), to: maximumNorm) }
       return ClipStatistics(
         route: .norm, sigmaMaxBound: norm, tau: maximumNorm, clippedCount: factor < 1 ? 1 : 0,
-        valueCount: 1, normBefore: norm, normAfter: norm * factor)
+        valueCount: 1, normBefore: norm,
+        normAfter: view.readOnly.norm(expecting: factor.isNormal ? norm * factor : 0))
     }
+  }
+}
+
+extension MutableMatrixView {
+  /// Multiplies every entry by limit/norm, where `norm` is infinite if it is beyond the range of Double.
+  func clipNorm(from norm: Double, to limit: Double) {
+    if norm.isFinite || limit == .infinity { return scale(to: limit, from: norm) }
+    // Fewer than 2^126 entries: their norm is below 2^63 times the largest.
+    scale(byPowerOfTwo: -64)
+    scale(to: limit, from: readOnly.frobeniusNorm)
   }
 }
 
@@ -51,11 +64,6 @@ extension NormClip: GradientTransform {
   /// Throws `LinearAlgebraError.notFinite` for a NaN or infinite entry; the gradients are then unchanged.
   public func apply(to gradients: Gradients) throws {
     let factor = factor(norm: try gradients.jointNorm())
-    if factor < 1 {
-      gradients.pool.forEach(pieces: gradients.layers.count) { (index: Int) in
-        gradients.layers[index].gradient.entries.scale(by: Float(factor))
-      }
-    }
-    gradients.reportScaling(by: factor, tau: maximumNorm, isClipped: factor < 1)
+    gradients.scaleAll(by: factor, tau: maximumNorm, isClipped: factor < 1)
   }
 }

@@ -3,6 +3,8 @@ import LinearAlgebra
 /// C_τ(G) = U diag(min(σ_i, τ)) Vᵀ of a gradient matrix G[m,n] = U diag(σ) Vᵀ, as eqs. (2)-(4) define it: the
 /// singular directions stay, the singular values are clamped at τ.
 ///
+/// Values that rounding cannot tell from zero count as zero where that would show beside τ (`roundingFloor`).
+///
 /// This is the definition, and the twin that every fast route of `SpectralClip` is tested against. Throws
 /// `ClippingError.invalidThreshold` for a negative or NaN τ, `LinearAlgebraError.notFinite` for a NaN or infinite
 /// entry.
@@ -11,8 +13,9 @@ public func referenceSpectralClip(
 ) throws -> Matrix<Double> {
   guard tau >= 0 else { throw ClippingError.invalidThreshold(tau) }
   let decomposition = try svd(g)
+  let floor = roundingFloor(g.rows, g.columns, decomposition.sigma.first ?? 0, tau: tau)
   var clamped = decomposition.vT
-  clamped.scaleRows(by: decomposition.sigma.map { min($0, tau) })
+  clamped.scaleRows(by: decomposition.sigma.map { $0 <= floor ? 0 : min($0, tau) })
   return matmul(decomposition.u, clamped)
 }
 
@@ -85,6 +88,9 @@ public struct SpectralClip: Codable, Equatable, Sendable {
     if min(gradient.rows, gradient.columns) == 1 {
       return try clipVector(gradient, norm, threshold)
     }
+    guard isOrdinary(norm, Scalar.self) else {
+      return try clipRescaled(gradient, norm, threshold, sketch)
+    }
     switch method {
     case .randomized(let rank, let oversampling, let powerIterations):
       return try clipTruncated(
@@ -119,28 +125,83 @@ extension SpectralClip {
   ) throws -> ClipStatistics {
     let tau = try threshold.tau(sigmaMax: norm)
     let factor = norm > tau ? tau / norm : 1
-    if factor < 1 { g.scale(by: Scalar(factor)) }
+    if factor < 1 { g.clipNorm(from: norm, to: tau) }
     return ClipStatistics(
       route: .vector, sigmaMax: norm, sigmaMaxBound: norm, tau: tau,
-      clippedCount: factor < 1 ? 1 : 0, valueCount: 1, normBefore: norm, normAfter: norm * factor)
+      clippedCount: factor < 1 ? 1 : 0, valueCount: 1, normBefore: norm,
+      normAfter: g.readOnly.norm(expecting: factor.isNormal ? norm * factor : 0))
   }
 
-  /// The definition itself, in Double: for σ_1/τ beyond the reach of Gram matrices, and for entries whose squares
-  /// leave the range of Double.
+  /// The definition itself, in Double: for σ_1/τ beyond the reach of Gram matrices.
   func clipBySVD<Scalar>(
     _ g: MutableMatrixView<Scalar>, _ norm: Double, _ threshold: ThresholdSource
   ) throws -> ClipStatistics {
     let decomposition = try svd(g.readOnly.widened())
     let sigma = decomposition.sigma
     let tau = try threshold.tau(sigmaMax: sigma[0])
+    let floor = roundingFloor(g.rows, g.columns, sigma[0], tau: tau)
     var statistics = ClipStatistics(
       route: .svd, sigmaMax: sigma[0], sigmaMaxBound: sigma[0], tau: tau,
-      clippedCount: sigma.count { $0 > tau }, valueCount: sigma.count, normBefore: norm,
-      normAfter: norm)
+      clippedCount: sigma.count { $0 > max(tau, floor) }, valueCount: sigma.count,
+      normBefore: norm, normAfter: norm)
     guard statistics.clippedCount > 0 else { return statistics }
     var clamped = decomposition.vT
-    clamped.scaleRows(by: sigma.map { min($0, tau) })
+    clamped.scaleRows(by: sigma.map { $0 <= floor ? 0 : min($0, tau) })
     g.assign(rounding: matmul(decomposition.u, clamped))
+    statistics.normAfter = g.readOnly.frobeniusNorm
+    return statistics
+  }
+}
+
+// MARK: - The ends of the range
+
+extension SpectralClip {
+  /// Whether no sum of squares, and no product with a sketch, which is formed in the precision of the data, leaves
+  /// its range.
+  private func isOrdinary<Scalar: RealScalar>(_ norm: Double, _ type: Scalar.Type) -> Bool {
+    hasSafeSquares(norm)
+      && (method == .exact || Scalar.significandBitCount > 30 || norm > 1e-30 && norm < 1e36)
+  }
+
+  /// Clips 2^-e G, whose largest entry lies in [1, 2), at 2^-e τ in Double, and scales back.
+  private func clipRescaled<Scalar>(
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ threshold: ThresholdSource,
+    _ sketch: RandomStream
+  ) throws -> ClipStatistics {
+    let exponent = g.readOnly.largestExponent
+    func up(_ x: Double) -> Double { Double(sign: .plus, exponent: exponent, significand: x) }
+    func down(_ x: Double) -> Double { Double(sign: .plus, exponent: -exponent, significand: x) }
+    // 2^-e τ may vanish. So far below σ_1 any other threshold finds the same directions.
+    let lowest = 0x1p-200
+    func inner(_ tau: Double) -> Double { tau > 0 ? max(lowest, down(tau)) : tau }
+    var work = g.readOnly.widened()
+    var statistics = try work.withMutableView { work in
+      work.scale(byPowerOfTwo: -exponent)
+      return try withoutActuallyEscaping({ inner(threshold.value(sigmaMax: up($0))) }) { rule in
+        let source: ThresholdSource =
+          switch threshold {
+          case .fixed(let tau): .fixed(inner(tau))
+          case .fixedMeasuringSigmaMax(let tau): .fixedMeasuringSigmaMax(inner(tau))
+          case .fromSigmaMax: .fromSigmaMax(rule)
+          }
+        return try clip(work, at: source, sketch: sketch)
+      }
+    }
+    statistics.sigmaMax = statistics.sigmaMax.map(up)
+    statistics.sigmaMaxBound = up(statistics.sigmaMaxBound)
+    statistics.tau = threshold.value(sigmaMax: statistics.sigmaMax ?? norm)
+    (statistics.normBefore, statistics.normAfter) = (norm, norm)
+    guard statistics.clippedCount > 0 else { return statistics }
+    work.withMutableView { work in
+      // Values that a sketch did not reach may be there yet; beside them τ is nothing.
+      let isAllClipped = work.readOnly.frobeniusNorm <= 2 * Double(work.count).squareRoot() * lowest
+      if isAllClipped && statistics.tau > 0 {
+        work.scale(to: statistics.tau, from: inner(statistics.tau))
+      } else {
+        work.scale(byPowerOfTwo: exponent)
+      }
+    }
+    g.assign(rounding: work)
     statistics.normAfter = g.readOnly.frobeniusNorm
     return statistics
   }

@@ -140,7 +140,15 @@ public enum ThresholdSource {
   func tau(sigmaMax: Double) throws -> Double {
     switch self {
     case .fixed(let tau), .fixedMeasuringSigmaMax(let tau): tau
-    case .fromSigmaMax(let rule): try validated(rule(sigmaMax))
+    case .fromSigmaMax: try validated(value(sigmaMax: sigmaMax))
+    }
+  }
+
+  /// The same, not validated.
+  func value(sigmaMax: Double) -> Double {
+    switch self {
+    case .fixed(let tau), .fixedMeasuringSigmaMax(let tau): tau
+    case .fromSigmaMax(let rule): rule(sigmaMax)
     }
   }
 

@@ -97,7 +97,7 @@ package final class FactoredSpectrum {
       traceRight += gramRight[i &* r &+ i]
     }
     hasCore = false
-    frobeniusNorm = max(0, sum).squareRoot()
+    frobeniusNorm = sum.isNaN ? sum : max(0, sum).squareRoot()
     scale = (traceLeft * traceRight).squareRoot()
   }
 
@@ -209,7 +209,7 @@ package final class FactoredSpectrum {
     let norm = sum.squareRoot()
     let size = Double._sumOfSquares(newRight, r * columns).squareRoot()
     let sizeLeft = Double._sumOfSquares(left, r * rows).squareRoot()
-    if size * sizeLeft <= Self.largestCancellation * norm {
+    if size * sizeLeft <= Self.largestCancellation * norm, Self.floatRange.contains(size) {
       Float._narrow(newRight, r * columns, into: narrowed)
       gemm(
         leftView, .yes,
@@ -226,6 +226,9 @@ package final class FactoredSpectrum {
   /// How much larger than the result's norm the product of its factors' norms may be for the new factor to be rounded
   /// to Float before the last product: up to there that costs no more accuracy than forming G in Float does.
   private static let largestCancellation = 256.0
+
+  /// Norms of a factor whose entries, as far as they count, are normal numbers in Float.
+  private static let floatRange = 1e-30...1e37
 
   /// root[rank, r] with rootᵀ·root = A, by Cholesky's method with diagonal pivoting.
   private func factor() {

@@ -108,8 +108,9 @@ public final class LayerGradient: @unchecked Sendable {
     hasAddedRows = true
   }
 
-  /// Multiplies row i of the left factor by weights[samples[i]]: each sample's share of the matrix is scaled.
-  public func scaleSamples(by weights: [Float]) {
+  /// Multiplies the product of rows i of the factors by weights[samples[i]]: each sample's share of the matrix is
+  /// scaled.
+  public func scaleSamples(by weights: [Double]) {
     guard let (left, right) = factors else {
       preconditionFailure("the samples of a matrix[\(rows), \(columns)] that is multiplied out")
     }
@@ -120,11 +121,31 @@ public final class LayerGradient: @unchecked Sendable {
       ownLeft.update(from: left.base, count: r * rows)
       ownRight.update(from: right.base, count: r * columns)
     }
-    for i in 0..<r { Float._scale(ownLeft + i * rows, rows, by: weights[samples[i]]) }
+    for i in 0..<r {
+      Self.scale(
+        MutableMatrixView(rows: 1, columns: rows, base: ownLeft + i * rows),
+        MutableMatrixView(rows: 1, columns: columns, base: ownRight + i * columns),
+        by: weights[samples[i]])
+    }
     factors = (
       MatrixView(rows: r, columns: rows, base: UnsafePointer(ownLeft)),
       MatrixView(rows: r, columns: columns, base: UnsafePointer(ownRight))
     )
+  }
+
+  /// Multiplies the product of two rows by `weight`: the left one, unless that would leave it with entries that a
+  /// Float does not hold; then both get an equal share of the product's size.
+  private static func scale(
+    _ left: MutableMatrixView<Float>, _ right: MutableMatrixView<Float>, by weight: Double
+  ) {
+    if weight == 1 { return }
+    let (a, b) = (left.readOnly.frobeniusNorm, right.readOnly.frobeniusNorm)
+    if weight == 0 || a * weight >= 1e-30 || a == 0 || b == 0 {
+      return left.scale(to: weight, from: 1)
+    }
+    let share = a.squareRoot() * b.squareRoot() * weight.squareRoot()
+    left.scale(to: share, from: a)
+    right.scale(to: share, from: b)
   }
 
   private func reserve(_ r: Int) {

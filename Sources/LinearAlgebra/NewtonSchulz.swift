@@ -13,8 +13,9 @@ public enum NewtonSchulzDivisor: Sendable {
 /// (3.4445, -4.7750, 2.0315) of Jordan et al. (2024).
 ///
 /// A step multiplies small singular values by 3.4445; once they are near one they stay within about [0.7, 1.2]
-/// and do not converge to 1. So five steps reach values above about s_i = ‖g‖/500 and leave smaller ones small;
-/// of a g whose norm is not far above 1e-7, all of them.
+/// and do not converge to 1. So five steps reach values above about s_i = ‖g‖/500 and leave smaller ones small.
+/// Both divisors treat a norm far below 1e-7 as zero: of such a g every value stays small, about 480 s_i/1e-7 after
+/// five steps, as in the code that they follow.
 public func newtonSchulz(
   _ g: Matrix<Float>, iterations: Int, dividingBy divisor: NewtonSchulzDivisor
 ) -> Matrix<Float> {
@@ -26,7 +27,7 @@ public func newtonSchulz(
     case .clampedNorm: max(norm, 1e-7)
     case .offsetNorm: norm + 1e-7
     }
-  x.withMutableView { $0.scale(by: Float(1 / size)) }
+  x.withMutableView { $0.scale(to: 1, from: size) }
   var step = NewtonSchulzStep(rows: x.rows, columns: x.columns)
   for _ in 0..<iterations { step.apply(to: &x) }
   return isTall ? x.flipped : x

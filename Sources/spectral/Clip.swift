@@ -85,6 +85,11 @@ struct Clip: ParsableCommand {
     }
     try file.copy(to: out, replacing: replaced)
     for line in Self.table(reports).lines { print(line) }
+    for (entry, report) in reports where report.remainingCount > 0 {
+      print(
+        "\(entry.name): at least \(report.remainingCount) more above tau remain; raise --rank, or leave out "
+          + "--method randomized")
+    }
     let others = file.entries.count - reports.count
     print("\(counted(others, "other tensor", "other tensors")) copied unchanged; wrote \(out)")
   }

@@ -120,8 +120,8 @@ private func thresholds(_ sigma: [Double]) -> [Double] {
     #expect(try route(Content.random.matrix(3, 3), 0.1) == .jacobi3x3)
     #expect(try route(Content.random.matrix(16, 33), 4) == .gram)
     #expect(try route(Content.hugeSpike.matrix(16, 33), 4) == .svd)
-    #expect(try route(1e200 * Content.random.matrix(16, 33), 4e200) == .svd)
-    #expect(try route(1e-200 * Content.random.matrix(16, 33), 4e-200) == .svd)
+    #expect(try route(1e200 * Content.random.matrix(16, 33), 4e200) == .gram)
+    #expect(try route(1e-200 * Content.random.matrix(16, 33), 4e-200) == .gram)
   }
 
   @Test(arguments: [1e200, 1e-200, 0x1p-1030])

@@ -29,7 +29,7 @@ import Testing
     (#"\bexit\("#, ["spectral/"]),
     (
       #"(^|\s)print\("#,
-      ["spectral/", "Lab/ExperimentCommand"]
+      ["spectral/", "fuzz/", "Lab/ExperimentCommand"]
     ),
     (
       #"\bDate\(|DispatchTime|clock_gettime|gettimeofday"#,
@@ -59,6 +59,7 @@ import Testing
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
         "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "spectral",
+        "fuzz",
       ],
     ]
     func floor(_ module: String) -> Int? { floors.firstIndex { $0.contains(module) } }

@@ -206,6 +206,20 @@ import Testing
     #expect(tool.names == ["in"])
   }
 
+  @Test func theRandomizedClipSaysWhatItLeaves() throws {
+    let values = (0..<6).flatMap { i in (0..<6).map { i == $0 ? Float(9 - i) : 0 } }
+    let input = tool.file("in")
+    try TensorFile.write(
+      [.init("w", shape: [6, 6], .float(values))], format: .safetensors, to: input)
+    func run(_ rank: String) throws -> SpectralTool.Run {
+      try tool.run(
+        ["clip", input, "--tau", "1", "--out", tool.file("out"), "--rank", rank]
+          + "--method randomized".words)
+    }
+    #expect(try run("2").output.contains { $0.hasPrefix("w: at least 4 more above tau remain") })
+    #expect(try !run("6").output.contains { $0.contains("remain") })
+  }
+
   // MARK: - spectrum
 
   @Test func spectrumAsJSON() throws {

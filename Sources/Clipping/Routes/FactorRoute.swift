@@ -23,6 +23,10 @@ extension SpectralClip {
     guard workspace.frobeniusNorm.isFinite, hasSafeSquares(workspace.scale) else {
       return try clip(gradient.materialized, at: threshold)
     }
+    // The terms of the product, or the fourth powers of its values, might leave the range.
+    guard workspace.scale < largestScale else {
+      return try clipByQR(gradient, threshold, workspace)
+    }
     if let tau = try threshold.validatedTau {
       guard isWithinReach(workspace, tau) else {
         return try clipByQR(gradient, threshold, workspace)
@@ -70,8 +74,9 @@ extension SpectralClip {
       return statistics
     }
     guard isWithinReach(workspace, tau) else { return try clipByQR(gradient, threshold, workspace) }
-    statistics.normAfter = workspace.write(
+    let norm = workspace.write(
       reweighting: statistics.clippedCount, { tau / $0 }, into: gradient.entries)
+    statistics.normAfter = gradient.entries.readOnly.norm(expecting: norm)
     gradient.setMaterialized()
     return statistics
   }
@@ -87,21 +92,25 @@ extension SpectralClip {
     let middle = try svd(matmul(a.r, .no, b.r, .yes))
     let sigmaMax = middle.sigma.first ?? 0
     let tau = try threshold.tau(sigmaMax: sigmaMax)
+    let floor = roundingFloor(gradient.rows, gradient.columns, workspace.scale, tau: tau)
     var statistics = ClipStatistics(
       route: .factors, sigmaMax: sigmaMax, sigmaMaxBound: sigmaMax, tau: tau,
-      clippedCount: middle.sigma.count { $0 > tau },
+      clippedCount: middle.sigma.count { $0 > max(tau, floor) },
       valueCount: min(gradient.rows, gradient.columns), normBefore: workspace.frobeniusNorm,
       normAfter: workspace.frobeniusNorm)
-    guard statistics.clippedCount > 0 else {
+    guard statistics.clippedCount > 0 || workspace.scale >= largestScale else {
       gradient.materialize()
       return statistics
     }
+    let values = middle.sigma.map { $0 <= floor ? 0 : min($0, tau) }
     var clamped = middle.vT
-    clamped.scaleRows(by: middle.sigma.map { min($0, tau) })
+    clamped.scaleRows(by: values)
     gradient.entries.assign(
       rounding: matmul(matmul(a.q, middle.u), matmul(clamped, .no, b.q, .yes)))
     gradient.setMaterialized()
-    statistics.normAfter = middle.sigma.reduce(0) { $0 + min($1, tau) * min($1, tau) }.squareRoot()
+    try gradient.entries.readOnly.checkFinite()
+    let norm = values.reduce(0) { $0 + $1 * $1 }.squareRoot()
+    statistics.normAfter = gradient.entries.readOnly.norm(expecting: norm)
     return statistics
   }
 
@@ -110,6 +119,9 @@ extension SpectralClip {
     workspace.scale <= gramReach(Float.self) * tau
   }
 }
+
+/// ‖left‖‖right‖ from which on the product is no longer formed in Float, whose largest number is 3e38.
+private let largestScale = 1e35
 
 /// Sums of products in Double are good to 1e-12 here: with this room no value above τ passes for one below.
 private let roundingRoom = 1 + 1e-12

@@ -70,10 +70,11 @@ func normAfterClipping<Scalar>(
   let removed = sigma.reduce(0) { $0 + ($1 * $1 - tau * tau) }
   let square = before * before - removed
   // A hundredth of the square still has 13 of 15 digits.
-  return square > 1e-2 * before * before ? square.squareRoot() : result.frobeniusNorm
+  return square > 1e-2 * before * before
+    ? result.norm(expecting: square.squareRoot()) : result.frobeniusNorm
 }
 
-// MARK: - Where Gram matrices may be used
+// MARK: - Where Gram matrices may be used, and what no decomposition can see
 
 /// The largest σ_1/τ for which a Gram matrix in Double is accurate enough for data of `type`: a value near τ then
 /// carries a relative error of at most ε₆₄ (σ_1/τ)²/2, for Float data 1.1e-8, below half an ulp, and for Double
@@ -81,6 +82,19 @@ func normAfterClipping<Scalar>(
 func gramReach<Scalar: RealScalar>(_ type: Scalar.Type) -> Double {
   Scalar.significandBitCount < 30 ? 1e4 : 32
 }
+
+/// Singular values up to max(m, n) ε₆₄ σ_1 cannot be told from the rounding errors of a zero (LINPACK's and NumPy's
+/// numerical rank). Where these errors would show beside τ, that number: values up to it count as zero, so that a
+/// matrix of rank one comes out as τ u vᵀ however small τ is. Else 0: they are far too small to matter.
+///
+/// `scale` is σ_1, or what else rounding errors are relative to.
+func roundingFloor(_ rows: Int, _ columns: Int, _ scale: Double, tau: Double) -> Double {
+  let floor = Double(max(rows, columns)) * .ulpOfOne * scale
+  return floor > visibleRounding * tau ? floor : 0
+}
+
+/// Errors relative to τ from which on they are avoided: an eighth of a Float's ulp.
+let visibleRounding = 0x1p-26
 
 /// Whether the squares of a matrix of this norm stay within Double's range of 1e±308, and so do their sums and
 /// rounding errors.

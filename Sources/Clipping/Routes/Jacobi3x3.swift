@@ -33,7 +33,7 @@ struct Jacobi3x3 {
   /// The columns of V.
   var v: (Column, Column, Column)
 
-  /// Decomposes the matrices whose columns are `columns`; entries must stay within 1e-140…1e140.
+  /// Decomposes the matrices whose columns are `columns`; entries must stay within 1e±140.
   @inline(__always)
   init(_ columns: (Column, Column, Column)) {
     let one = Lanes(repeating: 1)
@@ -84,7 +84,8 @@ extension SpectralClip {
     let tau = try threshold.tau(sigmaMax: sigma[0])
     var statistics = ClipStatistics(
       route: .jacobi3x3, sigmaMax: sigma[0], sigmaMaxBound: sigma[0], tau: tau,
-      clippedCount: sigma.count { $0 > tau }, valueCount: 3, normBefore: norm, normAfter: norm)
+      clippedCount: sigma.count { $0 > max(tau, Jacobi3x3.rounding * sigma[0]) },
+      valueCount: 3, normBefore: norm, normAfter: norm)
     guard statistics.clippedCount > 0 else { return statistics }
     Jacobi3x3.reassemble(found, 1, SIMD4(repeating: tau), into: &work)
     g.assign(rounding: Matrix(rows: 3, columns: 3, elements: work))
@@ -127,6 +128,8 @@ extension Jacobi3x3 {
     /// σ of each column of w, not sorted.
     var sigma: (SIMD4<Double>, SIMD4<Double>, SIMD4<Double>)
     var sigmaMax: SIMD4<Double>
+    /// `sigma` times `scales`.
+    var scaledSigma: (SIMD4<Double>, SIMD4<Double>, SIMD4<Double>)
 
     /// The three singular values of one matrix, largest first.
     func singularValues(lane: Int) -> [Double] {
@@ -150,14 +153,15 @@ extension Jacobi3x3 {
         Jacobi3x3.Column(x: gather(1), y: gather(4), z: gather(7)),
         Jacobi3x3.Column(x: gather(2), y: gather(5), z: gather(8))
       ))
-    let sigma = (
-      jacobi.w.0.dot(jacobi.w.0).squareRoot() / scales,
-      jacobi.w.1.dot(jacobi.w.1).squareRoot() / scales,
-      jacobi.w.2.dot(jacobi.w.2).squareRoot() / scales
+    let scaled = (
+      jacobi.w.0.dot(jacobi.w.0).squareRoot(), jacobi.w.1.dot(jacobi.w.1).squareRoot(),
+      jacobi.w.2.dot(jacobi.w.2).squareRoot()
     )
+    let sigma = (scaled.0 / scales, scaled.1 / scales, scaled.2 / scales)
     var sigmaMax = sigma.0.replacing(with: sigma.1, where: sigma.1 .> sigma.0)
     sigmaMax.replace(with: sigma.2, where: sigma.2 .> sigmaMax)
-    return Decomposition(jacobi: jacobi, scales: scales, sigma: sigma, sigmaMax: sigmaMax)
+    return Decomposition(
+      jacobi: jacobi, scales: scales, sigma: sigma, sigmaMax: sigmaMax, scaledSigma: scaled)
   }
 
   /// Writes Σ_j min(1, τ/σ_j) w_j v_jᵀ over those of the `lanes` matrices whose σ_1 exceeds their τ.
@@ -167,9 +171,19 @@ extension Jacobi3x3 {
   ) {
     let one = SIMD4<Double>(repeating: 1)
     let (w, v, sigma) = (found.jacobi.w, found.jacobi.v, found.sigma)
-    let f0 = one.replacing(with: taus / sigma.0, where: sigma.0 .> taus) / found.scales
-    let f1 = one.replacing(with: taus / sigma.1, where: sigma.1 .> taus) / found.scales
-    let f2 = one.replacing(with: taus / sigma.2, where: sigma.2 .> taus) / found.scales
+    // τ over the scaled σ, as τ/σ itself may leave the range.
+    let (unscaled, scaled) = (one / found.scales, found.scaledSigma)
+    var f0 = unscaled.replacing(with: taus / scaled.0, where: sigma.0 .> taus)
+    var f1 = unscaled.replacing(with: taus / scaled.1, where: sigma.1 .> taus)
+    var f2 = unscaled.replacing(with: taus / scaled.2, where: sigma.2 .> taus)
+    let belowRounding = found.sigmaMax * Self.rounding .> taus * visibleRounding
+    if any(belowRounding) {
+      // Not from σ_1 itself, which may be infinite.
+      let floor = pointwiseMax(scaled.0, pointwiseMax(scaled.1, scaled.2)) * Self.rounding
+      f0.replace(with: 0, where: belowRounding .& (scaled.0 .<= floor))
+      f1.replace(with: 0, where: belowRounding .& (scaled.1 .<= floor))
+      f2.replace(with: 0, where: belowRounding .& (scaled.2 .<= floor))
+    }
     let w0 = Jacobi3x3.Column(x: f0 * w.0.x, y: f0 * w.0.y, z: f0 * w.0.z)
     let w1 = Jacobi3x3.Column(x: f1 * w.1.x, y: f1 * w.1.y, z: f1 * w.1.z)
     let w2 = Jacobi3x3.Column(x: f2 * w.2.x, y: f2 * w.2.y, z: f2 * w.2.z)
@@ -189,6 +203,10 @@ extension Jacobi3x3 {
     store(7, (w0.z * v.0.y).addingProduct(w1.z, v.1.y).addingProduct(w2.z, v.2.y))
     store(8, (w0.z * v.0.z).addingProduct(w1.z, v.1.z).addingProduct(w2.z, v.2.z))
   }
+
+  /// A column smaller than σ_1 times this may be what a dozen rotations have left of a zero; where that would show
+  /// beside τ, it counts as zero, as in the general `roundingFloor`.
+  static let rounding = 16 * Double.ulpOfOne
 
   /// 1, or the power of two that brings the largest entry to [1, 2) when squares could leave the range.
   @inline(__always)

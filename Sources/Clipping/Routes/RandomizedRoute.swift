@@ -19,11 +19,17 @@ extension SpectralClip {
     let core = try leftSingular(sketch.coefficients, keep: keep)
     let sigmaMax = core.sigma.first ?? 0
     let tau = try threshold.tau(sigmaMax: sigmaMax)
-    let clipped = core.sigma.prefix { $0 > tau }
+    guard sigmaMax <= tau || sigmaMax * Double(Scalar.ulpOfOne) <= 1e-3 * tau else {
+      return try clipFarBelow(
+        g, norm, threshold, rank: rank, oversampling: oversampling,
+        powerIterations: powerIterations, stream)
+    }
+    let clipped = core.sigma.prefix(keep).prefix { $0 > tau }
     var statistics = ClipStatistics(
       route: .randomized, sigmaMax: sigmaMax, sigmaMaxBound: norm, tau: tau,
       clippedCount: clipped.count, valueCount: min(g.rows, g.columns), normBefore: norm,
       normAfter: norm)
+    statistics.remainingCount = core.sigma.dropFirst(keep).count { $0 > tau }
     guard !clipped.isEmpty else { return statistics }
 
     let q = sketch.basis.rows
@@ -40,9 +46,53 @@ extension SpectralClip {
       g.readOnly, before: norm, clipped: clipped, at: tau)
     return statistics
   }
+
+  /// The same for a τ so far below σ_1 that the rounding errors of the difference G - U diag(σ - τ)₊ Vᵀ would show
+  /// beside it: in Double, C = (G - U₊U₊ᵀ G) + τ U₊V₊ᵀ, where U₊ belongs to the values above τ, and the first
+  /// term is left out where it is no more than rounding errors.
+  private func clipFarBelow<Scalar>(
+    _ g: MutableMatrixView<Scalar>, _ norm: Double, _ threshold: ThresholdSource, rank: Int,
+    oversampling: Int, powerIterations: Int, _ stream: RandomStream
+  ) throws -> ClipStatistics {
+    var rest = g.readOnly.widened()
+    let sketch = try RangeSketch(
+      of: rest, vectors: rank + oversampling, powerIterations: powerIterations, stream: stream)
+    let core = try svd(sketch.coefficients)
+    let sigmaMax = core.sigma.first ?? 0
+    let tau = try threshold.tau(sigmaMax: sigmaMax)
+    let above = max(tau, roundingFloor(g.rows, g.columns, sigmaMax, tau: tau))
+    let sigma = core.sigma.prefix(rank).prefix { $0 > above }
+    var statistics = ClipStatistics(
+      route: .randomized, sigmaMax: sigmaMax, sigmaMaxBound: norm, tau: tau,
+      clippedCount: sigma.count, valueCount: min(g.rows, g.columns), normBefore: norm,
+      normAfter: norm)
+    statistics.remainingCount = core.sigma.dropFirst(rank).count { $0 > above }
+    guard !sigma.isEmpty else { return statistics }
+
+    let w = Matrix<Double>(rows: sigma.count, columns: core.u.rows) { core.u[$1, $0] }
+    let long = matmul(w, sketch.basis)
+    var short = matmul(w, sketch.coefficients)  // σ_i v_iᵀ
+    func addProduct(_ alpha: Double) {
+      let (left, right) = sketch.isTall ? (long, short) : (short, long)
+      rest.withMutableView { rest in
+        left.withView { left in
+          right.withView { gemm(left, .yes, $0, .no, alpha: alpha, beta: 1, into: rest) }
+        }
+      }
+    }
+    addProduct(-1)
+    // A few times the rounding errors of products of this size.
+    let rounding = 8 * Double(max(g.rows, g.columns)) * .ulpOfOne * sigmaMax
+    if rest.frobeniusNorm <= rounding { rest = Matrix(rows: g.rows, columns: g.columns) }
+    short.scaleRows(by: sigma.map { 1 / $0 })
+    addProduct(tau)
+    g.assign(rounding: rest)
+    statistics.normAfter = g.readOnly.frobeniusNorm
+    return statistics
+  }
 }
 
-/// The `keep` largest singular values of b[q,s] and their left singular vectors, one a row.
+/// The q singular values of b[q,s], largest first, and the left singular vectors of the `keep` largest, one a row.
 ///
 /// From the Gram matrix in Double while its rounding (ε₆₄ σ_1²/σ²) stays below the data's own, that
 /// is for Float; from the SVD for Double.
@@ -53,13 +103,13 @@ private func leftSingular<Scalar: RealScalar>(
   guard Scalar.significandBitCount < 30 else {
     let full = try svd(b)
     let w = Matrix<Scalar>(rows: keep, columns: q) { full.u[$1, $0] }
-    return (full.sigma[..<keep].map { Double($0) }, w)
+    return (full.sigma.map { Double($0) }, w)
   }
   let eigen = try symmetricEigen(b.withView { gram(ofRows: $0) }) { _ in keep }
-  let order = (0..<keep).reversed()
   return (
-    order.map { max(0, eigen.values[q - keep + $0]).squareRoot() },
+    eigen.values.reversed().map { max(0, $0).squareRoot() },
     Matrix(
-      rows: keep, columns: q, elements: order.flatMap { eigen.vectors.row($0).map { Scalar($0) } })
+      rows: keep, columns: q,
+      elements: (0..<keep).reversed().flatMap { eigen.vectors.row($0).map { Scalar($0) } })
   )
 }

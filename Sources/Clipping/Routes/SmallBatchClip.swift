@@ -35,14 +35,22 @@ public final class SmallBatchClip {
     try batch.withUnsafeMutableBufferPointer { batch in
       guard let base = batch.baseAddress else { return }
       if is3x3 {
-        if (0..<count).allSatisfy({ squaredNorm(base + $0 &* 9) <= tau * tau }) { return }
+        let isInside = (0..<count).allSatisfy {
+          let square = squaredNorm(base + $0 &* 9)
+          return square <= tau * tau && isSafe(square)
+        }
+        if isInside { return }
         return Jacobi3x3.clip(base, count: count, sigmaMax: nil) { _ in tau }
       }
       for i in 0..<count {
         let g = base + i &* size
         let square = squaredNorm(g)
+        guard isSafe(square) else {
+          try clipGenerally(g, tau)
+          continue
+        }
         if square <= tau * tau { continue }
-        try square.isFinite ? clipByGram(g, tau) : clipGenerally(g, tau)
+        try clipByGram(g, tau)
       }
     }
   }
@@ -80,6 +88,9 @@ public final class SmallBatchClip {
     for i in 0..<size { square.addProduct(g[i], g[i]) }
     return square
   }
+
+  /// Whether a norm's square is far from the ends of Double's range, where it may have become 0 or infinite.
+  private func isSafe(_ square: Double) -> Bool { square > 1e-280 && square < 1e280 }
 
   /// g - Σ (1 - τ/σ_i) u_i u_iᵀ g over the σ_i above τ, from the smaller Gram matrix (of gᵀ for a tall g).
   private func clipByGram(_ g: UnsafeMutablePointer<Double>, _ tau: Double) throws {
@@ -119,7 +130,7 @@ public final class SmallBatchClip {
     }
   }
 
-  /// Beyond the reach of Gram matrices, or not finite, which this reports.
+  /// Beyond the reach of Gram matrices, of extreme size, zero, or not finite, which this reports.
   private func clipGenerally(_ g: UnsafeMutablePointer<Double>, _ tau: Double) throws {
     try SpectralClip.exact.clip(
       MutableMatrixView(rows: rows, columns: columns, base: g), at: .fixed(tau))

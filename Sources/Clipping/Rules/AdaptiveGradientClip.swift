@@ -27,7 +27,7 @@ public struct AdaptiveGradientClip: GradientTransform {
         let weight = Float._sumOfSquares(layer.weights.base + i &* n, n).squareRoot()
         let limit = ratio * max(weight, minimumNorm)
         if norm > limit {
-          g.rows(i..<(i + 1)).scale(by: Float(limit / norm))
+          g.rows(i..<(i + 1)).scale(to: limit, from: norm)
           clipped += 1
         }
       }

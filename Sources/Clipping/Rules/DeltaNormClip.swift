@@ -26,9 +26,6 @@ public struct DeltaNormClip: GradientTransform {
   /// Scales all layers.
   public func apply(to gradients: Gradients) throws {
     let factor = factor(norm: try gradients.jointNorm())
-    if factor < 1 {
-      for layer in gradients.layers { layer.gradient.entries.scale(by: Float(factor)) }
-    }
-    gradients.reportScaling(by: factor, tau: maximumNorm, isClipped: factor < 1)
+    gradients.scaleAll(by: factor, tau: maximumNorm, isClipped: factor < 1)
   }
 }

@@ -31,7 +31,8 @@ public struct MicroBatchClip: GradientTransform {
 
   /// Clips the micro-batches and adds them up.
   ///
-  /// Throws `ClippingError.needsFactors` where a gradient is materialized already.
+  /// Throws `ClippingError.needsFactors` where a gradient is materialized already, `LinearAlgebraError.notFinite`
+  /// for a NaN or an infinity.
   public func apply(to gradients: Gradients) throws {
     for layer in gradients.layers where layer.gradient.factors == nil {
       throw ClippingError.needsFactors(layer: layer.name)
@@ -46,7 +47,7 @@ public struct MicroBatchClip: GradientTransform {
 
   private func clipNorms(_ gradients: Gradients, count: Int, size: Int, limit: Double) throws {
     let workspace = gradients.workspace
-    var weights = [Float](repeating: 1, count: count)
+    var weights = [Double](repeating: 1, count: count)
     var clipped = 0
     for start in stride(from: 0, to: count, by: size) {
       let range = start..<min(count, start + size)
@@ -57,9 +58,10 @@ public struct MicroBatchClip: GradientTransform {
         }
         square += workspace.frobeniusNorm * workspace.frobeniusNorm
       }
+      if !square.isFinite { try checkFactorsFinite(of: gradients.layers) }
       let norm = square.squareRoot()
       if norm > limit {
-        for sample in range { weights[sample] = Float(limit / norm) }
+        for sample in range { weights[sample] = limit / norm }
         clipped += range.count
       }
     }

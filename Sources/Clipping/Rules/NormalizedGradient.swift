@@ -15,10 +15,6 @@ public struct NormalizedGradient: GradientTransform {
   /// Scales all layers; a gradient of zero with β = 0 stays zero.
   public func apply(to gradients: Gradients) throws {
     let denominator = try gradients.jointNorm() + offset
-    if denominator > 0 {
-      for layer in gradients.layers { layer.gradient.entries.scale(by: Float(1 / denominator)) }
-    }
-    gradients.reportScaling(
-      by: denominator > 0 ? 1 / denominator : 1, tau: 1, isClipped: true)
+    gradients.scaleAll(by: denominator > 0 ? 1 / denominator : 1, tau: 1, isClipped: true)
   }
 }

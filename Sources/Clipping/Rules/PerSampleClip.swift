@@ -27,12 +27,12 @@ public struct PerSampleClip: GradientTransform {
   public func apply(to gradients: Gradients) throws {
     let layers = gradients.layers
     let norms = try sampleNorms(of: layers)
-    var weights = [Float](repeating: 1, count: norms.count)
+    var weights = [Double](repeating: 1, count: norms.count)
     var clipped = 0
     for (k, norm) in norms.enumerated() {
       let limit = scale * pow(Double(k + 1), 1 / moment)
       if norm > limit {
-        weights[k] = Float(limit / norm)
+        weights[k] = limit / norm
         clipped += 1
       }
     }
@@ -44,6 +44,9 @@ public struct PerSampleClip: GradientTransform {
 }
 
 /// The norm over all layers of every sample's own gradient (of its own loss, not its share of the mean).
+///
+/// Throws `ClippingError.needsFactors` where there are no factors, `LinearAlgebraError.notFinite` where an entry of
+/// one is not finite.
 func sampleNorms(of layers: [Layer]) throws -> [Double] {
   let count = 1 + (layers.first?.gradient.samples.max() ?? 0)
   var squares = [Double](repeating: 0, count: count)
@@ -58,7 +61,16 @@ func sampleNorms(of layers: [Layer]) throws -> [Double] {
       }
     }
   }
+  if !squares.allSatisfy(\.isFinite) { try checkFactorsFinite(of: layers) }
   return squares.map { Double(count) * max(0, $0).squareRoot() }
+}
+
+/// Throws `LinearAlgebraError.notFinite` for the first entry of a factor that is not finite.
+func checkFactorsFinite(of layers: [Layer]) throws {
+  for case let (left, right)? in layers.map(\.gradient.factors) {
+    try left.checkFinite()
+    try right.checkFinite()
+  }
 }
 
 /// The inner product of rows i and j of x, in Double.

@@ -41,8 +41,8 @@ public struct SoftSpectralClip: GradientTransform {
       let entries = gradient.materialized
       try entries.readOnly.checkFinite()
       let norm = entries.readOnly.frobeniusNorm
-      entries.scale(by: Float(weight(norm)))
-      return statistics(.vector, norm, norm, norm * weight(norm))
+      entries.scale(to: weight(norm), from: 1)
+      return statistics(.vector, norm, norm, entries.readOnly.norm(expecting: norm * weight(norm)))
     }
     if let (left, right) = gradient.factors,
       LayerGradient.isThin(rank: left.rows, rows: gradient.rows, columns: gradient.columns)
@@ -58,13 +58,17 @@ public struct SoftSpectralClip: GradientTransform {
         let after = workspace.write(
           reweighting: sigma.count, weight, into: gradient.entries)
         gradient.setMaterialized()
-        return statistics(.factors, sigma.last ?? 0, workspace.frobeniusNorm, after)
+        return statistics(
+          .factors, sigma.last ?? 0, workspace.frobeniusNorm,
+          gradient.entries.readOnly.norm(expecting: after))
       }
     }
     let decomposition = try svd(gradient.materialized.readOnly.widened())
+    let sigmaMax = decomposition.sigma.first ?? 0
+    let floor = roundingFloor(gradient.rows, gradient.columns, sigmaMax, tau: limit)
     var right = decomposition.vT
-    right.scaleRows(by: decomposition.sigma.map { $0 * weight($0) })
+    right.scaleRows(by: decomposition.sigma.map { $0 <= floor ? 0 : $0 * weight($0) })
     gradient.entries.assign(rounding: matmul(decomposition.u, right))
-    return statistics(.svd, decomposition.sigma.first ?? 0, nil, nil)
+    return statistics(.svd, sigmaMax, nil, nil)
   }
 }

@@ -1,0 +1,103 @@
+import Foundation
+import LinearAlgebra
+import Storage
+
+/// One format: a folder with valid files, those of them that get damaged, and the commands that read them.
+struct Format: Sendable {
+  let name: String
+  /// The folder of valid files; a run gets a copy of it as its working folder.
+  let folder: String
+  /// Paths in it that get damaged, one a run.
+  let targets: [String]
+  /// Commands, one of which is run; FILE stands for the damaged one, FOLDER for its folder, RESULTS for
+  /// the folder two above.
+  let commands: [[String]]
+  /// Whether the targets are records of which not bytes are changed, but what they say.
+  var changesRecords = false
+  /// The record that a success must leave: its path, and the record.
+  var expected: (path: String, record: Record)?
+
+  /// A line for every command that does not take the undamaged files: its fuzzing would show little.
+  func complaints(in work: String, _ bench: Bench) throws -> [String] {
+    try commands.indices.compactMap { index in
+      let command = command(index, targets[0])
+      try copy(to: work, with: targets[0])
+      let ending = try bench.run(command, in: work)
+      return judge(ending, command, in: work) == .success
+        ? nil : "undamaged \(name): \(bench.spelled(command)): \(ending.error.prefix(300))"
+    }
+  }
+
+  /// Damages a file, runs a command on it, and judges the end.
+  func attempt(
+    in work: String, _ bench: Bench, _ cursor: inout RandomCursor
+  ) throws -> (Outcome, command: String, error: String) {
+    let chosen = targets[cursor.integer(below: targets.count)]
+    try copy(to: work, with: chosen)
+    let target = "\(work)/\(chosen)"
+    if changesRecords {
+      var record = try Record.read(from: target)
+      RecordMutation.mutate(&record, &cursor)
+      try record.write(to: target)
+    } else {
+      let seed = try Array(Data(contentsOf: URL(fileURLWithPath: target)))
+      try Data(Mutation.mutated(seed, &cursor)).write(to: URL(fileURLWithPath: target))
+    }
+    let command = command(cursor.integer(below: commands.count), chosen)
+    let ending = try bench.run(command, in: work)
+    return (judge(ending, command, in: work), bench.spelled(command), ending.error)
+  }
+
+  /// Copies the folder, but of its entries that hold targets only that of `target`.
+  private func copy(to work: String, with target: String) throws {
+    let files = FileManager.default
+    try? files.removeItem(atPath: work)
+    try files.createDirectory(atPath: work, withIntermediateDirectories: true)
+    func top(_ path: String) -> String { String(path.prefix { $0 != "/" }) }
+    let others = changesRecords ? Set(targets.map(top)).subtracting([top(target)]) : []
+    for entry in try files.contentsOfDirectory(atPath: folder) where !others.contains(entry) {
+      try files.copyItem(atPath: "\(folder)/\(entry)", toPath: "\(work)/\(entry)")
+    }
+  }
+
+  private func command(_ index: Int, _ target: String) -> [String] {
+    let parts = target.split(separator: "/")
+    func path(up count: Int) -> String { parts.dropLast(count).joined(separator: "/") }
+    return commands[index].map {
+      switch $0 {
+      case "FILE": target
+      case "FOLDER": path(up: 1)
+      case "RESULTS": path(up: 3)
+      default: $0
+      }
+    }
+  }
+
+  private func judge(_ ending: Bench.Ending, _ command: [String], in work: String) -> Outcome {
+    let left = FileManager.default.subpaths(atPath: work) ?? []
+    if left.contains(where: { $0.hasSuffix("pwned") }) { return .injection }
+    if ending.isHang { return .hang }
+    guard let status = ending.status, !ending.error.contains("Fatal error") else { return .trap }
+    if left.contains(where: { $0.hasSuffix(".tmp") }) { return .leftover }
+    if status == 0 {
+      guard let expected else { return .success }
+      let found = try? Record.read(from: "\(work)/\(expected.path)")
+      let isRight = found.map { $0.firstDifference(from: expected.record) == nil } ?? false
+      return isRight ? .success : .wrongSuccess
+    }
+    // diff says on standard output that two records differ.
+    if command.contains("diff"), status == 1, ending.error.isEmpty { return .success }
+    return Self.isTidy(ending.error, command) ? .error : .untidy
+  }
+
+  /// One line that says why, perhaps with the usage behind it and warnings before it.
+  private static func isTidy(_ error: String, _ command: [String]) -> Bool {
+    var lines = error.split(separator: "\n").map(String.init)
+    if let usage = lines.firstIndex(where: { $0.hasPrefix("Usage:") }) {
+      lines.removeSubrange(usage...)
+    }
+    if command[0].hasPrefix("/") { return lines.count == 1 }  // a script
+    return lines.count(where: { $0.hasPrefix("Error: ") }) == 1
+      && lines.last?.hasPrefix("Error: ") == true
+  }
+}
