@@ -3,62 +3,27 @@ import Foundation
 
 /// Tensors in HDF5 files of any make: every data set by its path.
 enum HDF5Tensors {
-  private static let hint = "check that it is a whole HDF5 file"
-
-  // MARK: - Listing and reading
-
-  static func entries(of path: String) throws -> [TensorEntry] {
-    try withHDF5(path, hint: hint) {
-      try HDF5File.withFile(path) { file in
-        var entries: [TensorEntry] = []
-        var seen: Set<haddr_t> = []
-        try HDF5File.withGroup("/", in: file) {
-          try list($0, prefix: "", seen: &seen, into: &entries)
-        }
-        return entries
-      }
-    }
+  /// The tensors of the file, and whether it is a record.
+  static func list(_ path: String) throws -> (entries: [TensorEntry], isRecord: Bool) {
+    let size = try FileReader(path).size
+    var answer = try HDF5Process.shared.ask(.list(path: path), bytes: size)
+    do {
+      let isRecord = try answer.int() != 0
+      return (try answer.array { try $0.entry() }, isRecord)
+    } catch is PacketReader.Malformed { throw HDF5Process.nonsense(path) }
   }
 
-  /// Hard links can lead in circles, so every object is visited once.
-  private static func list(
-    _ group: hid_t, prefix: String, seen: inout Set<haddr_t>, into entries: inout [TensorEntry]
-  ) throws {
-    guard try seen.insert(address(of: group)).inserted else { return }
-    for child in try HDF5File.children(of: group) {
-      switch child {
-      case .group(let name):
-        try HDF5File.withGroup(name, in: group) {
-          try list($0, prefix: "\(prefix)\(name)/", seen: &seen, into: &entries)
-        }
-      case .dataSet(let name):
-        try HDF5File.withDataSet(name, in: group) { set in
-          guard try seen.insert(address(of: set)).inserted else { return }
-          let space = try HDF5.check(H5Dget_space(set), "read the shape of \(name)")
-          defer { H5Sclose(space) }
-          // A null data space holds nothing to list.
-          guard H5Sget_simple_extent_type(space) != H5S_NULL else { return }
-          let (type, shape) = try HDF5Values.describe(set, name: name)
-          entries.append(
-            TensorEntry(name: prefix + name, type: TensorType(type), shape: shape))
-        }
-      case .other: break
-      }
+  /// The values of a tensor, converted by the library.
+  static func read<Number: HDF5TensorNumber>(_ entry: TensorEntry, of path: String) throws
+    -> [Number]
+  {
+    if let obstacle = entry.obstacle {
+      throw StorageError("cannot read \(entry.name): \(obstacle)", at: path, hint: "leave it out")
     }
-  }
-
-  private static func address(of object: hid_t) throws -> haddr_t {
-    var address: haddr_t = 0
-    try HDF5.check(chdf5_object_address(object, &address), "find an object")
-    return address
-  }
-
-  static func read<Number: HDF5Number>(_ name: String, of path: String) throws -> [Number] {
-    try withHDF5(path, hint: hint) {
-      try HDF5File.withFile(path) { file in
-        try HDF5File.withDataSet(name, in: file) { try HDF5Values.read($0, name: name) }
-      }
-    }
+    return try HDF5Process.shared.ask(
+      .read(path: path, name: entry.name, kind: Number.kind),
+      bytes: entry.count * MemoryLayout<Number>.stride, count: entry.count, of: Number.self
+    ).values
   }
 
   // MARK: - Writing
@@ -66,53 +31,39 @@ enum HDF5Tensors {
   /// Copies the file byte by byte, then overwrites the replaced data sets in place, so that
   /// whatever else the file holds stays as it was.
   static func copy(
-    _ source: String, to path: String, entries: [TensorEntry], replacing: [String: TensorValues]
+    _ source: String, to path: String, replacing: [(entry: TensorEntry, values: TensorValues)]
   ) throws {
     try AtomicFile.withTemporary(for: path) { temporary in
-      let input = try SystemCalls.openFile(source, O_RDONLY, doing: "read")
-      defer { close(input) }
+      let input = try FileReader(source)
       let output = try SystemCalls.openFile(temporary, O_WRONLY, doing: "write")
       defer { close(output) }
-      try SystemCalls.readPieces(input, path: source) {
-        try SystemCalls.writeAll(
-          $0, to: output, path: path, writer: SystemCalls.systemWriter)
+      try input.pieces(of: 0..<input.size) {
+        try SystemCalls.writeAll($0, to: output, path: path, writer: SystemCalls.systemWriter)
       }
       if replacing.isEmpty { return }
-      try withHDF5(path, hint: "check the free space on the disk") {
-        try HDF5File.withFile(temporary, writing: true) { file in
-          for entry in entries {
-            guard let values = replacing[entry.name] else { continue }
-            try HDF5File.withDataSet(entry.name, in: file) {
-              try overwrite($0, with: values, name: entry.name)
-            }
-          }
-        }
+      do {
+        for (entry, values) in replacing { try replace(entry, by: values, in: temporary) }
+        _ = try HDF5Process.shared.ask(.close(path: temporary), bytes: input.size)
+      } catch let error as StorageError where error.path == temporary {
+        throw StorageError(error.what, at: path, hint: error.hint)
       }
     }
   }
 
-  private static func overwrite(
-    _ set: hid_t, with values: TensorValues, name: String
+  private static func replace(
+    _ entry: TensorEntry, by values: TensorValues, in path: String
   ) throws {
-    let properties = try HDF5.check(H5Dget_create_plist(set), "read properties")
-    defer { H5Pclose(properties) }
-    // Such data lie in other files, which a copy must not touch.
-    if H5Pget_layout(properties) == H5D_VIRTUAL || H5Pget_external_count(properties) > 0 {
-      throw HDF5Failure("cannot replace \(name)", "its data lie in another file")
+    func replace<Number: HDF5TensorNumber>(_ values: [Number]) throws {
+      try values.withUnsafeBytes {
+        _ = try HDF5Process.shared.ask(
+          .replace(path: path, name: entry.name, kind: Number.kind), values: $0, bytes: $0.count,
+          count: 0, of: UInt8.self)
+      }
     }
     switch values {
-    case .float(let values): try overwrite(set, with: values, name: name)
-    case .double(let values): try overwrite(set, with: values, name: name)
+    case .float(let values): try replace(values)
+    case .double(let values): try replace(values)
     }
-  }
-
-  private static func overwrite<Number: HDF5Number>(
-    _ set: hid_t, with values: [Number], name: String
-  ) throws {
-    if values.isEmpty { return }
-    try HDF5.check(
-      H5Dwrite(set, Number.hdf5Type, chdf5_all(), chdf5_all(), chdf5_default(), values),
-      "write \(name)")
   }
 
   /// Writes a new file; `/` in a name separates groups.
@@ -139,6 +90,7 @@ extension TensorType {
   init(_ type: HDF5Type) {
     switch type {
     case .float(let bytes): self.init("F\(8 * bytes)")
+    case .bfloat16: self = .bf16
     case .integer(let bytes, let signed): self.init("\(signed ? "I" : "U")\(8 * bytes)")
     case .string: self.init("string")
     case .other(let name): self.init(name)
