@@ -15,8 +15,8 @@ public final class HDF5Child {
 
   // MARK: - In the program
 
-  /// Starts the process.
-  init() throws {
+  /// Starts the process, a copy of this program.
+  init(executable: String = "/proc/self/exe", arguments: [String] = [argument]) throws {
     #if os(Linux)
       var ends: [Int32] = [-1, -1]
       let stream = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -32,7 +32,7 @@ public final class HDF5Child {
       for output: Int32 in [1, 2] {
         posix_spawn_file_actions_addopen(&actions, output, "/dev/null", O_WRONLY, 0)
       }
-      var arguments = Self.strings([CommandLine.arguments.first ?? "", Self.argument])
+      var arguments = Self.strings([CommandLine.arguments.first ?? ""] + arguments)
       defer { arguments.forEach { free($0) } }
       // Nothing is multiplied there, and threads would only take memory.
       let inherited = ProcessInfo.processInfo.environment
@@ -40,15 +40,15 @@ public final class HDF5Child {
       var environment = Self.strings(inherited + ["OPENBLAS_NUM_THREADS=1"])
       defer { environment.forEach { free($0) } }
       var process: pid_t = 0
-      var code = posix_spawn(&process, "/proc/self/exe", &actions, nil, &arguments, &environment)
+      var code = posix_spawn(&process, executable, &actions, nil, &arguments, &environment)
       // A machine short of processes or memory may have some again in a moment.
       for attempt: UInt32 in 1...6 where code == EAGAIN || code == ENOMEM {
         usleep(50_000 << attempt)
-        code = posix_spawn(&process, "/proc/self/exe", &actions, nil, &arguments, &environment)
+        code = posix_spawn(&process, executable, &actions, nil, &arguments, &environment)
       }
       if code != 0 {
         close(ends[0])
-        throw StorageError.system(code, "start a process that reads HDF5", at: "/proc/self/exe")
+        throw StorageError.system(code, "start a process that reads HDF5", at: executable)
       }
       self.process = process
       socket = HDF5Socket(descriptor: ends[0])

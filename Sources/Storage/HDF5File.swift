@@ -57,8 +57,17 @@ enum HDF5File {
       guard let bytes = kept.pointee else {
         throw HDF5Failure("cannot take the file from memory", "the library kept it")
       }
-      return Data(bytes: bytes, count: size)
+      // Closing gives back space that was allocated in advance.
+      let image = Data(bytesNoCopy: bytes, count: size, deallocator: .none)
+      return Data(image.prefix(contentEnd(of: image) ?? size))
     }
+  }
+
+  /// Where the content of a file in memory ends by its superblock; nil for the older formats before version 2.
+  static func contentEnd(of data: Data) -> Int? {
+    guard data.count >= 36, data[data.startIndex + 8] >= 2 else { return nil }
+    let bytes = data[data.startIndex + 28..<data.startIndex + 36]
+    return Int(clamping: bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
   }
 
   /// Opens a file held in memory for reading.

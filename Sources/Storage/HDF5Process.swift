@@ -3,12 +3,21 @@ import Foundation
 /// Where questions about HDF5 files are answered: in a process of their own where the program offers one, because a
 /// damaged or hostile file can crash or hang the C library, otherwise here.
 final class HDF5Process: @unchecked Sendable {
-  static let shared = HDF5Process()
+  static let shared = HDF5Process { HDF5Child.isOffered ? try HDF5Child() : nil }
 
-  // Both are used under `lock` only.
+  private let patience: Int
+  private let start: @Sendable () throws -> HDF5Child?
+  // The rest is used under `lock` only.
   private let lock = NSLock()
   private var child: HDF5Child?
   private lazy var here = HDF5Service()
+
+  /// `start` starts a process, or says that there is none.
+  /// `patience` is the number of seconds that any question may take.
+  init(patience: Int = 20, start: @escaping @Sendable () throws -> HDF5Child?) {
+    self.patience = patience
+    self.start = start
+  }
 
   private static let hint = "the file is damaged or made to do harm: get it again"
 
@@ -22,8 +31,8 @@ final class HDF5Process: @unchecked Sendable {
   ) throws -> (head: PacketReader, values: [Element]) {
     try lock.withLock {
       let (head, elements): ([UInt8], [Element]?)
-      if HDF5Child.isOffered {
-        (head, elements) = try askChild(question, values, bytes: bytes, count: count)
+      if let child = try child ?? start() {
+        (head, elements) = try ask(child, question, values, bytes: bytes, count: count)
       } else {
         let answer = here.answer(question.packet.bytes, values: values)
         head = answer.head.bytes
@@ -58,13 +67,13 @@ final class HDF5Process: @unchecked Sendable {
     StorageError("the HDF5 library lost its way in it", at: path, hint: hint)
   }
 
-  private func askChild<Element: BitwiseCopyable>(
-    _ question: HDF5Question, _ values: UnsafeRawBufferPointer, bytes: Int, count: Int
+  private func ask<Element: BitwiseCopyable>(
+    _ child: HDF5Child, _ question: HDF5Question, _ values: UnsafeRawBufferPointer, bytes: Int,
+    count: Int
   ) throws -> ([UInt8], [Element]?) {
-    let child = try self.child ?? HDF5Child()
     self.child = nil
     // Slower than any disk; a loaded machine may take its time.
-    let seconds = 20 + bytes / 10_000_000
+    let seconds = patience + bytes / 10_000_000
     do {
       let answer: ([UInt8], [Element]?) = try child.ask(
         question.packet.bytes, values, seconds: seconds, count: count)

@@ -60,9 +60,14 @@ enum HDF5Tensors {
           count: 0, of: UInt8.self)
       }
     }
-    switch values {
-    case .float(let values): try replace(values)
-    case .double(let values): try replace(values)
+    switch (values, entry.type) {
+    // Rounded here, to nearest and ties to even, which the library's conversions do not do.
+    case (.float(let values), .bf16):
+      try replace(values.map { HalfPrecision.float(bf16: HalfPrecision.bf16($0)) })
+    case (.float(let values), .f16):
+      try replace(values.map { HalfPrecision.float(f16: HalfPrecision.f16($0)) })
+    case (.float(let values), _): try replace(values)
+    case (.double(let values), _): try replace(values)
     }
   }
 

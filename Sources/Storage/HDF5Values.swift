@@ -105,7 +105,7 @@ enum HDF5Values {
     _ values: [Number], shape: [Int], name: String, in location: hid_t,
     _ body: (hid_t) throws -> Void = { _ in }
   ) throws {
-    try create(name, type: Number.hdf5Type, shape: shape, compress: true, in: location) { set in
+    try create(name, type: Number.hdf5Type, shape: shape, isFiltered: true, in: location) { set in
       if !values.isEmpty {
         try HDF5.check(
           H5Dwrite(set, Number.hdf5Type, chdf5_all(), chdf5_all(), chdf5_default(), values),
@@ -121,7 +121,7 @@ enum HDF5Values {
     _ body: (hid_t) throws -> Void = { _ in }
   ) throws {
     try withStringType { type in
-      try create(name, type: type, shape: shape, compress: false, in: location) { set in
+      try create(name, type: type, shape: shape, isFiltered: false, in: location) { set in
         if !strings.isEmpty {
           try withCStrings(strings) {
             try HDF5.check(
@@ -134,18 +134,18 @@ enum HDF5Values {
   }
 
   private static func create(
-    _ name: String, type: hid_t, shape: [Int], compress: Bool, in location: hid_t,
+    _ name: String, type: hid_t, shape: [Int], isFiltered: Bool, in location: hid_t,
     _ body: (hid_t) throws -> Void
   ) throws {
     let properties = try HDF5.check(H5Pcreate(chdf5_dataset_create()), "create properties")
     defer { H5Pclose(properties) }
     try HDF5File.setReproducible(properties, "data set")
     let count = shape.reduce(1, *)
-    // Checksums need chunks: one for the whole of a small array, none for scalars and empty arrays.
-    if !shape.isEmpty, count > 0 {
+    // Checksums need chunks: one for the whole of a small array. The library filters no texts.
+    if isFiltered, !shape.isEmpty, count > 0 {
       let chunk = chunkShape(shape).map { hsize_t($0) }
       try HDF5.check(H5Pset_chunk(properties, Int32(chunk.count), chunk), "chunk \(name)")
-      if compress, count > plainLimit {
+      if count > plainLimit {
         try HDF5.check(H5Pset_shuffle(properties), "shuffle \(name)")
         try HDF5.check(H5Pset_deflate(properties, 4), "compress \(name)")
       }

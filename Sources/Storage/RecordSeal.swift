@@ -26,13 +26,8 @@ enum RecordSeal {
       }
       return content
     }
-    // From version 2 on the superblock says at byte 28 where the content ends.
-    if data.count >= 36, data[data.startIndex + 8] >= 2 {
-      let end = data[data.startIndex + 28..<data.startIndex + 36].reversed()
-        .reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-      guard end >= UInt64(data.count) else {
-        throw StorageError("damaged: the end of its checksum is missing", at: path, hint: hint)
-      }
+    if let end = HDF5File.contentEnd(of: data), end < data.count {
+      throw StorageError("damaged: the end of its checksum is missing", at: path, hint: hint)
     }
     return data
   }
