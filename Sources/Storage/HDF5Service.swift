@@ -5,10 +5,10 @@ import Foundation
 enum HDF5Question {
   /// Its tensors, and whether it is a record.
   case list(path: String)
-  /// The values of a tensor, converted to `kind`.
-  case read(path: String, name: String, kind: HDF5Kind)
-  /// That a tensor of the file at `path` take new values, which follow the question.
-  case replace(path: String, name: String, kind: HDF5Kind)
+  /// The values of some tensors, converted to `kind`, one after another.
+  case read(path: String, names: [String], kind: HDF5Kind)
+  /// That some tensors of the file take new values, which follow the question, so many bytes for each.
+  case replace(path: String, names: [String], bytes: [Int], kind: HDF5Kind)
   /// That the file be closed, with all that was replaced on the disk.
   case close(path: String)
   /// The record that it is.
@@ -57,23 +57,34 @@ final class HDF5Service {
         head.add(isRecord ? 1 : 0)
         head.add(entries) { $0.add($1) }
       }
-    case .read(let path, let name, let kind):
+    case .read(let path, let names, let kind):
       return try withHDF5(path, hint: Self.readHint) {
-        try withSet(name, in: open(path, writing: false)) { set in
-          switch kind {
-          case .float: try HDF5Values.readBytes(set, name: name, as: Float.self)
-          case .double: try HDF5Values.readBytes(set, name: name, as: Double.self)
-          case .int64: try HDF5Values.readBytes(set, name: name, as: Int64.self)
+        let file = try open(path, writing: false)
+        let parts = try names.map { name in
+          try withSet(name, in: file) { set in
+            switch kind {
+            case .float: try HDF5Values.readBytes(set, name: name, as: Float.self)
+            case .double: try HDF5Values.readBytes(set, name: name, as: Double.self)
+            case .int64: try HDF5Values.readBytes(set, name: name, as: Int64.self)
+            }
           }
         }
+        return parts.count == 1 ? parts[0] : parts.reduce(into: Data()) { $0.append($1) }
       }
-    case .replace(let path, let name, let kind):
+    case .replace(let path, let names, let bytes, let kind):
       try withHDF5(path, hint: Self.writeHint) {
-        try withSet(name, in: open(path, writing: true)) { set in
-          switch kind {
-          case .float: try HDF5Values.overwrite(set, name: name, with: values, as: Float.self)
-          case .double: try HDF5Values.overwrite(set, name: name, with: values, as: Double.self)
-          case .int64: try HDF5Values.overwrite(set, name: name, with: values, as: Int64.self)
+        let file = try open(path, writing: true)
+        var place = 0
+        for (name, count) in zip(names, bytes) {
+          guard count >= 0, count <= values.count - place else { throw PacketReader.Malformed() }
+          let part = UnsafeRawBufferPointer(rebasing: values[place..<place + count])
+          place += count
+          try withSet(name, in: file) { set in
+            switch kind {
+            case .float: try HDF5Values.overwrite(set, name: name, with: part, as: Float.self)
+            case .double: try HDF5Values.overwrite(set, name: name, with: part, as: Double.self)
+            case .int64: try HDF5Values.overwrite(set, name: name, with: part, as: Int64.self)
+            }
           }
         }
       }
@@ -125,18 +136,23 @@ final class HDF5Service {
 extension HDF5Question {
   var packet: Packet {
     var packet = Packet()
-    func add(_ number: Int, _ path: String, _ rest: (name: String, kind: HDF5Kind)? = nil) {
+    func add(_ number: Int, _ path: String) {
       packet.add(number)
       packet.add(path)
-      if let rest {
-        packet.add(rest.name)
-        packet.add(rest.kind.rawValue)
-      }
+    }
+    func add(_ names: [String], _ kind: HDF5Kind) {
+      packet.add(names) { $0.add($1) }
+      packet.add(kind.rawValue)
     }
     switch self {
     case .list(let path): add(0, path)
-    case .read(let path, let name, let kind): add(1, path, (name, kind))
-    case .replace(let path, let name, let kind): add(2, path, (name, kind))
+    case .read(let path, let names, let kind):
+      add(1, path)
+      add(names, kind)
+    case .replace(let path, let names, let bytes, let kind):
+      add(2, path)
+      add(names, kind)
+      packet.add(bytes)
     case .close(let path): add(3, path)
     case .record(let path): add(4, path)
     }
@@ -146,14 +162,19 @@ extension HDF5Question {
   init(_ reader: inout PacketReader) throws {
     let number = try reader.int()
     let path = try reader.text()
-    func kind() throws -> HDF5Kind {
+    func tensors() throws -> (names: [String], kind: HDF5Kind) {
+      let names = try reader.array { try $0.text() }
       guard let kind = HDF5Kind(rawValue: try reader.int()) else { throw PacketReader.Malformed() }
-      return kind
+      return (names, kind)
     }
     switch number {
     case 0: self = .list(path: path)
-    case 1: self = .read(path: path, name: try reader.text(), kind: try kind())
-    case 2: self = .replace(path: path, name: try reader.text(), kind: try kind())
+    case 1:
+      let (names, kind) = try tensors()
+      self = .read(path: path, names: names, kind: kind)
+    case 2:
+      let (names, kind) = try tensors()
+      self = .replace(path: path, names: names, bytes: try reader.array(), kind: kind)
     case 3: self = .close(path: path)
     case 4: self = .record(path: path)
     default: throw PacketReader.Malformed()
@@ -162,7 +183,7 @@ extension HDF5Question {
 
   var path: String {
     switch self {
-    case .list(let path), .read(let path, _, _), .replace(let path, _, _), .close(let path),
+    case .list(let path), .read(let path, _, _), .replace(let path, _, _, _), .close(let path),
       .record(let path):
       path
     }

@@ -106,7 +106,7 @@ extension Record {
 
   /// The same in the process that it is called in.
   static func readHere(from path: String) throws -> Record {
-    let data = try SystemCalls.readFile(path)
+    let data = try FileBytes.read(path)
     try HDF5File.checkMagic(data, path: path, hint: hint)
     let image = try RecordSeal.opened(data, path: path, hint: hint)
     return try withHDF5(path, hint: hint) {

@@ -43,6 +43,7 @@ public struct TensorFile: Sendable {
   public let isRecord: Bool
 
   private let safetensors: SafetensorsFile?
+  private let hdf5: HDF5Tensors?
   private let places: [ByteName: Int]
 
   /// Opens the file at `path` and lists its tensors.
@@ -53,10 +54,14 @@ public struct TensorFile: Sendable {
     case .hdf5:
       safetensors = nil
       metadata = []
-      (entries, isRecord) = try HDF5Tensors.list(path)
+      let file = try HDF5Tensors(path)
+      hdf5 = file
+      entries = file.entries
+      isRecord = file.isRecord
     case .safetensors:
       let file = try SafetensorsFile(path)
       safetensors = file
+      hdf5 = nil
       metadata = file.metadata
       entries = file.entries
       isRecord = false
@@ -99,7 +104,7 @@ public struct TensorFile: Sendable {
     if let safetensors { return try safetensors.floats(name) }
     let entry = try entry(name)
     guard entry.type.reading == .float else { throw entry.cannotRead("Float", at: path) }
-    return try HDF5Tensors.read(entry, of: path)
+    return try read(name)
   }
 
   /// The numbers of any real tensor, or of one of type I32 or U8.
@@ -107,7 +112,7 @@ public struct TensorFile: Sendable {
     if let safetensors { return try safetensors.doubles(name) }
     let entry = try entry(name)
     switch entry.type {
-    case .f64, .f32, .f16, .bf16, .i32, .u8: return try HDF5Tensors.read(entry, of: path)
+    case .f64, .f32, .f16, .bf16, .i32, .u8: return try read(name)
     default: throw entry.cannotRead("Double", at: path)
     }
   }
@@ -117,8 +122,12 @@ public struct TensorFile: Sendable {
     if let safetensors { return try safetensors.ints(name) }
     let entry = try entry(name)
     guard entry.type.reading == .integer else { throw entry.cannotRead("Int", at: path) }
-    let values: [Int64] = try HDF5Tensors.read(entry, of: path)
+    let values: [Int64] = try read(name)
     return values.map { Int($0) }
+  }
+
+  private func read<Number: HDF5TensorNumber>(_ name: String) throws -> [Number] {
+    try hdf5?.read(place(of: name)) ?? []
   }
 
   /// The reals of a tensor in the precision its type asks for: Double for F64, else Float.

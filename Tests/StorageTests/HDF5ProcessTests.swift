@@ -33,7 +33,8 @@ import Testing
     expectError("it", at: "some.h5") {
       try values.withUnsafeBytes {
         _ = try process.ask(
-          .replace(path: "some.h5", name: "w", kind: .float), values: $0, bytes: 0, count: 0,
+          .replace(path: "some.h5", names: ["w"], bytes: [$0.count], kind: .float), values: $0,
+          bytes: 0, count: 0,
           of: UInt8.self)
       }
     }
