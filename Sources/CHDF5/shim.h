@@ -2,6 +2,8 @@
 // HDF5 1.12 renamed some 1.10 calls and left macros behind, which Swift cannot import.
 #define H5_USE_110_API
 #include <hdf5.h>
+#include <stdlib.h>
+#include <string.h>
 
 // The predefined ids are macros that call a function or cast, which Swift cannot import.
 static inline hid_t chdf5_native_float(void) { return H5T_NATIVE_FLOAT; }
@@ -36,9 +38,51 @@ static inline herr_t chdf5_object_address(hid_t object, haddr_t *address) {
   return status;
 }
 
-// 1 when the named link is a hard link, 0 when it is soft or external, negative on failure.
-static inline int chdf5_is_hard_link(hid_t group, const char *name) {
-  H5L_info_t info;
-  if (H5Lget_info(group, name, &info, H5P_DEFAULT) < 0) return -1;
-  return info.type == H5L_TYPE_HARD;
+// Calls `visit` with the name of every link of a group, and whether it is a hard one, in the order of `index`.
+typedef void (*chdf5_link_visitor)(const char *name, int is_hard, void *context);
+struct chdf5_link_visit { chdf5_link_visitor visit; void *context; };
+static herr_t chdf5_visit_link(hid_t group, const char *name, const H5L_info_t *info, void *data) {
+  const struct chdf5_link_visit *call = (const struct chdf5_link_visit *)data;
+  (void)group;
+  call->visit(name, info->type == H5L_TYPE_HARD, call->context);
+  return 0;
+}
+static inline herr_t chdf5_each_link(
+    hid_t group, H5_index_t index, chdf5_link_visitor visit, void *context) {
+  struct chdf5_link_visit call = {visit, context};
+  return H5Literate(group, index, H5_ITER_INC, NULL, chdf5_visit_link, &call);
+}
+
+// A file in memory hands its bytes to `*context` as it is closed; they are freed by the caller. The library's own
+// H5Fget_file_image leaves a wrong checksum in the superblock of a file that is still open for writing.
+static void *chdf5_image_malloc(size_t size, H5FD_file_image_op_t op, void *context) {
+  (void)op, (void)context;
+  return malloc(size);
+}
+static void *chdf5_image_memcpy(
+    void *to, const void *from, size_t size, H5FD_file_image_op_t op, void *context) {
+  (void)op, (void)context;
+  return memcpy(to, from, size);
+}
+static void *chdf5_image_realloc(void *bytes, size_t size, H5FD_file_image_op_t op, void *context) {
+  (void)op, (void)context;
+  return realloc(bytes, size);
+}
+static herr_t chdf5_image_free(void *bytes, H5FD_file_image_op_t op, void *context) {
+  if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE)
+    *(void **)context = bytes;
+  else
+    free(bytes);
+  return 0;
+}
+static void *chdf5_image_context_copy(void *context) { return context; }
+static herr_t chdf5_image_context_free(void *context) {
+  (void)context;
+  return 0;
+}
+static inline herr_t chdf5_keep_image(hid_t access, void **bytes) {
+  H5FD_file_image_callbacks_t callbacks = {
+      chdf5_image_malloc, chdf5_image_memcpy, chdf5_image_realloc, chdf5_image_free,
+      chdf5_image_context_copy, chdf5_image_context_free, bytes};
+  return H5Pset_file_image_callbacks(access, &callbacks);
 }

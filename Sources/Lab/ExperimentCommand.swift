@@ -74,6 +74,12 @@ extension ExperimentCommand {
     CommandConfiguration(commandName: Body.name, abstract: Body.abstract)
   }
 
+  /// The main program; as a process of another one it reads HDF5 files for it.
+  package static func main() {
+    if HDF5Child.servesInstead() { return }
+    main(nil)
+  }
+
   /// Decodes the settings, prints the plan, and runs what is missing.
   package func run() throws {
     BLASEnvironment.restartOnUnknownCPU()

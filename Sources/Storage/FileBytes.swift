@@ -2,8 +2,13 @@ import Foundation
 
 /// Whole files as bytes, for the readers of formats that live outside this module.
 public enum FileBytes {
-  /// The content of the regular file at `path`, mapped where the system allows it.
+  /// The content of the regular file at `path`.
   ///
   /// Throws a `StorageError` that says why it cannot be read.
-  public static func read(_ path: String) throws -> Data { try SystemCalls.mapFile(path) }
+  public static func read(_ path: String) throws -> Data {
+    let file = try FileReader(path)
+    var data = Data(count: file.size)
+    try data.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
+    return data
+  }
 }

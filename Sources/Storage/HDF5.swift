@@ -10,6 +10,8 @@ enum HDF5 {
     lock.lock()
     defer { lock.unlock() }
     H5open()
+    // Nothing is loaded because a file, or a variable of the environment, names it.
+    H5PLset_loading_state(0)
     // Nothing is printed: errors are thrown. A thread-safe build keeps this switch per thread.
     H5Eset_auto2(chdf5_error_stack(), nil, nil)
     return try body()
@@ -59,17 +61,22 @@ enum HDF5 {
 
   /// The number of elements of `shape`, or an error where that many cannot be held in memory.
   static func elementCount(_ shape: [Int], width: Int) throws -> Int {
-    var count = 1
-    var bytes = width
-    for extent in shape {
-      let (product, overflow) = bytes.multipliedReportingOverflow(by: max(extent, 0))
-      if extent < 0 || overflow || product > Int(ProcessInfo.processInfo.physicalMemory) {
-        throw HDF5Failure("cannot read shape \(shape)", "it exceeds the memory of this machine")
-      }
-      bytes = product
-      count *= extent
+    guard let bytes = Storage.elementCount(of: shape + [width]),
+      bytes <= Int(ProcessInfo.processInfo.physicalMemory),
+      let count = Storage.elementCount(of: shape)
+    else {
+      throw HDF5Failure("cannot read shape \(shape)", "it exceeds the memory of this machine")
     }
     return count
+  }
+
+  /// The size of the file in which an open object lies.
+  static func fileSize(of object: hid_t) throws -> Int {
+    let file = try check(H5Iget_file_id(object), "find the file of an object")
+    defer { H5Fclose(file) }
+    var size: hsize_t = 0
+    try check(H5Fget_filesize(file, &size), "measure the file")
+    return Int(clamping: size)
   }
 }
 
@@ -110,15 +117,32 @@ protocol HDF5Number: BitwiseCopyable {
   static var zero: Self { get }
 }
 
-extension Double: HDF5Number { static var hdf5Type: hid_t { chdf5_native_double() } }
-extension Float: HDF5Number { static var hdf5Type: hid_t { chdf5_native_float() } }
+/// One in which the values of tensors are handed over.
+protocol HDF5TensorNumber: HDF5Number {
+  static var kind: HDF5Kind { get }
+}
+
+extension Double: HDF5TensorNumber {
+  static var hdf5Type: hid_t { chdf5_native_double() }
+  static var kind: HDF5Kind { .double }
+}
+extension Float: HDF5TensorNumber {
+  static var hdf5Type: hid_t { chdf5_native_float() }
+  static var kind: HDF5Kind { .float }
+}
+extension Int64: HDF5TensorNumber {
+  static var hdf5Type: hid_t { chdf5_native_int64() }
+  static var kind: HDF5Kind { .int64 }
+}
 extension Int32: HDF5Number { static var hdf5Type: hid_t { chdf5_native_int32() } }
-extension Int64: HDF5Number { static var hdf5Type: hid_t { chdf5_native_int64() } }
 extension UInt8: HDF5Number { static var hdf5Type: hid_t { chdf5_native_uint8() } }
 
 /// What is stored, as far as this module tells types apart.
 enum HDF5Type: Equatable {
+  /// Of IEEE 754, 2, 4 or 8 bytes.
   case float(bytes: Int)
+  /// The upper half of a float.
+  case bfloat16
   case integer(bytes: Int, signed: Bool)
   case string
   case other(String)
@@ -128,7 +152,7 @@ enum HDF5Type: Equatable {
     let size = H5Tget_size(type)
     let kind = H5Tget_class(type)
     switch kind {
-    case H5T_FLOAT: self = .float(bytes: size)
+    case H5T_FLOAT: self = try Self.float(type, size: size)
     case H5T_INTEGER: self = .integer(bytes: size, signed: H5Tget_sign(type) == H5T_SGN_2)
     case H5T_STRING: self = .string
     default:
@@ -139,6 +163,21 @@ enum HDF5Type: Equatable {
       ]
       guard let name = names[kind] else { throw HDF5Failure("cannot read a type", "unknown class") }
       self = .other(name)
+    }
+  }
+
+  /// By the bits of exponent and mantissa: types of one size can hold different numbers.
+  private static func float(_ type: hid_t, size: Int) throws -> HDF5Type {
+    var (sign, exponentPlace, exponent, mantissaPlace, mantissa) = (0, 0, 0, 0, 0)
+    try HDF5.check(
+      H5Tget_fields(type, &sign, &exponentPlace, &exponent, &mantissaPlace, &mantissa),
+      "read a type")
+    switch (size, exponent, mantissa) {
+    case (8, 11, 52), (4, 8, 23), (2, 5, 10): return .float(bytes: size)
+    case (2, 8, 7): return .bfloat16
+    case (1, 5, 2): return .other("F8_E5M2")
+    case (1, 4, 3): return .other("F8_E4M3")
+    default: return .other("F\(8 * size) of \(exponent) and \(mantissa) bits")
     }
   }
 }

@@ -60,20 +60,24 @@ enum HDF5Attributes {
 
   /// The names of all attributes in the order of creation where the file has it, else by name.
   static func names(of object: hid_t) throws -> [String] {
-    let count = try HDF5.check(H5Aget_num_attrs(object), "count attributes")
     let properties = try HDF5.check(
       H5Iget_type(object) == H5I_DATASET
         ? H5Dget_create_plist(object) : H5Gget_create_plist(object), "read properties")
     defer { H5Pclose(properties) }
     var flags: UInt32 = 0
     try HDF5.check(H5Pget_attr_creation_order(properties, &flags), "read the attributes' order")
-    let index = HDF5File.index(flags)
-    return try (0..<count).map { number in
-      try HDF5File.text("the name of an attribute") {
-        H5Aget_name_by_idx(
-          object, ".", index, H5_ITER_INC, hsize_t(number), $0, $1, chdf5_default())
-      }
+    var names: [String] = []
+    try withUnsafeMutablePointer(to: &names) { names in
+      _ = try HDF5.check(
+        H5Aiterate2(
+          object, HDF5File.index(flags), H5_ITER_INC, nil,
+          { _, name, _, context in
+            guard let name, let context else { return -1 }
+            context.assumingMemoryBound(to: [String].self).pointee.append(String(cString: name))
+            return 0
+          }, names), "read the names of the attributes")
     }
+    return names
   }
 
   /// Whether `object` has an attribute of that name.
@@ -94,6 +98,10 @@ enum HDF5Attributes {
     let count = try HDF5.elementCount(shape, width: 16)
     guard shape.count <= 1 else {
       throw HDF5Failure("cannot read the attribute \(name)", "it has shape \(shape)")
+    }
+    // Attributes are not compressed.
+    if count > (try HDF5.fileSize(of: object)) {
+      throw HDF5Failure("cannot read the attribute \(name)", "shape \(shape) exceeds the file")
     }
     let isScalar = shape.isEmpty
     switch try HDF5Type(of: type) {

@@ -9,11 +9,12 @@ enum HDF5File {
   /// The first bytes of every HDF5 file without a user block.
   static let magic = Data([0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a])
 
-  /// Whether `data` is an HDF5 file, with or without a user block of 512, 1024, … bytes.
-  static func hasMagic(_ data: Data) -> Bool {
+  /// Whether it is an HDF5 file, with or without a user block of 512, 1024, … bytes.
+  static func hasMagic(_ file: FileReader) throws -> Bool {
     var offset = 0
-    while offset + magic.count <= data.count {
-      if data[data.startIndex + offset..<data.endIndex].starts(with: magic) { return true }
+    while offset + magic.count <= file.size {
+      let bytes: [UInt8] = try file.elements(at: offset, count: magic.count)
+      if magic.elementsEqual(bytes) { return true }
       offset = max(512, 2 * offset)
     }
     return false
@@ -39,19 +40,34 @@ enum HDF5File {
     try setReproducible(creation, "file")
     try HDF5.check(
       H5Pset_link_creation_order(creation, chdf5_keep_order()), "keep the order of groups")
-    let id = try HDF5.check(
-      H5Fcreate("record", chdf5_truncate(), creation, access), "create a file in memory")
-    return try HDF5.using(id, closing: H5Fclose, "the file") { file in
-      try body(file)
-      try HDF5.check(H5Fflush(file, H5F_SCOPE_GLOBAL), "finish the file")
-      let size = try HDF5.check(H5Fget_file_image(file, nil, 0), "measure the file")
-      var data = Data(count: size)
-      try data.withUnsafeMutableBytes { bytes in
-        _ = try HDF5.check(
-          H5Fget_file_image(file, bytes.baseAddress, bytes.count), "take the file from memory")
+    // The format of HDF5 1.10: headers and indexes have checksums.
+    try HDF5.check(
+      H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), "choose the file format")
+    var bytes: UnsafeMutableRawPointer?
+    defer { free(bytes) }
+    return try withUnsafeMutablePointer(to: &bytes) { kept in
+      try HDF5.check(chdf5_keep_image(access, kept), "keep a file in memory")
+      let id = try HDF5.check(
+        H5Fcreate("record", chdf5_truncate(), creation, access), "create a file in memory")
+      let size = try HDF5.using(id, closing: H5Fclose, "the file") { file in
+        try body(file)
+        try HDF5.check(H5Fflush(file, H5F_SCOPE_GLOBAL), "finish the file")
+        return try HDF5.check(H5Fget_file_image(file, nil, 0), "measure the file")
       }
-      return data
+      guard let bytes = kept.pointee else {
+        throw HDF5Failure("cannot take the file from memory", "the library kept it")
+      }
+      // Closing gives back space that was allocated in advance.
+      let image = Data(bytesNoCopy: bytes, count: size, deallocator: .none)
+      return Data(image.prefix(contentEnd(of: image) ?? size))
     }
+  }
+
+  /// Where the content of a file in memory ends by its superblock; nil for the older formats before version 2.
+  static func contentEnd(of data: Data) -> Int? {
+    guard data.count >= 36, data[data.startIndex + 8] >= 2 else { return nil }
+    let bytes = data[data.startIndex + 28..<data.startIndex + 36]
+    return Int(clamping: bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
   }
 
   /// Opens a file held in memory for reading.
@@ -79,21 +95,14 @@ enum HDF5File {
   // MARK: - Files on disk
 
   /// Opens the file at `path` in place.
-  static func withFile<Result>(
-    _ path: String, writing: Bool = false, _ body: (hid_t) throws -> Result
-  ) throws -> Result {
+  static func open(_ path: String, writing: Bool) throws -> hid_t {
     let access = try HDF5.check(H5Pcreate(chdf5_file_access()), "create access properties")
     defer { H5Pclose(access) }
     try HDF5.check(H5Pset_fclose_degree(access, H5F_CLOSE_STRONG), "set how files close")
-    // A file system that has no locks is no reason not to read.
-    try HDF5.check(H5Pset_file_locking(access, true, true), "set file locking")
+    // Nobody else's writing is in the way of reading, nor the other way round.
+    try HDF5.check(H5Pset_file_locking(access, false, true), "set file locking")
     let mode = writing ? chdf5_read_write() : chdf5_read_only()
-    let id = try HDF5.check(H5Fopen(path, mode, access), "open as HDF5")
-    return try HDF5.using(id, closing: H5Fclose, "the file") { file in
-      let result = try body(file)
-      if writing { try HDF5.check(H5Fflush(file, H5F_SCOPE_GLOBAL), "finish the file") }
-      return result
-    }
+    return try HDF5.check(H5Fopen(path, mode, access), "open as HDF5")
   }
 
   // MARK: - Groups
@@ -139,12 +148,27 @@ enum HDF5File {
     return try HDF5.using(set, closing: H5Dclose, "the data set \(name)", body)
   }
 
-  /// What a group holds.
-  enum Child {
-    case group(String)
-    case dataSet(String)
-    /// A named type, or a link that leads elsewhere.
-    case other(String)
+  /// A link of a group.
+  struct Link {
+    /// The name as it lies in the file, with the NUL at its end.
+    let bytes: [CChar]
+    /// Not one that leads elsewhere, perhaps into another file.
+    let isHard: Bool
+
+    /// The name, nil where it is no UTF-8 or no name that a path can hold.
+    var name: String? {
+      let name = String(validating: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      return name == "" || name == "." ? nil : name
+    }
+
+    /// The name for people: a byte that is no UTF-8 as in `gr\xf6sse`.
+    var shownName: String {
+      name
+        ?? bytes.dropLast().map { byte in
+          let code = UInt8(bitPattern: byte)
+          return code < 0x80 ? String(UnicodeScalar(code)) : "\\x" + String(code, radix: 16)
+        }.joined()
+    }
   }
 
   /// The index to walk by, from the creation-order flags of a group or an object.
@@ -153,39 +177,33 @@ enum HDF5File {
   }
 
   /// The links of an open group in the order of creation where the file has it, else by name.
-  static func children(of group: hid_t) throws -> [Child] {
+  static func links(of group: hid_t) throws -> [Link] {
     var flags: UInt32 = 0
     let properties = try HDF5.check(H5Gget_create_plist(group), "read group properties")
     defer { H5Pclose(properties) }
     try HDF5.check(H5Pget_link_creation_order(properties, &flags), "read the order of a group")
-    let index = self.index(flags)
-    var info = H5G_info_t()
-    try HDF5.check(H5Gget_info(group, &info), "read a group")
-    return try (0..<info.nlinks).map { number in
-      let name = try text("the name of a link") {
-        H5Lget_name_by_idx(group, ".", index, H5_ITER_INC, number, $0, $1, chdf5_default())
-      }
-      let isHard = try HDF5.check(chdf5_is_hard_link(group, name), "read the link \(name)")
-      guard isHard == 1 else { return .other(name) }
-      let object = try HDF5.check(H5Oopen(group, name, chdf5_default()), "open \(name)")
-      defer { H5Oclose(object) }
-      switch H5Iget_type(object) {
-      case H5I_GROUP: return .group(name)
-      case H5I_DATASET: return .dataSet(name)
-      default: return .other(name)
-      }
+    var links: [Link] = []
+    try withUnsafeMutablePointer(to: &links) { links in
+      _ = try HDF5.check(
+        chdf5_each_link(
+          group, index(flags),
+          { name, isHard, context in
+            guard let name, let context else { return }
+            context.assumingMemoryBound(to: [Link].self).pointee.append(
+              Link(
+                bytes: Array(UnsafeBufferPointer(start: name, count: strlen(name) + 1)),
+                isHard: isHard != 0))
+          }, links), "read the links of a group")
     }
+    return links
   }
 
-  /// A text that the library hands out by length first, content second.
-  static func text(
-    _ what: String, _ call: (UnsafeMutablePointer<CChar>?, Int) -> Int
-  ) throws -> String {
-    let length = try HDF5.check(call(nil, 0), "read \(what)")
-    return try withUnsafeTemporaryAllocation(of: CChar.self, capacity: length + 1) { buffer in
-      guard let base = buffer.baseAddress else { return "" }
-      try HDF5.check(call(base, length + 1), "read \(what)")
-      return String(cString: base)
-    }
+  /// Opens what a link leads to.
+  static func withObject<Result>(
+    _ link: Link, in group: hid_t, _ body: (hid_t) throws -> Result
+  ) throws -> Result {
+    let object = try HDF5.check(
+      H5Oopen(group, link.bytes, chdf5_default()), "open \(link.shownName)")
+    return try HDF5.using(object, closing: H5Oclose, link.shownName, body)
   }
 }

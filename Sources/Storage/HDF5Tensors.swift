@@ -1,64 +1,83 @@
 import CHDF5
 import Foundation
 
-/// Tensors in HDF5 files of any make: every data set by its path.
-enum HDF5Tensors {
-  private static let hint = "check that it is a whole HDF5 file"
+/// The tensors of an HDF5 file of any make: every data set by its path.
+final class HDF5Tensors: @unchecked Sendable {
+  let path: String
+  let entries: [TensorEntry]
+  /// Whether the file says that it is a record of this suite.
+  let isRecord: Bool
 
-  // MARK: - Listing and reading
+  // What was read ahead, by the place among the entries; used under `lock` only.
+  private let lock = NSLock()
+  private var ahead: [Int: (kind: HDF5Kind, values: Data)] = [:]
 
-  static func entries(of path: String) throws -> [TensorEntry] {
-    try withHDF5(path, hint: hint) {
-      try HDF5File.withFile(path) { file in
-        var entries: [TensorEntry] = []
-        var seen: Set<haddr_t> = []
-        try HDF5File.withGroup("/", in: file) {
-          try list($0, prefix: "", seen: &seen, into: &entries)
+  /// Asking costs as much as this many bytes, so small tensors are asked for, and replaced, together.
+  private static let batchBytes = 1 << 20
+
+  /// Lists the tensors of the file at `path`.
+  init(_ path: String) throws {
+    self.path = path
+    let size = try FileReader(path).size
+    var answer = try HDF5Process.shared.ask(.list(path: path), bytes: size)
+    do {
+      isRecord = try answer.int() != 0
+      entries = try answer.array { try $0.entry() }
+    } catch is PacketReader.Malformed { throw HDF5Process.nonsense(path) }
+  }
+
+  /// The values of the tensor at a place of `entries`, converted by the library.
+  func read<Number: HDF5TensorNumber>(_ place: Int) throws -> [Number] {
+    if let obstacle = entries[place].obstacle {
+      throw StorageError(
+        "cannot read \(entries[place].name): \(obstacle)", at: path, hint: "leave it out")
+    }
+    return try lock.withLock {
+      if let (kind, values) = ahead.removeValue(forKey: place), kind == Number.kind {
+        return [Number](unsafeUninitializedCapacity: entries[place].count) { buffer, initialized in
+          values.copyBytes(to: UnsafeMutableRawBufferPointer(buffer))
+          initialized = entries[place].count
         }
-        return entries
       }
+      ahead = [:]
+      let places = batch(from: place, width: MemoryLayout<Number>.stride)
+      guard places.count > 1, let values: [Number] = try? ask(places) else {
+        return try ask(place..<place + 1)
+      }
+      var end = 0
+      for other in places {
+        let part = values[end..<end + entries[other].count]
+        end += entries[other].count
+        if other != place {
+          ahead[other] = (Number.kind, part.withUnsafeBytes { Data($0) })
+        }
+      }
+      return Array(values.prefix(entries[place].count))
     }
   }
 
-  /// Hard links can lead in circles, so every object is visited once.
-  private static func list(
-    _ group: hid_t, prefix: String, seen: inout Set<haddr_t>, into entries: inout [TensorEntry]
-  ) throws {
-    guard try seen.insert(address(of: group)).inserted else { return }
-    for child in try HDF5File.children(of: group) {
-      switch child {
-      case .group(let name):
-        try HDF5File.withGroup(name, in: group) {
-          try list($0, prefix: "\(prefix)\(name)/", seen: &seen, into: &entries)
-        }
-      case .dataSet(let name):
-        try HDF5File.withDataSet(name, in: group) { set in
-          guard try seen.insert(address(of: set)).inserted else { return }
-          let space = try HDF5.check(H5Dget_space(set), "read the shape of \(name)")
-          defer { H5Sclose(space) }
-          // A null data space holds nothing to list.
-          guard H5Sget_simple_extent_type(space) != H5S_NULL else { return }
-          let (type, shape) = try HDF5Values.describe(set, name: name)
-          entries.append(
-            TensorEntry(name: prefix + name, type: TensorType(type), shape: shape))
-        }
-      case .other: break
-      }
+  /// A tensor and those behind it of the same type, as many as make a batch.
+  private func batch(from place: Int, width: Int) -> Range<Int> {
+    var end = place
+    var bytes = 0
+    while end < entries.count, entries[end].obstacle == nil,
+      entries[end].type == entries[place].type
+    {
+      let (sum, overflow) = bytes.addingReportingOverflow(
+        entries[end].count.multipliedReportingOverflow(by: width).partialValue)
+      if overflow || sum < bytes || sum > Self.batchBytes { break }
+      bytes = sum
+      end += 1
     }
+    return place..<max(end, place + 1)
   }
 
-  private static func address(of object: hid_t) throws -> haddr_t {
-    var address: haddr_t = 0
-    try HDF5.check(chdf5_object_address(object, &address), "find an object")
-    return address
-  }
-
-  static func read<Number: HDF5Number>(_ name: String, of path: String) throws -> [Number] {
-    try withHDF5(path, hint: hint) {
-      try HDF5File.withFile(path) { file in
-        try HDF5File.withDataSet(name, in: file) { try HDF5Values.read($0, name: name) }
-      }
-    }
+  private func ask<Number: HDF5TensorNumber>(_ places: Range<Int>) throws -> [Number] {
+    let count = entries[places].reduce(0) { $0 + $1.count }
+    return try HDF5Process.shared.ask(
+      .read(path: path, names: entries[places].map(\.name), kind: Number.kind),
+      bytes: count * MemoryLayout<Number>.stride, count: count, of: Number.self
+    ).values
   }
 
   // MARK: - Writing
@@ -66,53 +85,64 @@ enum HDF5Tensors {
   /// Copies the file byte by byte, then overwrites the replaced data sets in place, so that
   /// whatever else the file holds stays as it was.
   static func copy(
-    _ source: String, to path: String, entries: [TensorEntry], replacing: [String: TensorValues]
+    _ source: String, to path: String, replacing: [(entry: TensorEntry, values: TensorValues)]
   ) throws {
     try AtomicFile.withTemporary(for: path) { temporary in
-      let input = try SystemCalls.openFile(source, O_RDONLY, doing: "read")
-      defer { close(input) }
+      let input = try FileReader(source)
       let output = try SystemCalls.openFile(temporary, O_WRONLY, doing: "write")
       defer { close(output) }
-      try SystemCalls.readPieces(input, path: source) {
-        try SystemCalls.writeAll(
-          $0, to: output, path: path, writer: SystemCalls.systemWriter)
+      try input.pieces(of: 0..<input.size) {
+        try SystemCalls.writeAll($0, to: output, path: path, writer: SystemCalls.systemWriter)
       }
       if replacing.isEmpty { return }
-      try withHDF5(path, hint: "check the free space on the disk") {
-        try HDF5File.withFile(temporary, writing: true) { file in
-          for entry in entries {
-            guard let values = replacing[entry.name] else { continue }
-            try HDF5File.withDataSet(entry.name, in: file) {
-              try overwrite($0, with: values, name: entry.name)
-            }
-          }
-        }
+      do {
+        try replace(
+          replacing.compactMap { entry, values -> (name: String, values: [Float])? in
+            guard case .float(let values) = values else { return nil }
+            return (entry.name, rounded(values, to: entry.type))
+          }, in: temporary)
+        try replace(
+          replacing.compactMap { entry, values -> (name: String, values: [Double])? in
+            guard case .double(let values) = values else { return nil }
+            return (entry.name, values)
+          }, in: temporary)
+        _ = try HDF5Process.shared.ask(.close(path: temporary), bytes: input.size)
+      } catch let error as StorageError where error.path == temporary {
+        throw StorageError(error.what, at: path, hint: error.hint)
       }
     }
   }
 
-  private static func overwrite(
-    _ set: hid_t, with values: TensorValues, name: String
-  ) throws {
-    let properties = try HDF5.check(H5Dget_create_plist(set), "read properties")
-    defer { H5Pclose(properties) }
-    // Such data lie in other files, which a copy must not touch.
-    if H5Pget_layout(properties) == H5D_VIRTUAL || H5Pget_external_count(properties) > 0 {
-      throw HDF5Failure("cannot replace \(name)", "its data lie in another file")
-    }
-    switch values {
-    case .float(let values): try overwrite(set, with: values, name: name)
-    case .double(let values): try overwrite(set, with: values, name: name)
+  /// To nearest, ties to even, which the library's conversions do not do.
+  private static func rounded(_ values: [Float], to type: TensorType) -> [Float] {
+    switch type {
+    case .bf16: values.map { HalfPrecision.float(bf16: HalfPrecision.bf16($0)) }
+    case .f16: values.map { HalfPrecision.float(f16: HalfPrecision.f16($0)) }
+    default: values
     }
   }
 
-  private static func overwrite<Number: HDF5Number>(
-    _ set: hid_t, with values: [Number], name: String
+  private static func replace<Number: HDF5TensorNumber>(
+    _ tensors: [(name: String, values: [Number])], in path: String
   ) throws {
-    if values.isEmpty { return }
-    try HDF5.check(
-      H5Dwrite(set, Number.hdf5Type, chdf5_all(), chdf5_all(), chdf5_default(), values),
-      "write \(name)")
+    let width = MemoryLayout<Number>.stride
+    var start = 0
+    while start < tensors.count {
+      var end = start + 1
+      var values = tensors[start].values
+      while end < tensors.count, (values.count + tensors[end].values.count) * width <= batchBytes {
+        values += tensors[end].values
+        end += 1
+      }
+      let batch = tensors[start..<end]
+      try values.withUnsafeBytes {
+        _ = try HDF5Process.shared.ask(
+          .replace(
+            path: path, names: batch.map(\.name), bytes: batch.map { $0.values.count * width },
+            kind: Number.kind), values: $0, bytes: $0.count, count: 0, of: UInt8.self)
+      }
+      start = end
+    }
   }
 
   /// Writes a new file; `/` in a name separates groups.
@@ -139,6 +169,7 @@ extension TensorType {
   init(_ type: HDF5Type) {
     switch type {
     case .float(let bytes): self.init("F\(8 * bytes)")
+    case .bfloat16: self = .bf16
     case .integer(let bytes, let signed): self.init("\(signed ? "I" : "U")\(8 * bytes)")
     case .string: self.init("string")
     case .other(let name): self.init(name)

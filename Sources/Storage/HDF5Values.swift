@@ -96,8 +96,8 @@ enum HDF5Values {
 
   // MARK: - Data sets
 
-  /// Arrays above this many elements are chunked, shuffled and compressed.
-  private static let contiguousLimit = 64
+  /// Arrays above this many elements are shuffled and compressed.
+  private static let plainLimit = 64
   private static let chunkElements = 1 << 16
 
   /// Creates a data set from numbers in row-major order, and hands its id to `body`.
@@ -105,7 +105,7 @@ enum HDF5Values {
     _ values: [Number], shape: [Int], name: String, in location: hid_t,
     _ body: (hid_t) throws -> Void = { _ in }
   ) throws {
-    try create(name, type: Number.hdf5Type, shape: shape, compress: true, in: location) { set in
+    try create(name, type: Number.hdf5Type, shape: shape, isFiltered: true, in: location) { set in
       if !values.isEmpty {
         try HDF5.check(
           H5Dwrite(set, Number.hdf5Type, chdf5_all(), chdf5_all(), chdf5_default(), values),
@@ -121,7 +121,7 @@ enum HDF5Values {
     _ body: (hid_t) throws -> Void = { _ in }
   ) throws {
     try withStringType { type in
-      try create(name, type: type, shape: shape, compress: false, in: location) { set in
+      try create(name, type: type, shape: shape, isFiltered: false, in: location) { set in
         if !strings.isEmpty {
           try withCStrings(strings) {
             try HDF5.check(
@@ -134,17 +134,22 @@ enum HDF5Values {
   }
 
   private static func create(
-    _ name: String, type: hid_t, shape: [Int], compress: Bool, in location: hid_t,
+    _ name: String, type: hid_t, shape: [Int], isFiltered: Bool, in location: hid_t,
     _ body: (hid_t) throws -> Void
   ) throws {
     let properties = try HDF5.check(H5Pcreate(chdf5_dataset_create()), "create properties")
     defer { H5Pclose(properties) }
     try HDF5File.setReproducible(properties, "data set")
-    if compress, shape.reduce(1, *) > contiguousLimit {
+    let count = shape.reduce(1, *)
+    // Checksums need chunks: one for the whole of a small array. The library filters no texts.
+    if isFiltered, !shape.isEmpty, count > 0 {
       let chunk = chunkShape(shape).map { hsize_t($0) }
       try HDF5.check(H5Pset_chunk(properties, Int32(chunk.count), chunk), "chunk \(name)")
-      try HDF5.check(H5Pset_shuffle(properties), "shuffle \(name)")
-      try HDF5.check(H5Pset_deflate(properties, 4), "compress \(name)")
+      if count > plainLimit {
+        try HDF5.check(H5Pset_shuffle(properties), "shuffle \(name)")
+        try HDF5.check(H5Pset_deflate(properties, 4), "compress \(name)")
+      }
+      try HDF5.check(H5Pset_fletcher32(properties), "checksum \(name)")
     }
     let links = try HDF5.check(H5Pcreate(chdf5_link_create()), "create link properties")
     defer { H5Pclose(links) }
@@ -182,6 +187,40 @@ enum HDF5Values {
         "read \(name)")
     }
     return values
+  }
+
+  /// The bytes of all elements of an open data set, as numbers of a type.
+  static func readBytes<Number: HDF5Number>(
+    _ set: hid_t, name: String, as type: Number.Type
+  ) throws -> Data {
+    let (_, shape) = try describe(set, name: name)
+    let count = try HDF5.elementCount(shape, width: MemoryLayout<Number>.stride)
+    // Zeros: the library leaves alone what a file neither stores nor fills.
+    var data = Data(count: count * MemoryLayout<Number>.stride)
+    if count > 0 {
+      try data.withUnsafeMutableBytes { bytes in
+        _ = try HDF5.check(
+          H5Dread(
+            set, Number.hdf5Type, chdf5_all(), chdf5_all(), chdf5_default(), bytes.baseAddress),
+          "read \(name)")
+      }
+    }
+    return data
+  }
+
+  /// Gives all elements of an open data set new values.
+  static func overwrite<Number: HDF5Number>(
+    _ set: hid_t, name: String, with values: UnsafeRawBufferPointer, as type: Number.Type
+  ) throws {
+    let (_, shape) = try describe(set, name: name)
+    guard elementCount(of: shape + [MemoryLayout<Number>.stride]) == values.count else {
+      throw HDF5Failure("cannot write \(name)", "\(values.count) bytes for shape \(shape)")
+    }
+    if values.isEmpty { return }
+    try HDF5.check(
+      H5Dwrite(
+        set, Number.hdf5Type, chdf5_all(), chdf5_all(), chdf5_default(), values.baseAddress),
+      "write \(name)")
   }
 
   /// All strings of an open data set.

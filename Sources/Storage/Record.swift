@@ -19,6 +19,7 @@ public struct Record: Sendable {
     public var attributes: Attributes
     /// The data sets in order.
     public private(set) var dataSets: [DataSet] = []
+    private var places: [ByteName: Int] = [:]
 
     /// A group with data sets of different names.
     public init(_ name: String, attributes: Attributes = [:], dataSets: [DataSet] = []) {
@@ -38,11 +39,12 @@ public struct Record: Sendable {
     /// Adds a data set at the end; its name must be new in this group.
     public mutating func add(_ dataSet: DataSet) {
       precondition(self[dataSet.name] == nil, "the data set \(dataSet.name) is there already")
+      places[ByteName(dataSet.name)] = dataSets.count
       dataSets.append(dataSet)
     }
 
     /// The data set of that name.
-    public subscript(name: String) -> DataSet? { dataSets.first { $0.name == name } }
+    public subscript(name: String) -> DataSet? { places[ByteName(name)].map { dataSets[$0] } }
   }
 
   /// The attributes and data sets outside any group.
@@ -62,10 +64,12 @@ public struct Record: Sendable {
 
   /// The group of that name; setting a new name adds it at the end, setting nil removes it.
   public subscript(group name: String) -> Group? {
-    get { groups.first { $0.name == name } }
+    get { groups.first { ByteName($0.name) == ByteName(name) } }
     set {
-      precondition(newValue.map { $0.name == name } ?? true, "the group is not named \(name)")
-      let index = groups.firstIndex { $0.name == name }
+      precondition(
+        newValue.map { ByteName($0.name) == ByteName(name) } ?? true,
+        "the group is not named \(name)")
+      let index = groups.firstIndex { ByteName($0.name) == ByteName(name) }
       switch (index, newValue) {
       case (let index?, let group?): groups[index] = group
       case (let index?, nil): groups.remove(at: index)

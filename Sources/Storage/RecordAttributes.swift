@@ -64,6 +64,11 @@ public struct Attributes: Equatable, Sendable {
     public let name: String
     /// The value.
     public let value: AttributeValue
+
+    /// Bit for bit, the name too.
+    public static func == (left: Entry, right: Entry) -> Bool {
+      ByteName(left.name) == ByteName(right.name) && left.value == right.value
+    }
   }
 
   /// No attributes.
@@ -71,10 +76,10 @@ public struct Attributes: Equatable, Sendable {
 
   /// The value of an attribute; setting a new name adds it at the end, setting nil removes it.
   public subscript(name: String) -> AttributeValue? {
-    get { entries.first { $0.name == name }?.value }
+    get { entries.first { ByteName($0.name) == ByteName(name) }?.value }
     set {
       precondition(!name.isEmpty, "an attribute needs a name")
-      let index = entries.firstIndex { $0.name == name }
+      let index = entries.firstIndex { ByteName($0.name) == ByteName(name) }
       switch (index, newValue) {
       case (let index?, let value?): entries[index] = Entry(name: name, value: value)
       case (let index?, nil): entries.remove(at: index)

@@ -48,7 +48,10 @@ extension Record.DataSet {
     if let (index, difference) = values.firstDifference(from: other.values) {
       return "\(name)\(coordinates(of: index)): \(difference)"
     }
-    if longName != other.longName || units != other.units || dimensions != other.dimensions {
+    func texts(_ set: Record.DataSet) -> [ByteName] {
+      ([set.longName, set.units] + set.dimensions).map { ByteName($0) }
+    }
+    if texts(self) != texts(other) {
       return "\(name): \(labels) against \(other.labels)"
     }
     return nil
@@ -69,12 +72,14 @@ extension Record.DataSet {
 }
 
 private func names(_ left: [String], _ right: [String], _ what: String) -> String? {
-  if left == right { return nil }
-  if let missing = left.first(where: { !right.contains($0) }) {
-    return "\(what): only the first record has \(missing)"
+  let (first, second) = (left.map { ByteName($0) }, right.map { ByteName($0) })
+  if first == second { return nil }
+  let (inFirst, inSecond) = (Set(first), Set(second))
+  if let missing = first.first(where: { !inSecond.contains($0) }) {
+    return "\(what): only the first record has \(missing.text)"
   }
-  if let missing = right.first(where: { !left.contains($0) }) {
-    return "\(what): only the second record has \(missing)"
+  if let missing = second.first(where: { !inFirst.contains($0) }) {
+    return "\(what): only the second record has \(missing.text)"
   }
   return "\(what): order \(left) against \(right)"
 }

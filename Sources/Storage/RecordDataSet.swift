@@ -61,20 +61,27 @@ extension Record {
       units: String = "", dimensions: [String] = []
     ) {
       let shape = shape ?? [values.count]
-      precondition(
-        !name.isEmpty && name != "." && !name.contains("/"), "\(name): not a data set's name")
-      precondition(
-        shape.allSatisfy { $0 >= 0 } && shape.reduce(1, *) == values.count,
-        "\(name): \(values.count) values for shape \(shape)")
-      precondition(
-        dimensions.isEmpty || dimensions.count == shape.count,
-        "\(name): dimensions \(dimensions) for shape \(shape)")
+      if let fault = Self.fault(
+        name, count: values.count, shape: shape, dimensions: dimensions)
+      {
+        preconditionFailure("\(name): \(fault)")
+      }
       self.name = name
       self.values = values
       self.shape = shape
       self.longName = longName
       self.units = units
       self.dimensions = dimensions.allSatisfy(\.isEmpty) ? [] : dimensions
+    }
+
+    /// Why there can be no such data set; nil where there can.
+    static func fault(_ name: String, count: Int, shape: [Int], dimensions: [String]) -> String? {
+      if name.isEmpty || name == "." || name.contains("/") { return "not a data set's name" }
+      if elementCount(of: shape) != count { return "\(count) values for shape \(shape)" }
+      if !dimensions.isEmpty && dimensions.count != shape.count {
+        return "dimensions \(dimensions) for shape \(shape)"
+      }
+      return nil
     }
   }
 }

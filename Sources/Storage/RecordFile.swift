@@ -19,7 +19,7 @@ extension Record {
   func encoded(for path: String) throws -> Data {
     precondition(
       attributes[Self.schemaAttribute] == nil, "the attribute schema is written by the module")
-    return try withHDF5(path, hint: "correct the record") {
+    let image = try withHDF5(path, hint: "correct the record") {
       try HDF5File.image { file in
         try HDF5Attributes.write(.string(Self.schema), name: Self.schemaAttribute, on: file)
         try Self.write(root, to: file)
@@ -28,6 +28,7 @@ extension Record {
         }
       }
     }
+    return RecordSeal.sealed(image)
   }
 
   private static func write(_ group: Group, to location: hid_t) throws {
@@ -63,58 +64,78 @@ extension Record {
 
   /// Scales are the one-axis data sets whose names occur among the dimensions of their group.
   private static func writeDimensions(of group: Group, to location: hid_t) throws {
-    let used = Set(group.dataSets.flatMap(\.dimensions))
-    let scales = group.dataSets.filter { used.contains($0.name) && $0.shape.count == 1 }
-    for scale in scales {
-      var uses: [(String, Int)] = []
-      for user in group.dataSets where !scales.contains(where: { $0.name == user.name }) {
-        for (axis, dimension) in user.dimensions.enumerated() where dimension == scale.name {
-          if user.shape[axis] != scale.shape[0] {
-            throw HDF5Failure(
-              "cannot attach \(scale.name) to \(user.name)",
-              "shape \(scale.shape) along axis \(axis) of shape \(user.shape)")
-          }
-          uses.append((user.name, axis))
+    let used = Set(group.dataSets.flatMap(\.dimensions).map { ByteName($0) })
+    let scales = Dictionary(
+      group.dataSets.filter { used.contains(ByteName($0.name)) && $0.shape.count == 1 }
+        .map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+    let users = group.dataSets.filter { scales[ByteName($0.name)] == nil }
+    var uses: [ByteName: [(String, Int)]] = [:]
+    for user in users {
+      for (axis, dimension) in user.dimensions.enumerated() {
+        guard let scale = scales[ByteName(dimension)] else { continue }
+        if user.shape[axis] != scale.shape[0] {
+          throw HDF5Failure(
+            "cannot attach \(scale.name) to \(user.name)",
+            "shape \(scale.shape) along axis \(axis) of shape \(user.shape)")
         }
+        uses[ByteName(dimension), default: []].append((user.name, axis))
       }
-      try HDF5Dimensions.makeScale(scale.name, usedBy: uses, in: location)
     }
-    for user in group.dataSets where !scales.contains(where: { $0.name == user.name }) {
-      let axes = user.dimensions.map { name in scales.first { $0.name == name }?.name }
+    for set in group.dataSets where scales[ByteName(set.name)] != nil {
+      try HDF5Dimensions.makeScale(
+        set.name, usedBy: uses[ByteName(set.name)] ?? [], in: location)
+    }
+    for user in users {
+      let axes = user.dimensions.map { scales[ByteName($0)]?.name }
       try HDF5Dimensions.attach(axes, to: user.name, in: location)
     }
   }
 
   // MARK: - Reading
 
-  /// Reads a record whole; a file that is cut off, foreign or no record is one clear error.
+  /// Reads a record whole; a file that is cut off, damaged, foreign or no record is one clear error.
   public static func read(from path: String) throws -> Record {
-    let data = try SystemCalls.readFile(path)
+    let size = try FileReader(path).size
+    var answer = try HDF5Process.shared.ask(.record(path: path), bytes: size)
+    do {
+      var record = try answer.record()
+      record.source = path
+      return record
+    } catch is PacketReader.Malformed { throw HDF5Process.nonsense(path) }
+  }
+
+  /// The same in the process that it is called in.
+  static func readHere(from path: String) throws -> Record {
+    let data = try FileBytes.read(path)
     try HDF5File.checkMagic(data, path: path, hint: hint)
-    var record = Record()
-    record.source = path
-    try withHDF5(path, hint: hint) {
-      try HDF5File.withImage(data) { file in
+    let image = try RecordSeal.opened(data, path: path, hint: hint)
+    return try withHDF5(path, hint: hint) {
+      try HDF5File.withImage(image) { file in
         try HDF5File.withGroup("/", in: file) { root in
           try checkSchema(of: root)
-          let names = try read(into: &record.root, from: root)
-          for name in names {
+          var record = Record()
+          var content = Group()
+          try read(into: &content, from: root) { name, object in
             var group = Group(name)
-            let inner = try HDF5File.withGroup(name, in: root) { try read(into: &group, from: $0) }
-            if let nested = inner.first {
-              throw HDF5Failure("not a record of this suite", "\(name)/\(nested) is a nested group")
+            try read(into: &group, from: object) { nested, _ in
+              throw notOurs("\(name)/\(nested) is a nested group")
             }
             record[group: name] = group
           }
+          record.root = content
+          return record
         }
       }
     }
-    return record
+  }
+
+  private static func notOurs(_ detail: String) -> HDF5Failure {
+    HDF5Failure("not a record of this suite", detail)
   }
 
   private static func checkSchema(of root: hid_t) throws {
     guard try HDF5Attributes.has(schemaAttribute, on: root) else {
-      throw HDF5Failure("not a record of this suite", "it has no attribute \(schemaAttribute)")
+      throw notOurs("it has no attribute \(schemaAttribute)")
     }
     let found = try HDF5Attributes.read(schemaAttribute, on: root)
     if found != .string(schema) {
@@ -122,31 +143,35 @@ extension Record {
     }
   }
 
-  /// Reads attributes and data sets of an open group; returns the names of the groups in it.
-  private static func read(into group: inout Group, from location: hid_t) throws -> [String] {
+  /// Reads attributes and data sets of an open group, and hands the groups in it to `nested`.
+  private static func read(
+    into group: inout Group, from location: hid_t, nested: (String, hid_t) throws -> Void
+  ) throws {
     let isRoot = group.name.isEmpty
     for name in try HDF5Attributes.names(of: location) where !(isRoot && name == schemaAttribute) {
+      guard !name.isEmpty else { throw notOurs("an attribute has no name") }
       group.attributes[name] = try HDF5Attributes.read(name, on: location)
     }
-    var groups: [String] = []
-    for child in try HDF5File.children(of: location) {
-      switch child {
-      case .group(let name): groups.append(name)
-      case .dataSet(let name):
-        // Two spellings of one Unicode name are two names for HDF5, one for Swift.
-        guard group[name] == nil else {
-          throw HDF5Failure("not a record of this suite", "it has two data sets \(name)")
+    for link in try HDF5File.links(of: location) {
+      guard link.isHard, let name = link.name else {
+        throw notOurs("\(link.shownName) is a link elsewhere, or its name is no UTF-8")
+      }
+      try HDF5File.withObject(link, in: location) { object in
+        switch H5Iget_type(object) {
+        case H5I_GROUP: try nested(name, object)
+        case H5I_DATASET:
+          guard group[name] == nil else { throw notOurs("it has two data sets \(name)") }
+          group.add(try read(object, name: name))
+        default: throw notOurs("\(name) is neither a group nor a data set")
         }
-        group.add(try HDF5File.withDataSet(name, in: location) { try read($0, name: name) })
-      case .other(let name):
-        throw HDF5Failure(
-          "not a record of this suite", "\(name) is neither a group nor a data set")
       }
     }
-    return groups
   }
 
   private static func read(_ set: hid_t, name: String) throws -> DataSet {
+    if let obstacle = try HDF5Listing.entry(of: set, name: name)?.obstacle {
+      throw notOurs("\(name): \(obstacle)")
+    }
     let (type, shape) = try HDF5Values.describe(set, name: name)
     let values: Values
     switch type {
@@ -156,12 +181,11 @@ extension Record {
     case .integer(bytes: 4, signed: true): values = .int32(try HDF5Values.read(set, name: name))
     case .integer(bytes: 1, signed: false): values = .uint8(try HDF5Values.read(set, name: name))
     case .string: values = .string(try HDF5Values.readStrings(set, name: name))
-    default: throw HDF5Failure("not a record of this suite", "\(name) holds \(type)")
+    default: throw notOurs("\(name) holds \(type)")
     }
     let dimensions = try HDF5Dimensions.readLabels(set)
-    guard dimensions.isEmpty || dimensions.count == shape.count else {
-      throw HDF5Failure(
-        "not a record of this suite", "\(name) has shape \(shape), dimensions \(dimensions)")
+    if let fault = DataSet.fault(name, count: values.count, shape: shape, dimensions: dimensions) {
+      throw notOurs("\(name): \(fault)")
     }
     return DataSet(
       name, values, shape: shape, longName: try text(longNameAttribute, of: set),
@@ -171,7 +195,7 @@ extension Record {
   private static func text(_ name: String, of set: hid_t) throws -> String {
     guard try HDF5Attributes.has(name, on: set) else { return "" }
     guard case .string(let text) = try HDF5Attributes.read(name, on: set) else {
-      throw HDF5Failure("not a record of this suite", "the attribute \(name) is not a text")
+      throw notOurs("the attribute \(name) is not a text")
     }
     return text
   }

@@ -9,6 +9,8 @@ struct SafetensorsHeader {
   var metadata: [SafetensorsFile.Metadata] = []
   /// Where the tensors' bytes begin in the file.
   private(set) var dataStart = 0
+  /// Where each name stands among the entries.
+  private(set) var places: [ByteName: Int] = [:]
 
   struct Entry {
     let name: String
@@ -25,33 +27,35 @@ struct SafetensorsHeader {
     init(_ what: String) { self.what = what }
   }
 
-  init(parsing file: Data) throws {
-    guard file.count >= 8 else {
+  init(of file: FileReader) throws {
+    guard file.size >= 8 else {
       throw Fault(
-        file.isEmpty
+        file.size == 0
           ? "empty file, not safetensors"
-          : "truncated: a safetensors file has at least 8 bytes, this one \(file.count)")
+          : "truncated: a safetensors file has at least 8 bytes, this one \(file.size)")
     }
-    let length = file.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    let prefix: [UInt64] = try file.elements(at: 0, count: 1)
+    let length = UInt64(littleEndian: prefix[0])
     if length == 0 { throw Fault("the header length is zero") }
     if length > UInt64(Self.maximumLength) {
       throw Fault("oversized header: \(length) bytes, the limit is \(Self.maximumLength)")
     }
-    if length > UInt64(file.count - 8) {
-      throw Fault("truncated: the header takes \(length) bytes, the file has \(file.count - 8)")
+    if length > UInt64(file.size - 8) {
+      throw Fault("truncated: the header takes \(length) bytes, the file has \(file.size - 8)")
     }
     dataStart = 8 + Int(length)
-    let text = file[file.startIndex + 8..<file.startIndex + dataStart]
+    let text: [UInt8] = try file.elements(at: 8, count: Int(length))
     guard text.first == UInt8(ascii: "{") else {
-      throw Fault("the header does not begin with { (first bytes \(firstBytes(text)))")
+      throw Fault(
+        "the header does not begin with { (first bytes \(firstBytes(Data(text.prefix(8)))))")
     }
     try parse(text)
-    try checkLayout(available: file.count - dataStart)
+    try checkLayout(available: file.size - dataStart)
   }
 
   // MARK: - JSON
 
-  private mutating func parse(_ text: Data) throws {
+  private mutating func parse(_ text: [UInt8]) throws {
     let json: JSON
     do {
       json = try JSON(parsing: text)
@@ -59,14 +63,15 @@ struct SafetensorsHeader {
       throw Fault("the header is not JSON: \(fault.what) at byte \(fault.offset)")
     }
     guard case .object(let members) = json else { throw Fault("the header is not an object") }
-    var seen: Set<String> = []
+    var seen: Set<ByteName> = []
     for member in members {
-      if !seen.insert(member.name).inserted {
+      if !seen.insert(ByteName(member.name)).inserted {
         throw Fault("the name \(member.name) occurs twice in the header")
       }
       if member.name == "__metadata__" {
         metadata = try Self.metadata(member.value)
       } else {
+        places[ByteName(member.name)] = entries.count
         entries.append(try Self.entry(member.name, member.value))
       }
     }
@@ -75,12 +80,12 @@ struct SafetensorsHeader {
   private static func metadata(_ json: JSON) throws -> [SafetensorsFile.Metadata] {
     guard case .object(let members) = json else { throw Fault("__metadata__ is not an object") }
     var result: [SafetensorsFile.Metadata] = []
-    var seen: Set<String> = []
+    var seen: Set<ByteName> = []
     for member in members {
       guard case .string(let value) = member.value else {
         throw Fault("__metadata__: \(member.name) is not a text")
       }
-      if !seen.insert(member.name).inserted {
+      if !seen.insert(ByteName(member.name)).inserted {
         throw Fault("__metadata__: \(member.name) occurs twice")
       }
       result.append(.init(name: member.name, value: value))
@@ -128,13 +133,17 @@ struct SafetensorsHeader {
   // MARK: - Sizes and places
 
   private static func checkSize(_ entry: Entry) throws {
-    var count = 1
-    for extent in entry.shape {
-      let (product, overflow) = count.multipliedReportingOverflow(by: extent)
-      if overflow { throw Fault("\(entry.name): shape \(entry.shape) overflows") }
-      count = product
+    guard let count = elementCount(of: entry.shape) else {
+      throw Fault("\(entry.name): shape \(entry.shape) overflows")
     }
-    guard let width = entry.type.width else { return }
+    guard let width = entry.type.width else {
+      // An element of a type not known here takes a bit at least.
+      if count / 8 > entry.range.count {
+        throw Fault(
+          "\(entry.name): shape \(entry.shape) cannot lie in \(entry.range.count) bytes")
+      }
+      return
+    }
     let (bytes, overflow) = count.multipliedReportingOverflow(by: width)
     if overflow { throw Fault("\(entry.name): shape \(entry.shape) overflows") }
     if bytes != entry.range.count {
@@ -147,7 +156,8 @@ struct SafetensorsHeader {
   /// The tensors must follow one another without holes or overlaps and end with the file.
   private func checkLayout(available: Int) throws {
     var end = 0
-    for entry in layout.map({ entries[$0] }) {
+    func key(_ entry: Entry) -> (Int, Int) { (entry.range.lowerBound, entry.range.upperBound) }
+    for entry in entries.sorted(by: { key($0) < key($1) }) {
       if entry.range.upperBound > available {
         throw Fault(
           "truncated: \(entry.name) ends at byte \(entry.range.upperBound) of the data, "
@@ -162,13 +172,5 @@ struct SafetensorsHeader {
       end = entry.range.upperBound
     }
     if end != available { throw Fault("\(available - end) bytes follow the last tensor") }
-  }
-
-  /// The indices of the entries in the order in which their bytes lie.
-  var layout: [Int] {
-    func key(_ index: Int) -> (Int, Int, Int) {
-      (entries[index].range.lowerBound, entries[index].range.upperBound, index)
-    }
-    return entries.indices.sorted { key($0) < key($1) }
   }
 }

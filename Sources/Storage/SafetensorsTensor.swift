@@ -57,21 +57,14 @@ extension SafetensorsFile {
   public static func write(
     _ tensors: [SafetensorsTensor], metadata: [Metadata] = [], to path: String
   ) throws {
-    let order = tensors.indices.sorted {
+    let layout = tensors.indices.sorted {
       let (left, right) = (tensors[$0].entry.type.width ?? 1, tensors[$1].entry.type.width ?? 1)
       return left != right ? left > right : $0 < $1
     }
-    try write(tensors, layout: order, metadata: metadata, to: path)
-  }
-
-  /// The same with the bytes in the order `layout`, a permutation of the tensors' indices.
-  static func write(
-    _ tensors: [SafetensorsTensor], layout: [Int], metadata: [Metadata], to path: String
-  ) throws {
-    let names = tensors.map(\.entry.name)
+    let names = tensors.map { ByteName($0.entry.name) }
     precondition(
       Set(names).count == names.count && !names.contains("__metadata__"),
-      "tensor names must be unique and not __metadata__: \(names)")
+      "tensor names must be unique and not __metadata__: \(names.map(\.text))")
     let header = headerBytes(of: tensors, layout: layout, metadata: metadata)
     if header.count > SafetensorsHeader.maximumLength {
       throw StorageError(

@@ -111,25 +111,4 @@ enum SystemCalls {
       try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
     }
   }
-
-  /// The whole content of a regular file.
-  static func readFile(_ path: String) throws -> Data {
-    let descriptor = try openFile(path, O_RDONLY, doing: "read")
-    defer { close(descriptor) }
-    var data = Data()
-    data.reserveCapacity(try fileSize(descriptor, path: path))
-    try readPieces(descriptor, path: path) { data.append(contentsOf: $0) }
-    return data
-  }
-
-  /// The whole content of a regular file, mapped where the system allows it.
-  static func mapFile(_ path: String) throws -> Data {
-    let descriptor = try openFile(path, O_RDONLY, doing: "read")
-    defer { close(descriptor) }
-    let size = try fileSize(descriptor, path: path)
-    guard size > 0 else { return Data() }
-    guard let base = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED
-    else { return try readFile(path) }
-    return Data(bytesNoCopy: base, count: size, deallocator: .unmap)
-  }
 }

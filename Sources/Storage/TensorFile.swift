@@ -37,7 +37,14 @@ public struct TensorFile: Sendable {
   /// The tensors in the order of the file.
   public let entries: [TensorEntry]
 
+  /// The texts of a safetensors file's `__metadata__`.
+  public let metadata: [SafetensorsFile.Metadata]
+  /// Whether it is an HDF5 file that says it is a record of this suite.
+  public let isRecord: Bool
+
   private let safetensors: SafetensorsFile?
+  private let hdf5: HDF5Tensors?
+  private let places: [ByteName: Int]
 
   /// Opens the file at `path` and lists its tensors.
   public init(_ path: String) throws {
@@ -46,35 +53,49 @@ public struct TensorFile: Sendable {
     switch format {
     case .hdf5:
       safetensors = nil
-      entries = try HDF5Tensors.entries(of: path)
+      metadata = []
+      let file = try HDF5Tensors(path)
+      hdf5 = file
+      entries = file.entries
+      isRecord = file.isRecord
     case .safetensors:
       let file = try SafetensorsFile(path)
       safetensors = file
+      hdf5 = nil
+      metadata = file.metadata
       entries = file.entries
+      isRecord = false
     }
+    // Of two entries with one name, which no reader can tell apart, the first counts.
+    places = Dictionary(
+      zip(entries.map { ByteName($0.name) }, entries.indices),
+      uniquingKeysWith: { first, _ in first })
   }
 
   /// The format by the first bytes; throws for anything else.
   public static func format(of path: String) throws -> Format {
-    let data = try SystemCalls.mapFile(path)
+    let file = try FileReader(path)
     let hint = "give an HDF5 or a safetensors file"
-    if data.isEmpty { throw StorageError("empty file", at: path, hint: hint) }
-    if HDF5File.hasMagic(data) { return .hdf5 }
+    if file.size == 0 { throw StorageError("empty file", at: path, hint: hint) }
+    if try HDF5File.hasMagic(file) { return .hdf5 }
+    let first = Data(try file.elements(at: 0, count: min(9, file.size)) as [UInt8])
     // safetensors has no magic number: 8 bytes of header length, then the header's {.
-    if data.count >= 9, data[data.startIndex + 8] == UInt8(ascii: "{") { return .safetensors }
-    if data.count < 8, HDF5File.magic.starts(with: data) {
-      throw StorageError("truncated HDF5 file of \(data.count) bytes", at: path, hint: hint)
+    if first.count >= 9, first[8] == UInt8(ascii: "{") { return .safetensors }
+    if first.count < 8, HDF5File.magic.starts(with: first) {
+      throw StorageError("truncated HDF5 file of \(first.count) bytes", at: path, hint: hint)
     }
     throw StorageError(
-      "neither HDF5 nor safetensors (first bytes \(firstBytes(data, count: 9)))", at: path,
+      "neither HDF5 nor safetensors (first bytes \(firstBytes(first, count: 9)))", at: path,
       hint: hint)
   }
 
   // MARK: - Reading
 
   /// The entry of that name.
-  public func entry(_ name: String) throws -> TensorEntry {
-    if let entry = entries.first(where: { $0.name == name }) { return entry }
+  public func entry(_ name: String) throws -> TensorEntry { entries[try place(of: name)] }
+
+  private func place(of name: String) throws -> Int {
+    if let place = places[ByteName(name)] { return place }
     throw StorageError("no tensor \(name)", at: path, hint: "list the names in the file first")
   }
 
@@ -83,7 +104,7 @@ public struct TensorFile: Sendable {
     if let safetensors { return try safetensors.floats(name) }
     let entry = try entry(name)
     guard entry.type.reading == .float else { throw entry.cannotRead("Float", at: path) }
-    return try HDF5Tensors.read(name, of: path)
+    return try read(name)
   }
 
   /// The numbers of any real tensor, or of one of type I32 or U8.
@@ -91,7 +112,7 @@ public struct TensorFile: Sendable {
     if let safetensors { return try safetensors.doubles(name) }
     let entry = try entry(name)
     switch entry.type {
-    case .f64, .f32, .f16, .bf16, .i32, .u8: return try HDF5Tensors.read(name, of: path)
+    case .f64, .f32, .f16, .bf16, .i32, .u8: return try read(name)
     default: throw entry.cannotRead("Double", at: path)
     }
   }
@@ -101,8 +122,12 @@ public struct TensorFile: Sendable {
     if let safetensors { return try safetensors.ints(name) }
     let entry = try entry(name)
     guard entry.type.reading == .integer else { throw entry.cannotRead("Int", at: path) }
-    let values: [Int64] = try HDF5Tensors.read(name, of: path)
+    let values: [Int64] = try read(name)
     return values.map { Int($0) }
+  }
+
+  private func read<Number: HDF5TensorNumber>(_ name: String) throws -> [Number] {
+    try hdf5?.read(place(of: name)) ?? []
   }
 
   /// The reals of a tensor in the precision its type asks for: Double for F64, else Float.
@@ -121,35 +146,49 @@ public struct TensorFile: Sendable {
   ///
   /// Everything else (other tensors, types, attributes, metadata, order) stays bit for bit; new
   /// values are stored in the tensor's own type. `path` may be this file's own.
-  public func copy(to path: String, replacing: [String: TensorValues]) throws {
-    for name in replacing.keys.sorted() { try check(name, replacing[name]) }
-    guard let safetensors else {
-      return try HDF5Tensors.copy(self.path, to: path, entries: entries, replacing: replacing)
+  public func copy(to path: String, replacing: [ByteName: TensorValues]) throws {
+    let replaced = try replacing.sorted { $0.key < $1.key }.map { name, values in
+      let place = try place(of: name.text)
+      try check(entries[place], values)
+      return (place: place, values: values)
     }
-    let tensors = try entries.map { entry in
-      switch replacing[entry.name] {
-      case .double(let values)?: SafetensorsTensor(entry.name, shape: entry.shape, doubles: values)
-      case .float(let values)?:
-        SafetensorsTensor(entry.name, shape: entry.shape, floats: values, as: entry.type)
-      case nil: SafetensorsTensor(entry, bytes: try safetensors.bytes(entry.name))
+    guard let safetensors else {
+      return try HDF5Tensors.copy(
+        self.path, to: path, replacing: replaced.map { (entries[$0.place], $0.values) })
+    }
+    let bytes = replaced.map { place, values -> (Int, Data) in
+      let entry = entries[place]
+      switch values {
+      case .double(let values):
+        return (
+          place, SafetensorsTensor(entry.name, shape: entry.shape, doubles: values).bytes
+        )
+      case .float(let values):
+        return (
+          place,
+          SafetensorsTensor(entry.name, shape: entry.shape, floats: values, as: entry.type).bytes
+        )
       }
     }
-    try SafetensorsFile.write(
-      tensors, layout: safetensors.layout, metadata: safetensors.metadata, to: path)
+    try safetensors.copy(to: path, replacing: Dictionary(uniqueKeysWithValues: bytes))
   }
 
   /// New values must fit the tensor: as many, and in its precision.
-  private func check(_ name: String, _ values: TensorValues?) throws {
-    let entry = try entry(name)
+  private func check(_ entry: TensorEntry, _ values: TensorValues) throws {
+    if let obstacle = entry.obstacle {
+      throw StorageError(
+        "cannot replace \(entry.name): \(obstacle)", at: path, hint: "leave it out")
+    }
     let fits =
       switch (values, entry.type.reading) {
-      case (.double, .double), (.float, .float), (nil, _): true
+      case (.double, .double), (.float, .float): true
       default: false
       }
-    precondition(fits, "\(name): the new values are not in the precision of \(entry.type)")
     precondition(
-      values.map { $0.count == entry.count } ?? true,
-      "\(name): \(values?.count ?? 0) new values for shape \(entry.shape)")
+      fits, "\(entry.name): the new values are not in the precision of \(entry.type)")
+    precondition(
+      values.count == entry.count,
+      "\(entry.name): \(values.count) new values for shape \(entry.shape)")
   }
 
   /// Writes a new file of tensors, whole or not at all, in the given order.

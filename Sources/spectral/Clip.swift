@@ -72,15 +72,22 @@ struct Clip: ParsableCommand {
   func run() throws {
     let file = try TensorFile(input)
     let clip = try operation
-    var replaced: [String: TensorValues] = [:]
+    var replaced: [ByteName: TensorValues] = [:]
     var reports: [(entry: TensorEntry, report: ClipStatistics)] = []
-    for entry in tensors.entries(of: file) {
+    for entry in try tensors.entries(of: file) {
       let stream = RandomStream(seed: seed ?? 0, name: "sketch/\(entry.name)")
       let (report, values) = try withTensor(entry, of: file) {
         try clipped($0, shape: entry.shape, by: clip, at: tau, sketch: stream)
       }
       // A matrix within tau is left out, so that it is copied and not written anew.
-      if report.clippedCount > 0 { replaced[entry.name] = values }
+      if report.clippedCount > 0 {
+        replaced[ByteName(entry.name)] = values
+        if let rounding = entry.rounding {
+          note(
+            "note: \(file.path): \(entry.name): \(rounding), so that singular values may exceed tau"
+          )
+        }
+      }
       reports.append((entry, report))
     }
     try file.copy(to: out, replacing: replaced)

@@ -51,8 +51,9 @@ struct Diff: ParsableCommand {
     }
     var equal = 0
     var lines: [String] = []
-    for name in left.union(right).sorted() {
-      switch (left.contains(name), right.contains(name)) {
+    for path in left.union(right).sorted() {
+      let name = path.text
+      switch (left.contains(path), right.contains(path)) {
       case (true, false): lines.append("\(name): only in \(first)")
       case (false, true): lines.append("\(name): only in \(second)")
       default:
@@ -81,11 +82,12 @@ struct Diff: ParsableCommand {
   }
 
   /// The relative paths of the records in a folder.
-  private func records(in folder: String) throws -> Set<String> {
+  private func records(in folder: String) throws -> Set<ByteName> {
     let root = URL(fileURLWithPath: folder).resolvingSymlinksInPath().path
     guard let paths = FileManager.default.enumerator(atPath: root) else {
       throw StorageError("the folder cannot be listed", at: folder, hint: "check who may read it")
     }
-    return Set(paths.compactMap { $0 as? String }.filter { $0.hasSuffix(".h5") })
+    return Set(
+      paths.compactMap { $0 as? String }.filter { $0.hasSuffix(".h5") }.map { ByteName($0) })
   }
 }

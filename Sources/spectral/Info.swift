@@ -17,19 +17,17 @@ struct Info: ParsableCommand {
 
   private func lines() throws -> [String] {
     guard let file else { return try Self.environment() }
-    switch try TensorFile.format(of: file) {
-    case .safetensors:
-      let metadata = try SafetensorsFile(file).metadata
-      return try Self.tensors(of: TensorFile(file))
-        + metadata.map { "metadata \($0.name): \(abbreviated($0.value))" }
-    case .hdf5:
+    let tensors = try TensorFile(file)
+    var rest: [String] = []
+    if tensors.isRecord {
       do {
         return Self.record(try Record.read(from: file), path: file)
       } catch let error as StorageError {
-        // Opens any HDF5 file that is whole, and says what is wrong with one that is not.
-        return try Self.tensors(of: TensorFile(file)) + ["no record: \(error.what)"]
+        rest = ["no record: \(error.what)"]
       }
     }
+    return Self.tensors(of: tensors)
+      + tensors.metadata.map { "metadata \($0.name): \(abbreviated($0.value))" } + rest
   }
 
   // MARK: - The environment
@@ -52,15 +50,21 @@ struct Info: ParsableCommand {
   // MARK: - Tensor files
 
   static func tensors(of file: TensorFile) -> [String] {
-    var table = TextTable(.left, .left, .right)
-    for entry in file.entries { table.add(entry.name, entry.type.name, shapeText(entry.shape)) }
-    let elements = file.entries.reduce(0) { $0 + $1.count }
-    let bytes = file.entries.reduce(Int?(0)) { sum, entry in
-      sum.flatMap { sum in entry.type.width.map { sum + entry.count * $0 } }
+    var table = TextTable(.left, .left, .right, .left)
+    for entry in file.entries {
+      table.add(
+        entry.name, entry.type.name, shapeText(entry.shape), entry.obstacle ?? entry.rounding ?? "")
     }
+    // In double: what tensors claim together may exceed what an integer holds.
+    let elements = file.entries.reduce(0.0) { $0 + Double($1.count) }
+    let bytes = file.entries.reduce(Double?(0)) { sum, entry in
+      sum.flatMap { sum in entry.type.width.map { sum + Double(entry.count) * Double($0) } }
+    }
+    func text(_ number: Double) -> String { String(format: "%.0f", number) }
     let total =
       "total \(counted(file.entries.count, "tensor", "tensors")), "
-      + counted(elements, "element", "elements") + (bytes.map { ", \($0) bytes" } ?? "")
+      + "\(text(elements)) \(elements == 1 ? "element" : "elements")"
+      + (bytes.map { ", \(text($0)) bytes" } ?? "")
     return ["\(file.path): \(file.format.rawValue)"] + table.lines + [total]
   }
 

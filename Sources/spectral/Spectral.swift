@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LinearAlgebra
+import Storage
 
 /// The user's tool: clip tensors in files, look at spectra, inspect and compare records.
 @main
@@ -30,6 +31,7 @@ struct Spectral: ParsableCommand {
 
   /// Pins BLAS before anything else, so that no result depends on the number of threads.
   static func main() {
+    if HDF5Child.servesInstead() { return }
     BLASEnvironment.restartOnUnknownCPU()
     if let warning = BLASEnvironment.pinned().warning { note("warning: \(warning)") }
     main(nil)

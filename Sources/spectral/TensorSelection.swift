@@ -15,14 +15,27 @@ enum TensorSelection: String, ExpressibleByArgument, CaseIterable {
     """
 
   /// The chosen entries in the order of the file; says on standard error what had to be left out.
-  func entries(of file: TensorFile) -> [TensorEntry] {
+  ///
+  /// Throws a `StorageError` where tensors were there and every one of them had to be left out.
+  func entries(of file: TensorFile) throws -> [TensorEntry] {
     let fitting = file.entries.filter {
       self == .matrices ? $0.shape.count == 2 : !$0.shape.isEmpty
     }
     for entry in fitting where entry.type.reading == nil && entry.type.isReal {
       note("note: \(file.path): \(entry.name) is left alone, \(entry.type) cannot be computed with")
     }
-    let chosen = fitting.filter { $0.type.reading == .double || $0.type.reading == .float }
+    let real = fitting.filter { $0.type.reading == .double || $0.type.reading == .float }
+    let chosen = real.filter { $0.obstacle == nil }
+    if chosen.isEmpty, let entry = real.first, let obstacle = entry.obstacle {
+      throw StorageError(
+        "cannot read \(entry.name): \(obstacle)", at: file.path,
+        hint: "store it another way, there is no other tensor to take")
+    }
+    for entry in real {
+      if let obstacle = entry.obstacle {
+        note("note: \(file.path): \(entry.name) is left alone, \(obstacle)")
+      }
+    }
     if chosen.isEmpty {
       let what = self == .matrices ? "matrices" : "real tensors with an axis"
       let others = counted(file.entries.count, "other tensor", "other tensors")

@@ -1,3 +1,4 @@
+import CHDF5
 import Foundation
 import Testing
 
@@ -140,6 +141,60 @@ import Testing
       try data.prefix(length).write(to: URL(fileURLWithPath: path))
       expectError(at: path) { try Record.read(from: path) }
     }
+  }
+
+  @Test func aChangedByteAnywhereIsAnError() throws {
+    let data = try sampleRecord().encoded(for: "")
+    let path = scratch.file("changed.h5")
+    for place in stride(from: 0, to: data.count, by: 61) {
+      var changed = data
+      changed[place] ^= 1 << UInt8(place % 8)
+      try changed.write(to: URL(fileURLWithPath: path))
+      // The mark of the seal is not under the seal; the content is whole.
+      if place >= data.count - 16 && place < data.count - 8 { continue }
+      expectError(at: path) { try Record.read(from: path) }
+    }
+  }
+
+  @Test func aRecordThatAnotherProgramWroteAnewNeedsNoSeal() throws {
+    let path = scratch.file("a.h5")
+    let record = sampleRecord()
+    try record.encoded(for: "").dropLast(16).write(to: URL(fileURLWithPath: path))
+    #expect(try Record.read(from: path) == record)
+  }
+
+  /// Headers, indexes and arrays have checksums that any reader of HDF5 holds them against.
+  @Test func arraysHaveChecksums() throws {
+    let record = Record(dataSets: [
+      .init("x", .double([1.5, 2.5, 3.5])), .init("long", .double((0..<1000).map(Double.init))),
+      .init("texts", .string(["a", "b"])), .init("scalar", .double([1]), shape: []),
+      .init("none", .double([]), shape: [0]),
+    ])
+    let data = try record.encoded(for: "").dropLast(16)
+    #expect(data[8] == 3, "the superblock of HDF5 1.10")
+    try HDF5.exclusively {
+      try HDF5File.withImage(data) { file in
+        for (name, isChunked) in [
+          ("x", true), ("long", true), ("texts", false), ("scalar", false), ("none", false),
+        ] {
+          try HDF5File.withDataSet(name, in: file) { set in
+            let properties = H5Dget_create_plist(set)
+            defer { H5Pclose(properties) }
+            #expect((H5Pget_layout(properties) == H5D_CHUNKED) == isChunked, "\(name)")
+            var parameters = 0
+            let found = H5Pget_filter_by_id2(
+              properties, H5Z_FILTER_FLETCHER32, nil, &parameters, nil, 0, nil, nil)
+            #expect((found >= 0) == isChunked, "\(name)")
+          }
+        }
+      }
+    }
+    let bytes = [1.5, 2.5, 3.5].withUnsafeBytes { Data($0) }
+    var changed = Data(data)
+    let place = try #require(changed.range(of: bytes))
+    changed[place.lowerBound + 6] ^= 1
+    let path = try scratch.file("changed.h5", holding: changed)
+    expectError("cannot read x", at: path) { try Record.read(from: path) }
   }
 
   @Test func filesThatAreNoRecords() throws {

@@ -23,6 +23,46 @@ import Testing
     try file.write(to: URL(fileURLWithPath: path))
   }
 
+  // MARK: - Copies
+
+  @Test(arguments: [
+    #"{"__metadata__":{},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#,
+    #"{ "b" : {"data_offsets":[0,0],"shape":[0],"dtype":"F9"}, "#
+      + #""a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, "__metadata__":{"\u0061":"\/"} }   "#,
+  ])
+  func aCopyHasTheHeaderBitForBit(header: String) throws {
+    try write(header: header, data: 4)
+    let file = try TensorFile(path)
+    let copy = scratch.file("copy")
+    try file.copy(to: copy, replacing: [:])
+    #expect(try content(copy) == content(path))
+    try file.copy(to: copy, replacing: ["a": .float([7])])
+    #expect(try content(copy).dropLast(4) == content(path).dropLast(4))
+    #expect(try TensorFile(copy).floats("a") == [7])
+  }
+
+  @Test func aFileCutShortWhileItIsOpen() throws {
+    try SafetensorsFile.write(
+      [
+        .init("a", shape: [4], floats: [1, 2, 3, 4]),
+        .init("b", shape: [3000], floats: .init(repeating: 1, count: 3000)),
+      ],
+      to: path)
+    let (file, tensors) = (try SafetensorsFile(path), try TensorFile(path))
+    truncate(path, off_t(try content(path).count - 8000))
+    #expect(try file.floats("a") == [1, 2, 3, 4])
+    expectError("ends at byte", at: path) { try file.floats("b") }
+    let copy = scratch.file("copy")
+    expectError("ends at byte", at: path) { try tensors.copy(to: copy, replacing: [:]) }
+    #expect(scratch.names == ["a.safetensors"])
+  }
+
+  @Test func tensorsOfAnUnknownTypeLieInTheFileToo() throws {
+    let shape = "[\(1 << 40), \(1 << 20)]"
+    try write(header: #"{"a":{"dtype":"F9","shape":\#(shape),"data_offsets":[0,4]}}"#, data: 4)
+    expectError("cannot lie in 4 bytes", at: path) { try SafetensorsFile(path) }
+  }
+
   // MARK: - Round trips
 
   @Test func everyTypeAndRank() throws {

@@ -140,8 +140,10 @@ import Testing
     try file.copy(to: path, replacing: ["half": .float([0.1, .infinity, 3])])
     #expect(try TensorFile(path).floats("half") == [0.0999755859375, .infinity, 3])
     // The same behind a user block, as MATLAB writes.
-    #expect(HDF5File.hasMagic(Data(count: 512) + data))
-    #expect(!HDF5File.hasMagic(Data(count: 511) + data))
+    for (block, isFound) in [(512, true), (511, false), (1024, true)] {
+      let path = try scratch.file("block", holding: Data(count: block) + data)
+      #expect(try HDF5File.hasMagic(FileReader(path)) == isFound)
+    }
   }
 
   @Test func filesOfNeitherFormat() throws {
