@@ -148,7 +148,8 @@ extension ExperimentConfig {
     for (key, value) in try mapping {
       let name = key.string ?? ""
       try value.forEachScalar { scalar in
-        guard name.lowercased().hasSuffix("seeds") == false else { return }
+        // Seeds have their own check, hyper-parameters that of their arm.
+        guard !name.lowercased().hasSuffix("seeds"), name != "hyperparameters" else { return }
         if let number = Int(scalar) {
           let limit = Self.limits[name] ?? 1_000_000_000
           guard number.magnitude <= UInt(limit) else {

@@ -47,9 +47,7 @@ extension RunContext {
     }
     advance(task.steps - trainer.step)
     if let weightsPath { try task.save(to: weightsPath) }
-    let record = try make(run, arm, values, settings, source, series)
-    try checkpoint?.remove()
-    return record
+    return try make(run, arm, values, settings, source, series)
   }
 
   private func append<Task: Workload>(

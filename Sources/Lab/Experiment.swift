@@ -123,6 +123,8 @@ package struct RunContext: Sendable {
   package var threads = 1
   /// Where data sets lie.
   package var dataFolder = "data"
+  /// Where warnings go.
+  package var note: @Sendable (String) -> Void = { _ in }
   /// Called as steps are done.
   package var advance: @Sendable (Int) -> Void = { _ in }
   /// Called before each step with the number of steps done so far; tests throw here to kill a run.
@@ -137,10 +139,7 @@ package struct RunContext: Sendable {
   package func parallelMap<Result: Codable & Sendable>(
     _ count: Int, progress: Int, _ body: @escaping @Sendable (Int) throws -> Result
   ) throws -> [Result] {
-    let board = try board(Result.self, count: count)
-    let results = try board.map(0..<count, progress: { _ in progress }, body)
-    try board.finish()
-    return results
+    try board(Result.self, count: count).map(0..<count, progress: { _ in progress }, body)
   }
 
   /// A board for `count` results that are computed in stages, each when those before it are known.
@@ -153,7 +152,8 @@ package struct RunContext: Sendable {
   /// The checkpoint of this run for a state of type `State`.
   package func checkpoint<State: Codable>(_ state: State.Type) -> Checkpoint<State>? {
     checkpointPath.map {
-      Checkpoint(path: $0, identity: identity, secondsBetween: checkpointSeconds)
+      Checkpoint(
+        path: $0, identity: identity, secondsBetween: checkpointSeconds, warn: note)
     }
   }
 }
@@ -196,7 +196,4 @@ package final class ResultBoard<Result: Codable & Sendable>: @unchecked Sendable
       if checkpoint?.isDue ?? false { try checkpoint?.save(results) }
     }
   }
-
-  /// Removes the checkpoint: everything is computed.
-  package func finish() throws { try lock.withLock { try checkpoint?.remove() } }
 }

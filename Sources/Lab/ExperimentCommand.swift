@@ -133,7 +133,12 @@ extension ExperimentCommand {
     let progress = ProgressLine(
       Body.name, total: jobs.reduce(0) { $0 + Body.work(of: $1, config) })
     let watch = Stopwatch()
-    let outcome = try runner.run(progress: progress)
+    Interruption.listen()
+    let outcome: Runner<Body>.Outcome
+    do { outcome = try runner.run(progress: progress) } catch let ended as Interruption.Ended {
+      progress.note("\(Body.name): \(ended)")
+      return Interruption.die(of: ended.signal)
+    }
     progress.finish()
     for file in try Body.sideFiles(of: RecordSet(folder: runner.folder)) {
       try AtomicFile.write(file.text, to: "\(runner.folder)/\(file.name)")

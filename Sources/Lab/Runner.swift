@@ -61,10 +61,7 @@ package struct Runner<E: Experiment>: Sendable {
     var variant = overrides.sorted().map { "+" + $0.filter { $0 != "/" && $0 != " " } }.joined()
     // No file system takes more than 255 bytes.
     if variant.utf8.count > 150 {
-      // FNV-1a.
-      let hash = variant.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
-        ($0 ^ UInt64($1)) &* 0x100_0000_01b3
-      }
+      let hash = Checksum.fnv1a(Data(variant.utf8))
       variant = "+\(overrides.count)-settings-\(String(hash, radix: 16))"
     }
     return "\(results)/\(E.name)/\(profile)\(variant)"
@@ -175,6 +172,7 @@ package struct Runner<E: Experiment>: Sendable {
       context.dataFolder = dataFolder
       if keepWeights { context.weightsPath = weightsPath(job.methods[0], job.seed) }
       context.advance = { progress?.advance(by: $0) }
+      context.note = { progress?.note($0) }
       if let willStep { context.willStep = { try willStep(job, $0) } }
       let records = try E.run(job, config, context)
       let seconds = watch.seconds / Double(records.count)  // methods of one job share its time
@@ -182,6 +180,11 @@ package struct Runner<E: Experiment>: Sendable {
         let record = try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)
         try keepOtherData(method, job.seed, from: record, progress)
         try record.write(to: path(method, job.seed))
+      }
+      // Only now is the unfinished state of no more use.
+      if let checkpoint = context.checkpointPath, FileManager.default.fileExists(atPath: checkpoint)
+      {
+        try FileManager.default.removeItem(atPath: checkpoint)
       }
       tally.add(computed: job.methods.count(where: wanted.contains))
       try journal.append("finished \(label)")

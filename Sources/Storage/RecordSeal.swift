@@ -12,7 +12,7 @@ enum RecordSeal {
   static func sealed(_ content: Data) -> Data {
     var data = content
     data.append(contentsOf: mark)
-    withUnsafeBytes(of: checksum(content).littleEndian) { data.append(contentsOf: $0) }
+    withUnsafeBytes(of: Checksum.fnv1a(content).littleEndian) { data.append(contentsOf: $0) }
     return data
   }
 
@@ -21,7 +21,7 @@ enum RecordSeal {
     let content = data.dropLast(length)
     if data.count > length, data[content.endIndex...].starts(with: mark) {
       let stored = data.suffix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-      guard stored == checksum(content) else {
+      guard stored == Checksum.fnv1a(content) else {
         throw StorageError("damaged: its checksum does not match", at: path, hint: hint)
       }
       return content
@@ -30,12 +30,5 @@ enum RecordSeal {
       throw StorageError("damaged: the end of its checksum is missing", at: path, hint: hint)
     }
     return data
-  }
-
-  /// FNV-1a of 64 bits: whatever a single byte is changed to, it changes.
-  private static func checksum(_ data: Data) -> UInt64 {
-    data.withUnsafeBytes { bytes in
-      bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    }
   }
 }

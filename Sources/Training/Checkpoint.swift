@@ -10,14 +10,22 @@ public struct Checkpoint<State: Codable>: Sendable {
   /// What the run is: a text of `name = value` lines. A checkpoint of another run is refused.
   public let identity: [String]
   private let secondsBetween: Double
+  private let warn: @Sendable (String) -> Void
   private var sinceSave = Stopwatch()
+  private var requests = Interruption.requests
 
-  /// A checkpoint at `path` for the run that `identity` describes, due every `secondsBetween` seconds.
-  public init(path: String, identity: [String], secondsBetween: Double) {
-    self.path = path
-    self.identity = identity
-    self.secondsBetween = secondsBetween
+  /// A checkpoint at `path` for the run that `identity` describes, due every `secondsBetween` seconds and when a signal asks
+  /// for it (`Interruption`); `warn` is told of a damaged one.
+  public init(
+    path: String, identity: [String], secondsBetween: Double,
+    warn: @escaping @Sendable (String) -> Void = { _ in }
+  ) {
+    (self.path, self.identity) = (path, identity)
+    (self.secondsBetween, self.warn) = (secondsBetween, warn)
+    Interruption.expectPolling()
   }
+
+  private static var mark: Data { Data("checkpoint\u{2}\n".utf8) }
 
   private struct Content: Codable {
     var identity: [String]
@@ -25,30 +33,43 @@ public struct Checkpoint<State: Codable>: Sendable {
   }
 
   /// Whether it is time to save again.
-  public var isDue: Bool { sinceSave.seconds >= secondsBetween }
+  public var isDue: Bool {
+    sinceSave.seconds >= secondsBetween || requests != Interruption.requests
+  }
 
   /// Replaces the file by `state`.
+  ///
+  /// Throws an `Interruption.Ended` behind it if a signal has asked the process to end.
   public mutating func save(_ state: State) throws {
+    requests = Interruption.requests
     let encoder = PropertyListEncoder()
     encoder.outputFormat = .binary
     let content = Content(identity: identity, state: state)
-    try AtomicFile.write(try encoder.encode(content), to: path)
+    let data = try encoder.encode(content)
+    var file = Self.mark
+    withUnsafeBytes(of: Checksum.fnv1a(data).littleEndian) { file.append(contentsOf: $0) }
+    try AtomicFile.write(file + data, to: path)
     sinceSave = Stopwatch()
+    try Interruption.check()
   }
 
-  /// The saved state, nil where there is none.
+  /// The saved state, nil where there is none, and where it is damaged, which costs a warning and the work done.
   ///
   /// Throws a `StorageError` for a file that cannot be read, and for one that was made by a run with
   /// another identity, naming the first line that differs.
   public func load() throws -> State? {
     guard FileManager.default.fileExists(atPath: path) else { return nil }
-    let content: Content
-    do {
-      content = try PropertyListDecoder().decode(
-        Content.self, from: try Data(contentsOf: URL(fileURLWithPath: path)))
-    } catch {
-      throw StorageError(
-        "not a checkpoint of this program", at: path, hint: "delete it to start this run anew")
+    let file = try FileBytes.read(path)
+    let start = Self.mark.count + 8
+    let stored = file.dropFirst(Self.mark.count).prefix(8).reversed()
+      .reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    guard file.starts(with: Self.mark), file.count > start,
+      stored == Checksum.fnv1a(file.dropFirst(start)),
+      let content = try? PropertyListDecoder().decode(
+        Content.self, from: Data(file.dropFirst(start)))
+    else {
+      warn("\(path): damaged, or of another build; the run begins anew")
+      return nil
     }
     guard content.identity == identity else {
       let pair = zip(content.identity, identity).first { $0 != $1 }
@@ -58,11 +79,5 @@ public struct Checkpoint<State: Codable>: Sendable {
         hint: "delete it to start anew, or run with the old setting to finish it")
     }
     return content.state
-  }
-
-  /// Removes the file of a finished run.
-  public func remove() throws {
-    guard FileManager.default.fileExists(atPath: path) else { return }
-    try FileManager.default.removeItem(atPath: path)
   }
 }

@@ -116,6 +116,19 @@ struct SearchTests {
     }
     let winner = try #require(search.winner)
     #expect(try search.values(winner.trial.candidate)("learningRate") <= 1e-3)
+    // Where nothing comes through the whole length, later rounds draw lower rates, though higher ones look better while they last.
+    var frail = HyperparameterSearch(
+      [rate], plan, seed: 1, stream: RandomStream(seed: 0, name: "frail"))
+    frail.run { search, trials, _ in
+      trials.map { trial in
+        var trial = trial
+        let rate = search.values(trial.candidate)["learningRate"] ?? 1
+        trial.clippedFraction = .nan
+        trial.loss = rate * trial.fraction > 2e-5 ? .nan : 1 - rate
+        return trial
+      }
+    }
+    #expect(frail.winner != nil)
     let hopeless = searched([rate]) { _ in .nan }
     #expect(hopeless.winner == nil && hopeless.best == nil && hopeless.betterInert == nil)
   }

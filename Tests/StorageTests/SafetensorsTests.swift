@@ -182,7 +182,9 @@ import Testing
     ("{\(one(shape: "[1]", offsets: "[4,8]"))}", "bytes 0..<4 of the data belong to no tensor"),
     ("{\(one(shape: "[1]", offsets: "[0,4]"))}", "4 bytes follow the last tensor"),
     ("{\(one()),\(one("b", shape: "[1]", offsets: "[4,8]"))}", "b overlaps"),
-    ("{\(one()),\(one("b", shape: "[1]", offsets: "[7,11]"))}", "b overlaps"),  // by one byte
+    (  // by one byte
+      "{\(one()),\"b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[7,8]}}", "b overlaps"
+    ),
     ("{\(one()),\(one())}", "a occurs twice"),
     (#"{"a":{"dtype":"F32","shape":[2]}}"#, "data_offsets is missing"),
     (

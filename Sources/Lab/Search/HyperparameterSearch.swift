@@ -95,7 +95,8 @@ struct HyperparameterSearch {
         candidates = Array(
           Self.ranked(done).prefix(plan.count(rung: rung + 1)).map(\.candidate))
       }
-      if round + 1 < plan.rounds, let best { look(around: places[best.candidate], after: round) }
+      guard round + 1 < plan.rounds else { break }
+      if let best { look(around: places[best.candidate], after: round) } else { lowerRates() }
     }
     guard !plan.confirmationSeeds.isEmpty else { return }
     trials += try train(
@@ -136,6 +137,14 @@ struct HyperparameterSearch {
       let to = newHigh > high ? newHigh : min(high, u + reach)
       region[axis] = from...to
     }
+  }
+
+  /// Where no candidate came through the full length, the next round draws below the lowest rates so far.
+  private mutating func lowerRates() {
+    guard let range = ranges.first, let parameter = parameters.first else { return }
+    let low = max(parameter.hardFractions.lowerBound, range.lowerBound - Self.growth)
+    ranges[0] = low...range.upperBound
+    region[0] = low...range.lowerBound
   }
 
   // MARK: - What came out

@@ -166,9 +166,7 @@ extension SearchExperiment {
         try train(trials[index - first], arm, values[index - first], settings, source, states)
       }
     }
-    let record = try record(arm, search, longName: objectiveMeaning(config))
-    try board.finish()
-    return [record]
+    return [try record(arm, search, longName: objectiveMeaning(config))]
   }
 
   /// Trains a candidate: where the rate is constant, on from the rung before; else its own whole schedule.

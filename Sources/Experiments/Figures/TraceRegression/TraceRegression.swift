@@ -222,7 +222,6 @@ extension TraceRegression {
       state.x = start
       if state.method < unit.methods.count { state.threshold = try threshold(state.method) }
     }
-    try checkpoint?.remove()
     return zip(unit.methods, state.finished).map { record($0, $1, problem, config) }
   }
 
