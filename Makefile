@@ -22,7 +22,7 @@ FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all test smoke smoke-run figures claims record repeat fuzz bench mutants docs lint clean help build packages cifar-hint \
+.PHONY: all campaign test smoke smoke-run figures claims record repeat fuzz bench mutants docs lint clean help build packages cifar-hint \
 	data data-quick data-gpt2 data-fineweb data-cifar data-fashion $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
@@ -63,6 +63,9 @@ fuzz: build ## N damaged files of every format for the executables (default 5000
 
 bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and NumPy)
 	@./Benchmarks/all $(BIN)
+
+campaign: build ## the long runs of experiments/campaign.tsv, resumable, at the lowest priority (DRY=--dry-run lists them)
+	@./experiments/campaign $(DRY)
 
 mutants: packages ## small faults put into the sources one at a time: which of them do the tests not catch?
 	@./experiments/mutants

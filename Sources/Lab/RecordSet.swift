@@ -26,7 +26,11 @@ package struct RecordSet: Sendable {
   }
 
   /// A set of records already in memory.
+  ///
+  /// Throws a `StorageError` for a record in which a data set and one of its axes differ in length: whoever reads it may count
+  /// on that.
   package init(folder: String, records: [Record]) throws {
+    for record in records { try Self.checkAxes(of: record, in: folder) }
     var order: [String] = []
     if let first = records.first,
       let settings = try compose(yaml: first.string(attribute: "config"))?.mapping
@@ -45,6 +49,30 @@ package struct RecordSet: Sendable {
     var seen: [String] = []
     for entry in keyed where seen.last != entry.method { seen.append(entry.method) }
     methods = seen
+  }
+
+  private static func checkAxes(of record: Record, in folder: String) throws {
+    /// Lengths by the name of an axis: that of its own data set, or of the first set along it.
+    var lengths: [String: Int] = [:]
+    let groups =
+      [(path: "", sets: record.root.dataSets)]
+      + record.groups.map { (path: $0.name + "/", sets: $0.dataSets) }
+    for set in groups.flatMap(\.sets) where set.shape.count == 1 && set.dimensions.isEmpty {
+      lengths[set.name] = set.values.count
+    }
+    for (path, sets) in groups {
+      for set in sets {
+        for (axis, name) in set.dimensions.enumerated() where axis < set.shape.count {
+          let length = lengths[name] ?? set.shape[axis]
+          lengths[name] = length
+          guard set.shape[axis] == length else {
+            throw StorageError(
+              "\(path)\(set.name) has \(set.shape[axis]) values along \(name), which has \(length)",
+              at: record.source ?? folder, hint: "compute the record anew")
+          }
+        }
+      }
+    }
   }
 
   /// The records of one method, by seed.

@@ -193,4 +193,38 @@ import Testing
     #expect(Set(groups).count == 3)
     for group in Set(groups) { #expect(groups.count { $0 == group } <= TableArm.linesPerPanel) }
   }
+
+  /// A record whose data sets do not fit its axes is refused when it is read, whoever would have read beyond the end.
+  @Test func raggedRecordsAreRefused() throws {
+    func record(_ losses: Int, _ layers: Int = 2, _ more: Int = 3) -> Record {
+      var record = Record(attributes: [
+        "method": .string("a"), "seed": .int(1), "config": .string("methods: [a]"),
+      ])
+      record.add(.init("step", .int64([1, 2, 3]), longName: "steps", units: "1"))
+      record.add(
+        .init(
+          "loss", .double(Array(repeating: 0, count: losses)), longName: "loss", units: "1",
+          dimensions: ["step"]))
+      record.add(
+        .init(
+          "tau", .double(Array(repeating: 0, count: 3 * layers)), shape: [3, layers],
+          longName: "tau", units: "1", dimensions: ["step", "layer"]))
+      record.add(
+        .init(
+          "sigma", .double(Array(repeating: 0, count: more * 2)), shape: [more, 2],
+          longName: "sigma", units: "1", dimensions: ["step", "layer"]))
+      return record
+    }
+    _ = try RecordSet(folder: "x", records: [record(3)])
+    for (wrong, place) in [
+      (record(2), "loss has 2 values along step, which has 3"), (record(0), "loss has 0"),
+      (record(4), "loss has 4"), (record(3, 1), "sigma has 2 values along layer"),
+      (record(3, 2, 2), "sigma has 2 values along step"),
+    ] {
+      let error = #expect(throws: StorageError.self) {
+        try RecordSet(folder: "x", records: [wrong])
+      }
+      #expect("\(error.map(String.init(describing:)) ?? "")".contains(place), "\(place)")
+    }
+  }
 }

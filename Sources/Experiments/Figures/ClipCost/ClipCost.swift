@@ -203,6 +203,11 @@ extension ClipCost {
       let (m, n, r) = try (record.ints("rows"), record.ints("columns"), record.ints("rank"))
       let seconds = try record.doubles("telemetry/seconds_median")
       let error = try record.doubles("relative_error")
+      guard [n.count, r.count, seconds.count, error.count].allSatisfy({ $0 == m.count }) else {
+        throw StorageError(
+          "its columns differ in length", at: record.source ?? set.folder,
+          hint: "compute the record anew")
+      }
       return m.indices.map {
         Row(rows: m[$0], columns: n[$0], rank: r[$0], seconds: seconds[$0], error: error[$0])
       }
