@@ -152,10 +152,12 @@ package struct Comparison: Sendable {
       guard $0.attributes["data_is_stand_in"] != nil else { return false }
       return try $0.int(attribute: "data_is_stand_in") == 1
     }
+    let seeds = try arms.flatMap { try set.records(of: $0).map { try $0.int(attribute: "seed") } }
     return Evidence(
       try findings(), remarks: remarks,
       obstacle: isStandIn
-        ? .standIn : asleep.isEmpty ? nil : .neverActed(asleep.joined(separator: ", ")))
+        ? .standIn : asleep.isEmpty ? nil : .neverActed(asleep.joined(separator: ", ")),
+      seeds: Set(seeds))
   }
 
   /// How much an arm's rule clips: of singular values (or, for a norm, of steps), the mean over recorded points,
