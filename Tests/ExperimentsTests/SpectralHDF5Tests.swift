@@ -19,10 +19,10 @@ import Testing
     return path
   }
 
-  /// On HDF5 1.10.8 the library itself ends by a signal, or runs for long.
-  @Test(arguments: [(920, 0), (920, 1), (879, 6)], ["info", "spectrum", "clip"])
-  func aCrashOfTheLibraryIsOneLine(flip: (byte: Int, bit: Int), command: String) throws {
-    let path = try damaged(byte: flip.byte, bit: flip.bit)
+  /// HDF5 1.10.8 ends by a signal when it reads the values.
+  @Test(arguments: [0, 1], ["spectrum", "clip"])
+  func aCrashOfTheLibraryIsOneLine(bit: Int, command: String) throws {
+    let path = try damaged(byte: 920, bit: bit)
     let output = tool.file("out.h5")
     let run = try tool.run(
       [command, path] + (command == "clip" ? ["--tau", "1", "--out", output] : []))
