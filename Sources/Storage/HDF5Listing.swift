@@ -85,8 +85,11 @@ enum HDF5Listing {
     let stored = H5Dget_storage_size(set)
     let fileSize = try HDF5.fileSize(of: set)
     let isChunked = layout == H5D_CHUNKED
-    if stored > hsize_t(fileSize) || (!isChunked && stored != 0 && stored < hsize_t(bytes)) {
+    if stored > hsize_t(fileSize) {
       return "it claims \(stored) bytes in a file of \(fileSize)"
+    }
+    if !isChunked && stored != 0 && stored < hsize_t(bytes) {
+      return "it would take \(bytes) bytes, of which the file holds \(stored)"
     }
     if bytes > unquestionedBytes && hsize_t(bytes / largestRatio) > stored {
       return "it would take \(bytes) bytes, of which the file holds \(stored)"

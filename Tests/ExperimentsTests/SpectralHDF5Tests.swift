@@ -19,19 +19,15 @@ import Testing
     return path
   }
 
-  /// Where the library itself may end by a signal or run for long: this program says so in a line, or has read the file.
-  @Test(arguments: [(8, 0), (920, 0), (920, 1), (879, 6)], ["info", "spectrum", "clip"])
-  func aCrashOfTheLibraryIsOneLine(flip: (byte: Int, bit: Int), command: String) throws {
-    let path = try damaged(byte: flip.byte, bit: flip.bit)
+  /// HDF5 1.10.8 ends by a signal when it reads the values.
+  @Test(arguments: [0, 1], ["spectrum", "clip"])
+  func aCrashOfTheLibraryIsOneLine(bit: Int, command: String) throws {
+    let path = try damaged(byte: 920, bit: bit)
     let output = tool.file("out.h5")
     let run = try tool.run(
       [command, path] + (command == "clip" ? ["--tau", "1", "--out", output] : []))
-    if run.status == 0 {
-      #expect(run.errors.allSatisfy { $0.hasPrefix("note: ") })
-    } else {
-      expectFault(run, path)
-      #expect(tool.names == ["damaged.h5"])
-    }
+    expectFault(run, path)
+    #expect(tool.names == ["damaged.h5"])
   }
 
   @Test func damagedRecordsAreOneLine() throws {
