@@ -19,13 +19,14 @@ import Testing
     return path
   }
 
-  /// HDF5 1.10.8 ends by a signal when it reads the values.
+  /// HDF5 1.10.8 ends by a signal when it reads the values; a library that does not may as well read them.
   @Test(arguments: [0, 1], ["spectrum", "clip"])
   func aCrashOfTheLibraryIsOneLine(bit: Int, command: String) throws {
     let path = try damaged(byte: 920, bit: bit)
     let output = tool.file("out.h5")
     let run = try tool.run(
       [command, path] + (command == "clip" ? ["--tau", "1", "--out", output] : []))
+    guard run.status != 0 else { return #expect(run.errors.allSatisfy { $0.hasPrefix("note: ") }) }
     expectFault(run, path)
     #expect(tool.names == ["damaged.h5"])
   }
