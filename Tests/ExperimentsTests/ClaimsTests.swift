@@ -120,7 +120,8 @@ import Testing
       ).rows.map(\.verdict)
     }
     #expect(verdicts("a", "b", "c") == [.reproduced, .reproduced, .reproduced])
-    #expect(verdicts("a", "a", "b") == [.reproduced, .reproduced, .reproduced])  // step-down: 2 p, then p
+    // step-down: 2 p, then p
+    #expect(verdicts("a", "a", "b") == [.reproduced, .reproduced, .reproduced])
     #expect(verdicts("a", "a", "a") == [.inconclusive, .reproduced, .inconclusive])
   }
 

@@ -83,7 +83,8 @@ import Training
     let whole = try run(MLPSearch.self, search, scratch.path + "/a")
     #expect(throws: Killed.self) {
       try run(MLPSearch.self, search, scratch.path + "/b", checkpointSeconds: 0) { _, done in
-        if done == 10 { throw Killed() }  // in the second round, whose candidates the first one decided
+        // in the second round, whose candidates the first one decided
+        if done == 10 { throw Killed() }
       }
     }
     try expectEqual(whole, run(MLPSearch.self, search, scratch.path + "/b"), "search")

@@ -107,7 +107,8 @@ struct SearchTests {
     let winner = try #require(search.winner)
     #expect(!winner.trial.isInert)
     #expect(try search.values(winner.trial.candidate)("tau") < 0.1)
-    #expect((search.betterInert?.loss ?? 2) < 1.89)  // at a ninth of the length, 17/9 times 0.9 and more
+    // at a ninth of the length, 17/9 times 0.9 and more
+    #expect((search.betterInert?.loss ?? 2) < 1.89)
   }
 
   @Test func divergedTrialsNeverWin() throws {
