@@ -11,6 +11,7 @@ public enum Interruption {
     /// The signal.
     public let signal: Int32
 
+    /// One line: what ended it, and how to go on.
     public var description: String {
       let name =
         [SIGTERM: "SIGTERM", SIGINT: "SIGINT", SIGHUP: "SIGHUP"][signal] ?? "signal \(signal)"
@@ -36,7 +37,8 @@ public enum Interruption {
 
   /// Begins to listen. SIGHUP stays ignored where it was, as under nohup.
   public static func listen() {
-    _ = (requests, ending.load(ordering: .relaxed), isPolled.load(ordering: .relaxed))  // made before a handler needs them
+    // Made before a handler needs them.
+    _ = (requests, ending.load(ordering: .relaxed), isPolled.load(ordering: .relaxed))
     for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
       let before = signal(number, SIG_IGN)
       if number == SIGHUP, before.map({ unsafeBitCast($0, to: Int.self) }) == 1 { continue }
