@@ -50,7 +50,14 @@ package enum RunStatistics {
   /// does not hold them.
   package static func modelSeconds(_ record: Record) throws -> [Double]? {
     let path = "\(Record.telemetryName)/model_seconds"
-    return record[path] == nil ? nil : try record.doubles(path)
+    guard record[path] != nil else { return nil }
+    let (seconds, steps) = (try record.doubles(path), try record.ints("step"))
+    guard seconds.count == steps.count else {
+      throw StorageError(
+        "\(path) has \(seconds.count) values, step \(steps.count)", at: record.source ?? "a record",
+        hint: "compute the record anew")
+    }
+    return seconds
   }
 
   /// Seconds that an undisturbed step takes: the tenth percentile, over all recorded intervals of all seeds, of an
