@@ -35,11 +35,7 @@ struct IDXFile {
     shape = (0..<dimensions).map { dimension in
       data.dropFirst(4 + 4 * dimension).prefix(4).reduce(0) { $0 << 8 | Int($1) }
     }
-    let size = shape.reduce((1, false)) { size, length in
-      let (product, overflow) = size.0.multipliedReportingOverflow(by: length)
-      return (product, size.1 || overflow)
-    }
-    guard size == (data.count - header, false), !shape.contains(0) else {
+    guard elementCount(of: shape) == data.count - header, !shape.contains(0) else {
       throw StorageError(
         "a header of \(shape.map(String.init).joined(separator: "×")) bytes, "
           + "but \(data.count - header) follow it", at: path, hint: again)

@@ -220,7 +220,7 @@ package func plainNode(of text: String, at place: String) throws -> Node? {
   }
   let node: Node?
   do { node = try compose(yaml: text) } catch {
-    throw ConfigError(place, "not YAML (\(oneLine(error)))", hint: "correct the line it names")
+    throw ConfigError(place, "not YAML (\(oneLine("\(error)")))", hint: "correct the line it names")
   }
   guard let node else { return nil }
   let notDecimal = /[-+]?(0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9]+(:[0-9]+)+(\.[0-9_]*)?|[0-9]+_[0-9_]*)/
@@ -239,12 +239,8 @@ private func describe(_ error: DecodingError) -> String {
     let key = context.codingPath.map(\.stringValue).joined(separator: ".")
     return "setting '\(key)': \(context.debugDescription)"
   case .keyNotFound(let key, _): return "setting '\(key.stringValue)' is missing"
-  @unknown default: return oneLine(error)
+  @unknown default: return oneLine("\(error)")
   }
-}
-
-private func oneLine(_ error: any Error) -> String {
-  "\(error)".split(separator: "\n").joined(separator: " ")
 }
 
 /// "did you mean 'steps'? ", or nothing where no name is near: at most a third of its letters differ.

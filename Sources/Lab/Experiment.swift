@@ -180,7 +180,8 @@ package final class ResultBoard<Result: Codable & Sendable>: @unchecked Sendable
   ) throws -> [Result] {
     let missing = lock.withLock { range.filter { results[$0] == nil } }
     let steps = range.map(progress)
-    context.advance(range.reduce(0) { $0 + (missing.contains($1) ? 0 : progress($1)) })
+    context.advance(
+      steps.reduce(0, +) - missing.reduce(0) { $0 + steps[$1 - range.lowerBound] })
     try runSideBySide(count: missing.count, jobs: context.threads) { [context] index in
       try context.willStep?(missing[index])
       let result = try body(missing[index])

@@ -165,24 +165,21 @@ package struct Finding: Sendable, Equatable {
   /// Twice the probability of values at least as far on the right side of the bound as these if the truth lay on it
   /// (Student's t), so that it is below 0.05 exactly where the 95 % interval lies on the right side; with two margins the
   /// larger of both. Nil where the finding is no mean of values that differ.
-  package var pValue: Double? {
-    switch bound {
-    case .above(let x): tail(of: x, above: true)
-    case .below(let x): tail(of: x, above: false)
-    case .within(let a, let b):
-      tail(of: a, above: true).flatMap { low in tail(of: b, above: false).map { max(low, $0) } }
-    case .notAbove: nil
-    }
-  }
+  package var pValue: Double? { probability(ofRightSide: true) }
 
-  /// The same for the wrong side: below 0.05 exactly where the interval lies on it.
-  package var failureValue: Double? {
+  /// The same for the wrong side: below 0.05 exactly where the interval lies on it; with two margins the smaller of both.
+  package var failureValue: Double? { probability(ofRightSide: false) }
+
+  private func probability(ofRightSide isRight: Bool) -> Double? {
     switch bound {
-    case .above(let x): tail(of: x, above: false)
-    case .below(let x): tail(of: x, above: true)
+    case .above(let x): return tail(of: x, above: isRight)
+    case .below(let x): return tail(of: x, above: !isRight)
     case .within(let a, let b):
-      tail(of: a, above: false).flatMap { low in tail(of: b, above: true).map { min(low, $0) } }
-    case .notAbove: nil
+      guard let low = tail(of: a, above: isRight), let high = tail(of: b, above: !isRight) else {
+        return nil
+      }
+      return isRight ? max(low, high) : min(low, high)
+    case .notAbove: return nil
     }
   }
 

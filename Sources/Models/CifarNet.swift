@@ -140,8 +140,8 @@ extension CifarNet {
       try Self.whiteningWeight(of: images, height: height, width: width))
   }
 
-  /// The weight [8 channels, 2, 2, channels] that whitens 2×2 patches of images[count, height, width, channels]: eigenvectors of the patches'
-  /// uncentred covariance by ascending eigenvalue λ, divided by √(λ + 5e-4), then their negatives. The largest entry of
+  /// The weight [8 channels, 2, 2, channels] that whitens 2×2 patches of images[count, height, width, channels]:
+  /// eigenvectors of the patches' uncentred covariance by ascending eigenvalue λ, divided by √(λ + 5e-4), then their negatives. The largest entry of
   /// an eigenvector is positive.
   public static func whiteningWeight(
     of images: [Float], height: Int, width: Int, channels: Int = 3
@@ -197,15 +197,21 @@ extension CifarNet {
     let file = try TensorFile(path)
     let shapes = try
       (["layers.1", "layers.2", "layers.3"].map { $0 + ".conv1.weight" }
-      + ["head.weight", "whiten.weight"]).map { try file.shape($0, model: "cifarnet") }
+      + ["head.weight"]).map { try file.shape($0, model: "cifarnet") }
     self.init(
       widths: shapes[..<3].map { $0[0] }, classes: shapes[3][0],
-      channels: shapes[4].count == 4 ? shapes[4][1] : 3)
+      channels: try file.channels("whiten.weight", model: "cifarnet"))
     try load(from: path)
   }
 }
 
 extension TensorFile {
+  /// The channels that the filters `name` of that model take; 3 if the tensor is no filter, which loading says.
+  func channels(_ name: String, model: String) throws -> Int {
+    let shape = try shape(name, model: model)
+    return shape.count == 4 ? shape[1] : 3
+  }
+
   /// The shape of a tensor with at least one axis and no empty one, which a file of that model must hold.
   func shape(_ name: String, model: String) throws -> [Int] {
     guard let entry = entries.first(where: { $0.name == name }) else {

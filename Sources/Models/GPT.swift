@@ -272,7 +272,7 @@ extension GPT {
     if !isNamedByHead, let own = entries["lm_head.weight"] {
       let isTied =
         try entries["lm_head.bias"] == nil
-        && file.floats(own.name) == file.floats(entries[probe.embeddingNames[0]]?.name ?? "")
+        && file.floats(own.name) == file.floats(entries[embedding]?.name ?? "")
       if !isTied { head = entries["lm_head.bias"] == nil ? .untied : .untiedWithBias }
     }
     self.init(

@@ -126,10 +126,9 @@ public struct ResNet18: Model {
     let widths = try (1...4).map {
       try file.shape("layer\($0).0.conv1.weight", model: "resnet18")[0]
     }
-    let stem = try file.shape("conv1.weight", model: "resnet18")
     self.init(
       widths: widths, classes: try file.shape("fc.weight", model: "resnet18")[0],
-      channels: stem.count == 4 ? stem[1] : 3)
+      channels: try file.channels("conv1.weight", model: "resnet18"))
     try load(from: path)
   }
 }

@@ -27,14 +27,3 @@ public struct ByteName: Hashable, Comparable, Sendable, ExpressibleByStringLiter
     text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
   }
 }
-
-/// The product of the extents of `shape`, nil where an `Int` cannot hold it.
-func elementCount(of shape: [Int]) -> Int? {
-  var count = 1
-  for extent in shape {
-    let (product, overflow) = count.multipliedReportingOverflow(by: extent)
-    if overflow || extent < 0 { return nil }
-    count = product
-  }
-  return count
-}

@@ -24,12 +24,8 @@ extension SpectralClip {
         g, norm, threshold, rank: rank, oversampling: oversampling,
         powerIterations: powerIterations, stream)
     }
-    let clipped = core.sigma.prefix(keep).prefix { $0 > tau }
-    var statistics = ClipStatistics(
-      route: .randomized, sigmaMax: sigmaMax, sigmaMaxBound: norm, tau: tau,
-      clippedCount: clipped.count, valueCount: min(g.rows, g.columns), normBefore: norm,
-      normAfter: norm)
-    statistics.remainingCount = core.sigma.dropFirst(keep).count { $0 > tau }
+    var statistics = statistics(g.readOnly, norm, core.sigma, keep: keep, above: tau, tau: tau)
+    let clipped = core.sigma.prefix(statistics.clippedCount)
     guard !clipped.isEmpty else { return statistics }
 
     let q = sketch.basis.rows
@@ -61,12 +57,8 @@ extension SpectralClip {
     let sigmaMax = core.sigma.first ?? 0
     let tau = try threshold.tau(sigmaMax: sigmaMax)
     let above = max(tau, roundingFloor(g.rows, g.columns, sigmaMax, tau: tau))
-    let sigma = core.sigma.prefix(rank).prefix { $0 > above }
-    var statistics = ClipStatistics(
-      route: .randomized, sigmaMax: sigmaMax, sigmaMaxBound: norm, tau: tau,
-      clippedCount: sigma.count, valueCount: min(g.rows, g.columns), normBefore: norm,
-      normAfter: norm)
-    statistics.remainingCount = core.sigma.dropFirst(rank).count { $0 > above }
+    var statistics = statistics(g.readOnly, norm, core.sigma, keep: rank, above: above, tau: tau)
+    let sigma = core.sigma.prefix(statistics.clippedCount)
     guard !sigma.isEmpty else { return statistics }
 
     let w = Matrix<Double>(rows: sigma.count, columns: core.u.rows) { core.u[$1, $0] }
@@ -88,6 +80,20 @@ extension SpectralClip {
     addProduct(tau)
     g.assign(rounding: rest)
     statistics.normAfter = g.readOnly.frobeniusNorm
+    return statistics
+  }
+
+  /// What is known before anything is clipped, `sigma` being the sketch's values, largest first: of the first `keep`
+  /// those beyond `above` are clipped, of the rest they remain.
+  private func statistics<Scalar>(
+    _ g: MatrixView<Scalar>, _ norm: Double, _ sigma: [Double], keep: Int, above: Double,
+    tau: Double
+  ) -> ClipStatistics {
+    var statistics = ClipStatistics(
+      route: .randomized, sigmaMax: sigma.first ?? 0, sigmaMaxBound: norm, tau: tau,
+      clippedCount: sigma.prefix(keep).prefix { $0 > above }.count,
+      valueCount: min(g.rows, g.columns), normBefore: norm, normAfter: norm)
+    statistics.remainingCount = sigma.dropFirst(keep).count { $0 > above }
     return statistics
   }
 }

@@ -154,7 +154,7 @@ extension SearchExperiment {
     let source = config.selection == .heldOut ? given.holdingOut() : given
     let board = try context.board(Trial.self, count: config.own.plan.trialCount)
     let states = TrialStates<Task>()
-    let continues = (arm.schedule ?? settings.schedule) == .constant
+    let continues = continues(arm, settings)
     var search = search(arm, config, seed: job.seed)
     try search.run { search, trials, first in
       let values = trials.map { search.values($0.candidate) }
@@ -163,27 +163,33 @@ extension SearchExperiment {
         return Int(
           (trial.fraction - (continues ? trial.begun : 0)) * Double(settings.stepCount))
       } _: { index in
-        try train(trials[index - first], arm, values[index - first], settings, source, states)
+        try train(
+          trials[index - first], arm, values[index - first], settings, source,
+          continuing: continues ? states : nil)
       }
     }
     return [try record(arm, search, longName: objectiveMeaning(config))]
   }
 
-  /// Trains a candidate: where the rate is constant, on from the rung before; else its own whole schedule.
+  /// Whether a run of full length can stop anywhere and go on: where the rate is constant.
+  private static func continues(_ arm: Arm, _ settings: Task.Settings) -> Bool {
+    (arm.schedule ?? settings.schedule) == .constant
+  }
+
+  /// Trains a candidate on from the rung before; without `states` on its own whole schedule.
   private static func train(
     _ trial: Trial, _ arm: Arm, _ values: Hyperparameters, _ settings: Task.Settings,
-    _ source: Task.Source, _ states: TrialStates<Task>
+    _ source: Task.Source, continuing states: TrialStates<Task>?
   ) throws -> Trial {
     let watch = Stopwatch()
     var trial = trial
-    let continues = (arm.schedule ?? settings.schedule) == .constant
     let run = try TrainingRun<Task>(
-      continues ? settings : settings.lasting(trial.fraction), arm, values, source,
+      states == nil ? settings.lasting(trial.fraction) : settings, arm, values, source,
       seed: trial.seed)
     let steps =
-      continues
-      ? max(1, Int((trial.fraction * Double(run.task.steps)).rounded(.up))) : run.task.steps
-    if continues, !trial.isConfirmation, let state = states[trial.candidate] {
+      states == nil
+      ? run.task.steps : max(1, Int((trial.fraction * Double(run.task.steps)).rounded(.up)))
+    if !trial.isConfirmation, let state = states?[trial.candidate] {
       try run.restore(state.run)
       trial.clippedFraction = state.clippedFraction
     }
@@ -196,7 +202,7 @@ extension SearchExperiment {
         trial.clippedFraction = max(before, statistics.clippedFraction)
       }
     }
-    if continues, !trial.isConfirmation, trial.fraction < 1, !run.hasDiverged {
+    if let states, !trial.isConfirmation, trial.fraction < 1, !run.hasDiverged {
       states[trial.candidate] = (try run.state(), trial.clippedFraction)
     }
     trial.steps = steps
