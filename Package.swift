@@ -92,7 +92,7 @@ let package = Package(
       exclude: ["Goldens"]),
     .testTarget(
       name: "ModelsTests",
-      dependencies: ["Autodiff", "LinearAlgebra", "Models", "Optimizers", "Storage"],
+      dependencies: ["Autodiff", "Clipping", "LinearAlgebra", "Models", "Optimizers", "Storage"],
       exclude: ["Goldens"]),
     .testTarget(
       name: "OptimizersTests", dependencies: ["Autodiff", "LinearAlgebra", "Optimizers"]),
