@@ -7,7 +7,7 @@ extension Suite {
       BadTokenSpectra.self, TraceRegression.self, ClipCost.self, MLPHeavyTails.self,
       MLPSearch.self, MLPHeatMap.self, CIFAR10ResNet18.self, CIFAR10Truncation.self,
       CIFAR10Search.self, NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self,
-      TheoryBounds.self,
+      TheoryBounds.self, Smoothness.self, LSTMCurves.self,
     ], figures: figures)
 
   private static func out(_ name: String) -> String { "figures/out/\(name)" }

@@ -58,7 +58,8 @@ import Testing
       ["Lab"], ["Experiments"],
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
-        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "spectral",
+        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
+        "spectral",
         "fuzz",
       ],
     ]

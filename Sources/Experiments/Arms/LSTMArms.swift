@@ -30,7 +30,8 @@ package enum LSTMArms {
     pair("large", "Large rate")
     + [
       arm(
-        "sgd-spectral-large", "Large rate, spectral clip", source: "paper, §2.2, constant threshold",
+        "sgd-spectral-large", "Large rate, spectral clip",
+        source: "paper, §2.2, constant threshold",
         .logarithmic("tau", 0.001, 10)
       ) { try $0.spectral(.constant($0("tau"))) }
     ] + pair("small", "Small rate")

@@ -62,6 +62,6 @@ package enum LSTMCurves: CurveExperiment {
     Claim(
       "lstm-spectral", "beyond both papers",
       "At the large rate a spectral clip ends below the norm clip.", family: "lstm",
-      Comparison(["sgd-spectral-large"], over: ["sgd-norm-large"], by: [training, validation])),
+      Comparison(["sgd-spectral-large"], over: ["sgd-norm-large"], by: [validation])),
   ]
 }
