@@ -22,7 +22,7 @@ FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all campaign test smoke smoke-run figures claims record repeat fuzz bench mutants docs lint clean help build packages cifar-hint \
+.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat fuzz bench mutants docs lint clean help build packages cifar-hint \
 	data data-quick data-gpt2 data-fineweb data-cifar data-fashion $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
@@ -41,8 +41,17 @@ test: packages ## packages, then swift test (invariants)
 figures: build ## redraw every figure from the checked-in records (no training)
 	@./experiments/figure drawn figures/out
 
-claims: build ## hold the checked-in records against the claims: CLAIMS.md, claims.tsv, README's table
-	@$(BIN)/spectral claims --results results --out CLAIMS.md --readme README.md
+# A folder of records that was named, and not the usual one.
+NAMED := $(if $(filter command line,$(origin RESULTS)),$(RESULTS))
+
+claims: build ## hold the checked-in records against the claims: CLAIMS.md, claims.tsv, README's table (RESULTS=DIR: those, into build/)
+	@$(BIN)/spectral claims $(if $(NAMED),--results $(NAMED) --out build/CLAIMS.md,--results results --out CLAIMS.md --readme README.md)
+
+report: build ## one HTML page of all verdicts, figures and evidence: build/report/index.html (RESULTS=DIR: beside your own)
+	@$(BIN)/spectral report --results results $(if $(NAMED),--fresh $(NAMED)) --out build/report
+
+report-test: report ## look at the page in headless Chromium: console, width at 360 and 1440 pixels, screenshots
+	@./experiments/report-test build/report
 
 record: build ## promote fresh records of this PROFILE from build/results to results/, redraw, rewrite CLAIMS.md
 	@./experiments/figure record

@@ -35,10 +35,11 @@ let package = Package(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CLAPACKE", pkgConfig: "lapacke", providers: [.apt(["liblapacke-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
     // MARK: - Floor 1: numbers
     .target(name: "LinearAlgebra", dependencies: ["COpenBLAS", "CLAPACKE"]),
-    .target(name: "Storage", dependencies: ["CHDF5"]),
+    .target(name: "Storage", dependencies: ["CHDF5", "CCrypto"]),
 
     // MARK: - Floor 2: learning
     .target(name: "Clipping", dependencies: ["LinearAlgebra"]),

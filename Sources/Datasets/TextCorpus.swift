@@ -47,7 +47,7 @@ public struct TextCorpus: Sendable {
     let text = isStandIn ? StandInText.text : try paths.map(read).joined()
     return TextCorpus(
       name: (isStandIn ? "generated stand-in for " : "") + source.title, text: text,
-      isStandIn: isStandIn, digest: try Digest.sha256(of: text))
+      isStandIn: isStandIn, digest: Digest.sha256(of: text))
   }
 
   private static func read(_ path: String) throws -> String {

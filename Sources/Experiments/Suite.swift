@@ -8,7 +8,11 @@ extension Suite {
       MLPSearch.self, MLPHeatMap.self, CIFAR10ResNet18.self, CIFAR10Truncation.self,
       CIFAR10Search.self, NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self,
       TheoryBounds.self,
-    ], figures: figures)
+    ], figures: figures, title: "Spectral gradient clipping, reproduced",
+    question:
+      "Is it better to clamp the singular values of a gradient matrix at a threshold than to rescale the gradient by its "
+      + "norm? Every claim of “Gradient Clipping Beyond Vector Norms” (arXiv 2605.11838) that a computer can decide, with "
+      + "its criterion and what our records say.")
 
   private static func out(_ name: String) -> String { "figures/out/\(name)" }
 

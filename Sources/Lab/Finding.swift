@@ -162,6 +162,11 @@ package struct Finding: Sendable, Equatable {
       unit: unit, needed: 0)
   }
 
+  /// The values behind it, one a unit, on the scale of `bound`; nil where it is not a mean of values.
+  package var values: [Double]? {
+    units.map { sample in sample.isLogarithmic ? sample.values.map { exp($0) } : sample.values }
+  }
+
   /// Twice the probability of values at least as far on the right side of the bound as these if the truth lay on it
   /// (Student's t), so that it is below 0.05 exactly where the 95 % interval lies on the right side; with two margins the
   /// larger of both. Nil where the finding is no mean of values that differ.

@@ -7,10 +7,18 @@ package struct Suite: Sendable {
   package let experiments: [any Experiment.Type]
   /// What README's table of figures lists.
   package let figures: [FigureEntry]
+  /// What the suite reproduces.
+  package let title: String
+  /// What it asks, in a sentence or two.
+  package let question: String
 
   /// A suite of `experiments`, whose names must differ.
-  package init(_ experiments: [any Experiment.Type], figures: [FigureEntry] = []) {
+  package init(
+    _ experiments: [any Experiment.Type], figures: [FigureEntry] = [], title: String = "",
+    question: String = ""
+  ) {
     precondition(Set(experiments.map { $0.name }).count == experiments.count, "names repeat")
+    (self.title, self.question) = (title, question)
     self.experiments = experiments
     self.figures = figures
   }

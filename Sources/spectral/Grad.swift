@@ -168,7 +168,7 @@ struct Grad: ParsableCommand {
     }
     tape.backward(from: loss)
     try model.save(to: out, gradients: true)
-    print("{\"loss\": \(loss.scalar)}")
+    try Terminal.line("{\"loss\": \(loss.scalar)}")
   }
 
   private func checkNames(of file: TensorFile, _ hint: String) throws {
