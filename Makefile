@@ -12,6 +12,7 @@ OUT ?= build/figures
 SHARDS ?= 1
 N ?= 50000
 SEED ?= 1
+KILLS ?= 200
 BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 # The data are in data/, or where the environment or the command line's DATA_DIR says.
@@ -22,7 +23,7 @@ FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat fuzz bench mutants docs lint clean help build packages cifar-hint \
+.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages cifar-hint \
 	data data-quick data-gpt2 data-fineweb data-cifar data-fashion $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
@@ -66,6 +67,9 @@ smoke-run:
 
 repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a kill
 	@./experiments/repeat $(BIN)
+
+kills: build ## KILLS kills by TERM, INT and KILL over all experiments (default 200), and a disk that fills up: records must be equal
+	@./experiments/kills $(BIN) $(KILLS)
 
 fuzz: build ## N damaged files of every format for the executables (default 50000, about an hour): traps, hangs, wrong results
 	@$(BIN)/fuzz --count $(N) --seed $(SEED) --jobs $(JOBS) --bin $(BIN)

@@ -117,8 +117,7 @@ package struct ReportPage {
     }
     let header =
       [
-        "claim", "in the paper", "verdict", "effect", "interval and bound", "n", "profile",
-        "criterion",
+        "claim", "verdict", "effect", "interval and bound", "n", "profile", "registered",
       ] + (fresh == nil ? [] : ["your records"])
     return .tag(
       "section", ["aria-labelledby": "h-verdicts"],
@@ -149,8 +148,8 @@ package struct ReportPage {
       .tag(
         "td", ["class": "statement"],
         .tag("a", ["href": "#detail-\(row.claim.id)"], .text(row.claim.id)),
-        HTML(trusted: "<br>"), .text(row.claim.statement)),
-      .tag("td", [:], .text(row.claim.item)),
+        HTML(trusted: "<br>"), .text("\(row.claim.statement) "),
+        .tag("span", ["class": "muted"], .text(row.claim.item))),
       .tag(
         "td", ["class": "verdict \(Self.name(row.verdict))"], .text(row.verdict.rawValue)),
       .tag("td", ["class": "number"], .text(deciding?.effect ?? "")),
