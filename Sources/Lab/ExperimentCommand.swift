@@ -71,7 +71,8 @@ package protocol ExperimentCommand: ParsableCommand {
 extension ExperimentCommand {
   /// Name and abstract of the experiment.
   package static var configuration: CommandConfiguration {
-    CommandConfiguration(commandName: Body.name, abstract: Body.abstract)
+    CommandConfiguration(
+      commandName: Body.name, abstract: Body.abstract, version: suiteVersion)
   }
 
   /// The main program; as a process of another one it reads HDF5 files for it.

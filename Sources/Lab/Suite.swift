@@ -1,6 +1,9 @@
 import Foundation
 import Storage
 
+/// The suite's version, in every program's `--version`; CITATION.cff and CHANGELOG.md name it, too.
+package let suiteVersion = "0.2.0"
+
 /// The experiments of a suite, in the order in which reports list them.
 package struct Suite: Sendable {
   /// The experiments.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Lab
 import LinearAlgebra
 import Storage
 
@@ -14,6 +15,7 @@ struct Spectral: ParsableCommand {
       whole or not at all. Exit status: 0 done, 1 a difference or a fault of the data, 64 wrong \
       usage.
       """,
+    version: suiteVersion,
     subcommands: [
       // The user's files.
       Clip.self,
