@@ -34,16 +34,19 @@ package struct ClaimsReport: Sendable {
     }
   }
 
-  /// In the suite's order; a claim's first row is the one it is judged by.
+  /// In the suite's order, one a claim.
   package let rows: [Row]
+  /// Records that judge nothing, because longer runs or more seeds are there: "nanogpt-shakespeare quick, 1000 steps".
+  package let unjudged: [String]
   private let suite: Suite
 
-  /// Reads the records below `results`: for each experiment those of the profiles paper, full and quick that are
-  /// there, or else of smoke; a claim that names a profile is held against that.
+  /// Reads the records below `results`. A claim that names a profile is held against that; any other against the longest
+  /// runs among those of the profiles paper, full and quick, of equally long ones those with the most seeds, or else
+  /// against those of smoke.
   package init(_ suite: Suite, results: String, registry: Registry? = nil) throws {
     self.suite = suite
     let registry = try registry ?? Registry()
-    var rows: [Row] = []
+    var (rows, unjudged) = ([Row](), [String]())
     for experiment in suite.experiments {
       let folder = "\(results)/\(experiment.name)"
       var read: [String: RecordSet] = [:]
@@ -53,43 +56,52 @@ package struct ClaimsReport: Sendable {
         read[profile] = try RecordSet(folder: "\(folder)/\(profile)")
         return read[profile]
       }
+      let usual = try Self.ordered(["paper", "full", "quick"].compactMap(set))
+      let others = try usual.isEmpty ? [set("smoke")].compactMap { $0 } : usual
+      var judging = Set<String>()
       for claim in experiment.claims {
-        let usual = try ["paper", "full", "quick"].compactMap(set)
-        let sets =
-          try claim.profile.map { try [set($0)].compactMap { $0 } }
-          ?? (usual.isEmpty ? [set("smoke")].compactMap { $0 } : usual)
-        var found: [Row] = []
-        for set in sets {
-          let evidence = try claim.evaluate(set)
-          guard evidence.verdict != .needsRecords else { continue }
-          let behind = set.records.filter { record in
-            evidence.seeds.map { $0.contains((try? record.int(attribute: "seed")) ?? -1) } ?? true
-          }
-          found.append(
-            Row(
-              experiment: experiment.name, claim: claim, profile: set.profile,
-              horizon: set.horizon, evidence: evidence,
-              registered: claim.changed == nil ? registry.status(of: claim.id, behind) : "after",
-              seconds: set.coreSeconds(sharesThreads: experiment.parallelWithinJob)))
-        }
-        if found.isEmpty {
-          let evidence = try sets.first.map { try claim.evaluate($0) }
-          found = [
+        let sets = try claim.profile.map { try [set($0)].compactMap { $0 } } ?? others
+        let evidence = try sets.map { ($0, try claim.evaluate($0)) }
+        guard let (set, found) = evidence.first(where: { $0.1.verdict != .needsRecords }) else {
+          rows.append(
             Row(
               experiment: experiment.name, claim: claim, profile: claim.profile ?? "paper",
               horizon: registry.row(claim.id)?.horizon ?? "",
-              evidence: evidence ?? Evidence(obstacle: .noRecords("this profile")),
-              registered: registry.row(claim.id) == nil ? "no" : "before", seconds: .nan)
-          ]
+              evidence: evidence.first?.1 ?? Evidence(obstacle: .noRecords("this profile")),
+              registered: registry.row(claim.id) == nil ? "no" : "before", seconds: .nan))
+          continue
         }
-        rows += found
+        judging.insert(set.profile)
+        let behind = set.records.filter { record in
+          found.seeds.map { $0.contains((try? record.int(attribute: "seed")) ?? -1) } ?? true
+        }
+        rows.append(
+          Row(
+            experiment: experiment.name, claim: claim, profile: set.profile, horizon: set.horizon,
+            evidence: found,
+            registered: claim.changed == nil ? registry.status(of: claim.id, behind) : "after",
+            seconds: set.coreSeconds(sharesThreads: experiment.parallelWithinJob)))
+      }
+      unjudged += usual.filter { !judging.contains($0.profile) && !experiment.claims.isEmpty }.map {
+        "\(experiment.name) \($0.profile)\($0.horizon.isEmpty ? "" : ", \($0.horizon)")"
       }
     }
+    self.unjudged = unjudged
     self.rows = Self.corrected(rows)
   }
 
   /// Rows that were made by hand.
-  init(_ suite: Suite, rows: [Row]) { (self.suite, self.rows) = (suite, Self.corrected(rows)) }
+  init(_ suite: Suite, rows: [Row]) {
+    (self.suite, self.rows, unjudged) = (suite, Self.corrected(rows), [])
+  }
+
+  /// The longest runs first, of equally long ones those with the most seeds.
+  private static func ordered(_ sets: [RecordSet]) -> [RecordSet] {
+    sets.enumerated().sorted {
+      ($0.element.length, $0.element.seeds.count, -$0.offset)
+        > ($1.element.length, $1.element.seeds.count, -$1.offset)
+    }.map(\.element)
+  }
 
   /// Holm's step-down correction over the claims of a family that the records of one profile decide: of m claims the one
   /// with the i-th smallest p is reproduced if p (m - i) and all those before it, i = 0, 1, …, stay below the
@@ -119,56 +131,40 @@ package struct ClaimsReport: Sendable {
     }
   }
 
-  /// The rows of one claim, the one it is judged by first.
-  private func grouped(_ rows: [Row]) -> [[Row]] {
-    var groups: [[Row]] = []
-    for row in rows {
-      if groups.last?[0].claim.id == row.claim.id {
-        groups[groups.count - 1].append(row)
-      } else {
-        groups.append([row])
-      }
-    }
-    return groups
-  }
-
   // MARK: - The page
 
   /// CLAIMS.md: a row a question. `path` leads from it to the folder of results.
   package func page(resultsAt path: String) -> String {
-    let groups = grouped(rows)
     let totals = Verdict.allCases.map { verdict in
-      "\(groups.count { $0[0].verdict == verdict }) \(verdict.rawValue)"
+      "\(rows.count { $0.verdict == verdict }) \(verdict.rawValue)"
     }
     var text = """
       # Claims
 
-      Written by `make claims` from the records. \(totals.joined(separator: ", ")). A claim is judged by the first \
-      profile that its row names; *also* is what other profiles say. Effects are those of the part that decides, with \
-      95 % intervals: Student's t on logarithms, paired by seed, from \(RunStatistics.bootstrapFrom) values on a bootstrap; \
-      families of tests are corrected by Holm's method. \
+      Written by `make claims` from the records. \(totals.joined(separator: ", ")). A claim is judged by the longest \
+      runs that there are, of equally long ones by those with the most seeds. Effects are those of the part that decides, \
+      with 95 % intervals: Student's t on logarithms, paired by seed, from \(RunStatistics.bootstrapFrom) values on a \
+      bootstrap; families of tests are corrected by Holm's method. \
       "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, or generated data. Criteria, all \
-      parts and registration: the details of each experiment, and [claims.tsv](\(path)/claims.tsv).
+      parts and registration: the details of each experiment, and [claims.tsv](\(path)/claims.tsv).\
+      \(unjudged.isEmpty ? "" : " Records that judge nothing: \(unjudged.joined(separator: "; ")).")
 
       """
     for experiment in suite.experiments {
-      let own = groups.filter { $0[0].experiment == experiment.name }
+      let own = rows.filter { $0.experiment == experiment.name }
       guard !own.isEmpty else { continue }
       text += """
 
         ### [\(experiment.name)](\(path)/\(experiment.name)/CLAIMS.md)
 
-        | claim | what it says | in the paper | verdict | effect | n | profile | also |
-        |---|---|---|---|---|---|---|---|
+        | claim | what it says | in the paper | verdict | effect | n | profile |
+        |---|---|---|---|---|---|---|
 
         """
-      for group in own {
-        let row = group[0]
-        let also = group.dropFirst().map { "\($0.profile): \($0.verdict.rawValue)" }
+      for row in own {
         text += markdownRow([
           row.claim.id, row.claim.statement, row.claim.item, row.verdict.rawValue,
           row.effect, row.evidence.sample, row.profile,
-          also.joined(separator: ", "),
         ])
       }
     }
@@ -183,8 +179,8 @@ package struct ClaimsReport: Sendable {
       Written by `make claims` from the records.
 
       """
-    for group in grouped(rows.filter { $0.experiment == experiment }) {
-      let claim = group[0].claim
+    for row in rows where row.experiment == experiment {
+      let claim = row.claim
       text += """
 
         ## \(claim.id)
@@ -194,14 +190,11 @@ package struct ClaimsReport: Sendable {
         Criterion: \(escaped(claim.criterion)).\
         \(claim.changed.map { " Changed after records had been seen: \(escaped($0))." } ?? "")
 
+        - profile \(row.profile)\(row.horizon.isEmpty ? "" : ", \(escaped(row.horizon))"), registered: \
+        \(row.registered): **\(row.verdict.rawValue)**
 
         """
-      for row in group {
-        text +=
-          "- profile \(row.profile)\(row.horizon.isEmpty ? "" : ", \(escaped(row.horizon))"), registered: \(row.registered): "
-          + "**\(row.verdict.rawValue)**\n"
-        for line in row.evidence.lines { text += "  - \(escaped(line))\n" }
-      }
+      for line in row.evidence.lines { text += "  - \(escaped(line))\n" }
     }
     return text
   }
@@ -338,11 +331,13 @@ private func markdownRow(_ cells: [String]) -> String {
 extension RecordSet {
   /// How long the runs were, by their settings: "30000 steps", "8 epochs".
   package var horizon: String {
-    for (key, unit) in [("steps", "steps"), ("epochs", "epochs")] {
-      if let value = setting(key)?.int { return "\(value) \(unit)" }
-    }
-    return ""
+    lengthSetting.map { "\(length) \($0)" } ?? ""
   }
+
+  /// The number of steps or epochs; 0 where the settings have none.
+  var length: Int { lengthSetting.flatMap { setting($0)?.int } ?? 0 }
+
+  private var lengthSetting: String? { ["steps", "epochs"].first { setting($0)?.int != nil } }
 
   /// Core time of all records: their wall-clock time, times the threads that a run which shares itself out keeps busy.
   package func coreSeconds(sharesThreads: Bool) -> Double {

@@ -65,12 +65,14 @@ package struct Comparison: Sendable {
   package enum Moment: Sendable, Equatable {
     /// After the last step.
     case end
-    /// After each of these epochs.
+    /// By the mean over these epochs.
     case epochs([Int])
     /// When the faster arm has finished, by undisturbed time.
     case equalTime
     /// From some time on, before this fraction of the time when the faster arm has finished; and then.
     case crossing(before: Double)
+    /// When the faster arm has finished, if a step of `arms` costs so many times as much as one of `others`.
+    case equalCost(ratio: Double)
   }
 
   let arms: [String]
@@ -103,18 +105,21 @@ package struct Comparison: Sendable {
     }.joined(separator: " and of the ")
     let pair = "\(list(arms)) over \(list(others)), paired by seed,"
     let end = "when the faster arm has finished, by the time of undisturbed steps"
-    var parts = arms.count * others.count * measures.count
+    let parts = arms.count * others.count * measures.count
     let text: String
     switch moment {
     case .end:
       text = "the ratio of the final \(quantities), \(pair)"
     case .epochs(let epochs):
-      parts *= epochs.count
       text =
-        "the ratio of the \(quantities) after each of the epochs "
+        "the ratio of the \(quantities), its mean after the epochs "
         + "\(epochs.map(String.init).joined(separator: ", ")), \(pair)"
     case .equalTime:
       text = "the ratio of the \(quantities) \(end), \(pair)"
+    case .equalCost(let cost):
+      text =
+        "the ratio of the \(quantities) when the faster arm has finished, a step of the first taken to cost "
+        + "\(significant(cost, 3)) times as much as one of the second, \(pair)"
     case .crossing(let latest):
       text =
         "in every seed the \(quantities) of \(list(arms)) stays below that of \(list(others)) from a time on that is "
@@ -130,12 +135,17 @@ package struct Comparison: Sendable {
   package func evaluate(_ set: RecordSet) throws -> Evidence {
     try Self.judge(set, arms: arms + others, acting: acting) {
       try arms.flatMap { arm in try others.flatMap { try findings(set, arm, $0) } }
+    } remarks: {
+      guard moment == .equalTime else { return [] }
+      return try arms.flatMap { arm in try others.map { try survival(set, arm, $0) } }
     }
   }
 
-  /// Findings about `arms`, with what may keep them from deciding; `findings` is called only if all have records.
+  /// Findings about `arms`, with what may keep them from deciding; `findings` and `more` are called only if all have
+  /// records.
   package static func judge(
-    _ set: RecordSet, arms: [String], acting: [String], _ findings: () throws -> [Finding]
+    _ set: RecordSet, arms: [String], acting: [String], _ findings: () throws -> [Finding],
+    remarks more: () throws -> [String] = { [] }
   ) throws -> Evidence {
     let missing = arms.filter { !set.methods.contains($0) }
     guard missing.isEmpty else {
@@ -154,7 +164,7 @@ package struct Comparison: Sendable {
     }
     let seeds = try arms.flatMap { try set.records(of: $0).map { try $0.int(attribute: "seed") } }
     return Evidence(
-      try findings(), remarks: remarks,
+      try findings(), remarks: try more() + remarks,
       obstacle: isStandIn
         ? .standIn : asleep.isEmpty ? nil : .neverActed(asleep.joined(separator: ", ")),
       seeds: Set(seeds))
@@ -189,11 +199,10 @@ package struct Comparison: Sendable {
         try pairs.map { try value($0, 0) / value($1, 1) }, bound, needed: needed)
     }
     if case .epochs(let epochs) = moment {
-      return try epochs.flatMap { epoch in
-        try measures.map { measure in
-          try ratio(part(measure, "epoch\(epoch)"), "\(measure.name) after epoch \(epoch)") {
-            record, _ in try measure.after(epoch: epoch, record)
-          }
+      return try measures.map { measure in
+        let list = epochs.map(String.init).joined(separator: ", ")
+        return try ratio(part(measure), "mean \(measure.name) after the epochs \(list)") {
+          record, _ in Statistics.mean(try epochs.map { try measure.after(epoch: $0, record) })
         }
       }
     }
@@ -203,6 +212,9 @@ package struct Comparison: Sendable {
           try measure.atEnd(record)
         }
       }
+    }
+    if case .equalCost(let cost) = moment {
+      return try measures.map { try atCost(cost, part($0), $0, arm, other, pairs) }
     }
     let times = try [pairs.map(\.0), pairs.map(\.1)].map(RunStatistics.undisturbedSeconds)
     let end = times.compactMap { $0.last(where: \.isFinite) }.min() ?? .nan
@@ -232,5 +244,41 @@ package struct Comparison: Sendable {
         try atEnd(measure, part(measure, "end")),
       ]
     }
+  }
+
+  /// The ratios when the faster arm has finished if a step of `arm` costs `cost` times as much as one of `other`.
+  private func atCost(
+    _ cost: Double, _ part: String, _ measure: Measure, _ arm: String, _ other: String,
+    _ pairs: [(Record, Record)]
+  ) throws -> Finding {
+    .ratios(
+      part: part,
+      "\(measure.name) at a cost ratio of \(significant(cost, 3)), \(arm) over \(other)",
+      try pairs.map { own, another in
+        let times = try (
+          own.ints("step").map { cost * Double($0) }, another.ints("step").map(Double.init)
+        )
+        let end = min(times.0.last ?? .nan, times.1.last ?? .nan)
+        return try measure.at(end, times: times.0, own) / measure.at(end, times: times.1, another)
+      }, bound, needed: needed)
+  }
+
+  /// Up to which cost ratio of a step, in hundredths and at most 10, the comparison holds at equal cost, beside the ratio
+  /// that was measured.
+  private func survival(_ set: RecordSet, _ arm: String, _ other: String) throws -> String {
+    let pairs = try set.pairs(arm, other)
+    let ends = try [pairs.map(\.0), pairs.map(\.1)].map {
+      try RunStatistics.undisturbedSeconds($0).last(where: \.isFinite) ?? .nan
+    }
+    let fails = try (100...1000).first { cost in
+      try !measures.allSatisfy {
+        try atCost(Double(cost) / 100, "", $0, arm, other, pairs).verdict == .reproduced
+      }
+    }
+    let words =
+      fails.map { $0 == 100 ? "at no cost ratio" : "up to a cost ratio of \(Double($0 - 1) / 100)" }
+      ?? "up to a cost ratio of 10 and more"
+    return
+      "\(arm) over \(other) holds \(words) of a step; measured \(significant(ends[0] / ends[1], 3))"
   }
 }

@@ -47,7 +47,7 @@ package enum Bound: Sendable, Equatable {
   package var words: String { "\(direction) \(number)" }
 
   /// The verdict on an interval. An end that is not known (NaN) lies on no side.
-  func verdict(low: Double, high: Double) -> Verdict {
+  package func verdict(low: Double, high: Double) -> Verdict {
     let (holds, fails) =
       switch self {
       case .above(let x): (low > x, high <= x)

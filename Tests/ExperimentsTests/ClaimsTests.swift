@@ -424,7 +424,7 @@ import Testing
     let cells = try #require(
       report.page(resultsAt: "r").split(separator: "\n").first { $0.hasPrefix("| fig9-x |") })
     let bars = cells.replacingOccurrences(of: "\\|", with: "").count { $0 == "|" }
-    #expect(bars == 9 && !cells.contains("<"))
+    #expect(bars == 8 && !cells.contains("<"))
     #expect(!report.details(of: "trace-regression").contains("<script>"))
   }
 

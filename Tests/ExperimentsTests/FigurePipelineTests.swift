@@ -82,22 +82,33 @@ import Training
     }
   }
 
-  @Test func everyProfileIsHeldAgainstTheClaimsButToysOnlyWhereNothingElseIs() throws {
+  @Test func claimsAreJudgedByTheLongestRunsAndThenByTheMostSeeds() throws {
     let scratch = Scratch()
-    let folder = "\(scratch.path)/trace-regression"
-    _ = try traceRegression(scratch.path)  // of profile smoke
-    func rows(copiedTo profile: String? = nil) throws -> Int {
-      if let profile {
-        try FileManager.default.copyItem(atPath: "\(folder)/smoke", toPath: "\(folder)/\(profile)")
-      }
-      return try ClaimsReport(.clipping, results: scratch.path).rows.count {
-        $0.experiment == "trace-regression" && $0.evidence.verdict != .needsRecords
-      }
+    func add(_ profile: String, steps: Int, seeds: [UInt64]) throws {
+      var config = TraceRegression.Config()
+      (config.steps, config.seeds) = (steps, seeds)
+      _ = try Runner<TraceRegression>(
+        config: config, profile: profile, results: scratch.path,
+        telemetry: Telemetry(root: nil, threads: 1, jobs: 2)
+      ).run()
     }
-    let one = try rows()
-    #expect(one > 0)
-    #expect(try rows(copiedTo: "quick") == one)
-    #expect(try rows(copiedTo: "full") == 2 * one)
+    func judging() throws -> (profiles: [String], others: [String]) {
+      let report = try ClaimsReport(.clipping, results: scratch.path)
+      let rows = report.rows.filter { $0.experiment == "trace-regression" }
+      #expect(rows.allSatisfy { $0.evidence.verdict != .needsRecords })
+      return (Set(rows.map(\.profile)).sorted(), report.unjudged)
+    }
+    try add("smoke", steps: 90, seeds: [11, 12, 13])
+    #expect(try judging() == (["smoke"], []))  // toys where nothing else is
+    try add("quick", steps: 40, seeds: [11, 12])
+    #expect(try judging() == (["quick"], []))
+    try add("paper", steps: 60, seeds: [11, 12])
+    #expect(try judging() == (["paper"], ["trace-regression quick, 40 steps"]))
+    try add("full", steps: 60, seeds: [14, 15, 16])
+    #expect(
+      try judging() == (
+        ["full"], ["trace-regression paper, 60 steps", "trace-regression quick, 40 steps"]
+      ))
   }
 
   @Test func clipCostRecordsWhatTheClipsDid() throws {

@@ -76,14 +76,16 @@ import Testing
     #expect(try self.verdict("fig2a-best-resnet18", set([none, norm])) == .needsRecords)
   }
 
-  @Test func theStartIsEachOfTheFirstThreeEpochs() throws {
+  @Test func theStartIsTheMeanOfTheFirstThreeEpochs() throws {
     func verdict(_ spectral: [Double]) throws -> Verdict {
       try self.verdict(
         "fig2a-start-cifarnet", set([none, norm, ("cifarnet-spectral", spectral)]))
     }
+    // Mean errors: 0.5 without a clip, 0.467 by norm.
     #expect(try verdict([0.6, 0.8, 0.85, 0.1]) == .reproduced)
-    #expect(try verdict([0.6, 0.55, 0.85, 0.9]) == .notReproduced)
-    #expect(try verdict([0.6, 0.8, 0.7, 0.9]) == .inconclusive)
+    #expect(try verdict([0.6, 0.55, 0.7, 0.1]) == .reproduced)
+    #expect(try verdict([0.3, 0.4, 0.85, 0.9]) == .notReproduced)
+    #expect(try verdict([0.3, 0.6, 0.7, 0.9]) == .inconclusive)
   }
 
   @Test func muonIsComparedWithTheSpectralArm() throws {
@@ -102,11 +104,11 @@ import Testing
         [("exact", 0.8), ("rank1", rank1), ("rank5", 0.8), ("rank10", rank10), ("rank20", 0.81)]
           .map { ("cifarnet-\($0)", [0, 0, 0, $1]) })
     }
-    #expect(try verdict("fig5b-rank10-cifarnet", set(0.79, 0.8)) == .reproduced)
-    #expect(try verdict("fig5b-rank10-cifarnet", set(0.7, 0.8)) == .notReproduced)
-    #expect(try verdict("fig5b-rank10-cifarnet", set(0.75, 0.8)) == .inconclusive)
-    #expect(try verdict("fig5b-ranks-cifarnet", set(0.79, 0.8)) == .reproduced)
-    #expect(try verdict("fig5b-ranks-cifarnet", set(0.79, 0.6)) == .notReproduced)
+    #expect(try verdict("fig5b-rank10-cifarnet", set(0.799, 0.8)) == .reproduced)
+    #expect(try verdict("fig5b-rank10-cifarnet", set(0.77, 0.8)) == .notReproduced)
+    #expect(try verdict("fig5b-rank10-cifarnet", set(0.79, 0.8)) == .inconclusive)
+    #expect(try verdict("fig5b-ranks-cifarnet", set(0.799, 0.799)) == .inconclusive)
+    #expect(try verdict("fig5b-ranks-cifarnet", set(0.799, 0.6)) == .notReproduced)
   }
 
   /// The authors' curves end at 81.0, 90.9 and 91.7 %.

@@ -52,6 +52,10 @@ package enum ImageArms {
       arm(
         network, "muon", "Muon", source: "torch.optim.Muon; momentum of airbench94_muon",
         optimizer: { _ in Muon(form: .torch, momentum: 0.6) }, clip: none),
+      arm(
+        network, "mucon", "MuCon", source: "arXiv 2605.26459: Muon with clipped singular values",
+        tau, optimizer: { _ in SGD(momentum: 0) }
+      ) { try MomentumSpectralClip($0.spectral(.constant($0("tau"))), momentum: 0.6) },
       arm(network, "delta", "SGDM, δ-GClip, δ = 0.001", source: "arXiv 2404.08624", norm) {
         try DeltaNormClip(maximumNorm: $0("maximumNorm"), minimumFactor: 1e-3)  // its paper's δ
       },

@@ -49,6 +49,10 @@ package enum MLPArms {
       "muon-torch", "Muon, torch form", source: "torch.optim.Muon without decay", [rate],
       { _ in Muon(form: .torch, momentum: 0.95) }),
     Arm(
+      "mucon", "MuCon", source: "arXiv 2605.26459: Muon with clipped singular values",
+      [rate, tau], sgd
+    ) { try MomentumSpectralClip($0.spectral(.constant($0("tau"))), momentum: 0.9) },
+    Arm(
       "clipped-scion", "Clipped Scion", source: "arXiv 2506.01913; curve of the authors",
       [rate, .logarithmic("radius", 0.01, 10)], { ClippedScion(radius: try $0("radius")) }),
     Arm(

@@ -74,13 +74,14 @@ enum ClaimFixtures {
 
   /// A language model's run of 100 steps of a second each.
   static func language(
-    _ arm: String, train: Double = 2, final: Double = 2, validation: (Int) -> Double = { _ in 2 }
+    _ arm: String, train: Double = 2, final: Double = 2, training: ((Int) -> Double)? = nil,
+    validation: (Int) -> Double = { _ in 2 }
   ) -> [Record] {
     alike { seed in
       var run = record(
         arm, seed: seed, [("final_train_loss", train), ("final_val_loss", final)],
         series: [
-          ("train_loss", [Double](repeating: train, count: 100)),
+          ("train_loss", (1...100).map { training?($0) ?? train }),
           ("val_loss", (1...100).map(validation)), ("clipped_fraction", [0.5]), ("tau", [1]),
         ], counts: [("step", Array(1...100))])
       run.telemetry.add(
@@ -100,16 +101,13 @@ enum ClaimFixtures {
     }
   }
 
-  /// Bias of trace regression: over the last tenth, over the tenth before, and the running mean at the end.
-  static func trace(
-    _ method: String, tail: Double, before: Double = 1, mean: Double = 1
-  ) -> [Record] {
+  /// Bias of trace regression: over the last tenth, and the running mean at the end.
+  static func trace(_ method: String, tail: Double, mean: Double = 1) -> [Record] {
     alike { seed in
       record(
         method, seed: seed,
         [
-          ("tail_bias_sq_exact", tail), ("before_tail_bias_sq_exact", before),
-          ("initial_grad_norm_sq", 1),
+          ("tail_bias_sq_exact", tail), ("initial_grad_norm_sq", 1),
         ], series: [("bias_sq_monte_carlo_mean", [mean])])
     }
   }
@@ -131,16 +129,22 @@ enum ClaimFixtures {
   /// Spectra at B = 4, of one matrix and three mini-batches: σ_1 and the median value for b = 0, …, 4, and what the rules
   /// take of the bad and of the other gradients at b = 1.
   static func spectra(
-    sigma: [Double], median: [Double], removedBad: Double = 0.5, removedRest: Double = 0.1
+    method: String = "confident-lowest", sigma: [Double] = [1, 1, 1, 1, 1],
+    median: [Double] = [1, 1, 1, 1, 1], norm: [Double] = [1, 1, 1, 1, 1],
+    wide: [[Double]]? = nil, removedBad: Double = 0.5, removedRest: Double = 0.1
   ) -> [Record] {
     var record = record(
-      "confident-lowest", seed: 1,
+      method, seed: 1,
       counts: [("batch_size", [4, 4, 4, 4, 4]), ("bad_count", [0, 1, 2, 3, 4])])
     record.add(.init("layer", .string(["a"]), longName: "layer"))
     func cells(_ values: [Double]) -> [Double] { values.flatMap { [$0, $0, $0] } }
-    add("sigma", cells(sigma), shape: [5, 3, 1, 1], to: &record)
+    // The largest ones, one a cell, or several: of b = 0, of b = 1 and of all others.
+    let rows = (0..<5).map { wide?[min($0, 1)] ?? [sigma[$0]] }
+    add(
+      "sigma", rows.flatMap { $0 + $0 + $0 }, shape: [5, 3, 1, rows[0].count], to: &record)
     add("sigma_median", cells(median), shape: [5, 3, 1], to: &record)
-    for name in ["norm", "effective_rank", "bad_fraction", "left_alignment", "right_alignment"] {
+    add("norm", cells(norm), shape: [5, 3, 1], to: &record)
+    for name in ["effective_rank", "bad_fraction", "left_alignment", "right_alignment"] {
       add(name, cells([1, 1, 1, 1, 1]), shape: [5, 3, 1], to: &record)
     }
     let rules = LayerThresholds.Rule.allCases.count

@@ -154,6 +154,18 @@ def quantile(level, window, rank=None):
     return rule
 
 
+def mucon(tau, momentum, rank=None, scale=0.2):
+    """MuCon: the momentum (lerp) with singular values min(sigma / tau, 1), times Muon's scale of the authors' form."""
+    state = {}
+
+    def rule(w, gradients, samples):
+        for n, g in gradients.items():
+            state[n] = torch.lerp(state.get(n, torch.zeros_like(g)), g, 1 - momentum)
+        return {n: scale * max(matrix(g).shape) ** 0.5 / tau * clamp(state[n], tau, rank) for n, g in gradients.items()}
+
+    return rule
+
+
 def soft(limit):
     return lambda w, g, samples: {n: spectrum(x, lambda s: s / torch.sqrt(1 + s**2 / limit**2)) for n, x in g.items()}
 
@@ -321,6 +333,7 @@ MLP = {
     "sgdm-spectral-ema-paper": (0.01, ema, {}, dict(theta=0.9, present=True), SGDM),
     "muon": (0.02, none, {}, {}, (muon_authors, dict(momentum=0.9))),
     "muon-torch": (0.02, none, {}, {}, (muon_torch, dict(momentum=0.95))),
+    "mucon": (0.02, mucon, dict(tau=0.3), dict(momentum=0.9), PLAIN),
     "clipped-scion": (0.02, none, {}, {}, (clipped_scion, dict(radius=0.5, averaging=0.1))),
     "sgdm-soft-spectral": (0.02, soft, dict(limit=0.3), {}, SGDM),
     "sgdm-per-sample": (0.02, per_sample, dict(scale=0.5), dict(moment=1.1), SGDM),  # the noise's exponent
@@ -384,20 +397,25 @@ EMBEDDINGS = ("token_emb", "pos_emb", "wte", "wpe")
 is_embedding = lambda n: any(e in n for e in EMBEDDINGS)
 
 
+# What a rule has beside its hyper-parameters.
+FIXED = {ema: dict(theta=0.9, present=False), quantile: dict(window=100), mucon: dict(momentum=0.9)}
+SPECTRAL = (const, ema, quantile, mucon)
+
+
 def nanogpt_arm(optimizer, rule, hyper, clipped, parts=1, rate=0.05):
     """The authors' nanogpt_shakespeare: SGD or Muon moves matrices, decay 0.1; Adam the rest at the same rate."""
-    matrices = (sgd, dict(momentum=0.9, decay=0.1)) if optimizer == "sgdm" else (muon_authors, dict(momentum=0.9, decay=0.1))
+    matrices = dict(sgdm=(sgd, dict(momentum=0.9, decay=0.1)), muon=(muon_authors, dict(momentum=0.9, decay=0.1)), mucon=(sgd, dict(momentum=0.0, decay=0.1)))[optimizer]
     rest = (adam, dict(beta1=0.9, beta2=0.95))
-    fixed = dict(rank=3) if rule is const else {}
+    fixed = FIXED.get(rule, {}) | (dict(rank=3) if rule in SPECTRAL else {})
     return dict(form="nanogpt", rate=rate, rule=rule, hyper=hyper, fixed=fixed, clipped=clipped, parts=parts, matrices=matrices, embeddings=rest, vectors=rest, schedule="constant")
 
 
 def gpt2_arm(optimizer, rule, hyper, clipped, rate):
     """The authors' gpt2_fineweb: one optimizer for everything, or Muon for matrices and AdamW beside it; no decay."""
-    matrices = rest = dict(sgdm=(sgd, dict(momentum=0.9, decay=0.0)), adam=(adamw, dict(beta1=0.9, beta2=0.999, decay=0.0)), muon=(muon_torch, dict(momentum=0.9, decay=0.0)))[optimizer]
-    if optimizer == "muon":
+    matrices = rest = dict(sgdm=(sgd, dict(momentum=0.9, decay=0.0)), adam=(adamw, dict(beta1=0.9, beta2=0.999, decay=0.0)), muon=(muon_torch, dict(momentum=0.9, decay=0.0)), mucon=(sgd, dict(momentum=0.0, decay=0.0)))[optimizer]
+    if optimizer in ("muon", "mucon"):
         rest = (adamw, dict(beta1=0.9, beta2=0.99, decay=0.0))
-    fixed = dict(rank=64) if rule is const else {}
+    fixed = FIXED.get(rule, {}) | (dict(rank=64) if rule in SPECTRAL else {})
     return dict(form="gpt2", rate=rate, rule=rule, hyper=hyper, fixed=fixed, clipped=clipped, parts=1, matrices=matrices, embeddings=rest, vectors=rest, schedule="warm-up 200, cosine")
 
 
@@ -408,6 +426,9 @@ LANGUAGE = {
     "muon-norm": nanogpt_arm("muon", norm, dict(maximumNorm=1.45), "all", rate=0.02),
     "muon-spectral": nanogpt_arm("muon", const, dict(tau=0.02), "matrices", rate=0.02),
     "muon-norm-same-set": nanogpt_arm("muon", norm, dict(maximumNorm=1.03), "matrices", rate=0.02),
+    "sgdm-ema": nanogpt_arm("sgdm", ema, {}, "matrices", rate=0.02),
+    "sgdm-quantile": nanogpt_arm("sgdm", quantile, dict(level=0.7), "matrices", rate=0.02),
+    "mucon": nanogpt_arm("mucon", mucon, dict(tau=0.02), "matrices", rate=0.02),
     "sgdm-norm-micro": nanogpt_arm("sgdm", norm, dict(maximumNorm=0.3), "all", parts=4),
     "sgdm-spectral-micro": nanogpt_arm("sgdm", const, dict(tau=0.02), "matrices", parts=4),
     # nanoGPT's README: AdamW (0.9, 0.99), decay 0.1 on whatever has two axes, warm-up 100, cosine to a tenth.
@@ -422,6 +443,9 @@ for name, rate, limit in (("sgdm", 0.1, 0.3), ("adam", 0.02, 1.4), ("muon", 0.02
     LANGUAGE[f"gpt2-{name}-norm"] = gpt2_arm(name, norm, dict(maximumNorm=limit), "all", rate)
     LANGUAGE[f"gpt2-{name}-spectral"] = gpt2_arm(name, const, dict(tau=0.05), "all but embeddings", rate)
     LANGUAGE[f"gpt2-{name}-norm-same-set"] = gpt2_arm(name, norm, dict(maximumNorm=limit), "all but embeddings", rate)
+LANGUAGE["gpt2-sgdm-ema"] = gpt2_arm("sgdm", ema, {}, "all but embeddings", 0.1)
+LANGUAGE["gpt2-sgdm-quantile"] = gpt2_arm("sgdm", quantile, dict(level=0.7), "all but embeddings", 0.1)
+LANGUAGE["gpt2-mucon"] = gpt2_arm("mucon", mucon, dict(tau=0.05), "matrices", 0.02)
 
 
 def rate_factor(schedule, k, steps, warmup=None):
@@ -551,6 +575,7 @@ for net, rate, tau, limit, delta_limit in (("cifarnet", 0.02, 0.05, 0.8, 4e-3), 
         f"{net}-ema": image_arm(net, ema, {}, dict(theta=0.9, present=False), rate=rate, rank=10),
         f"{net}-quantile": image_arm(net, quantile, dict(level=0.7), dict(window=100), rate=rate, rank=10),
         f"{net}-muon": image_arm(net, none, {}, rate=0.005, optimizer=(muon_torch, dict(momentum=0.6))),
+        f"{net}-mucon": image_arm(net, mucon, dict(tau=tau), dict(momentum=0.6), rate=0.005, rank=10, optimizer=(sgd, dict(momentum=0.0))),
         f"{net}-delta": image_arm(net, delta, dict(maximumNorm=delta_limit), dict(least=1e-3), rate=rate * limit / delta_limit),
         f"{net}-exact": image_arm(net, const, dict(tau=tau), rate=rate),
     } | {f"{net}-rank{r}": image_arm(net, const, dict(tau=tau), rate=rate, rank=r) for r in (1, 5, 10, 20)}
@@ -795,7 +820,7 @@ def invisible(arm, place, recipe):
     if name == "rank":
         # Beyond the smaller side; and an adaptive threshold clips a few values at most.
         sides = {"cifarnet": 4, "resnet18": 16}
-        return recipe["fixed"]["rank"] > sides.get(recipe.get("network"), 8) or recipe["rule"] is not const
+        return recipe["fixed"]["rank"] > sides.get(recipe.get("network"), 8) or recipe["rule"] not in (const, mucon)
     if name == "least" and arm == "sgdm-agc":
         return True  # no row is as small
     if name == "window":

@@ -23,7 +23,8 @@ enum ImageClaims {
         "\(title), SGDM: spectral clipping ends with the best validation accuracy.", best(name)),
       Claim(
         "fig2a-start-\(name)", "§6.1, Fig 2a",
-        "\(title), SGDM: spectral clipping has the faster start.", best(name, start)),
+        "\(title), SGDM: spectral clipping has the faster start.", changed: startChange,
+        best(name, start)),
       Claim(
         "fig2a-muon-\(name)", "authors' plots",
         "\(title): Muon ends with a better accuracy than spectral SGDM.",
@@ -33,6 +34,7 @@ enum ImageClaims {
   }
 
   private static let start = Comparison.Moment.epochs([1, 2, 3])
+  private static let startChange = "each of the three epochs had to hold for itself at first"
 
   private static func best(_ name: String, _ moment: Comparison.Moment = .end) -> Comparison {
     Comparison(
@@ -46,7 +48,7 @@ enum ImageClaims {
       profile: "jpeg", best("cifarnet")),
     Claim(
       "fig2a-start-jpeg", "§6.1, Fig 2a", "And it has the faster start.", profile: "jpeg",
-      best("cifarnet", start)),
+      changed: startChange, best("cifarnet", start)),
     Claim(
       id: "fig2a-authors", item: "authors' plots", profile: "jpeg",
       statement: "CifarNet at full width reaches the accuracies of the authors' curves.",
@@ -77,21 +79,27 @@ enum ImageClaims {
     }
   }
 
+  /// Smaller than what it protects: the gap between clipping by norm and by spectrum is a tenth of an error.
+  private static let par = Bound.within(0.95, 1.05)
+  private static let margin =
+    "the margin was 25 % at first (0.8 to 1.25), more than the effect that it protects"
+
   /// Of Fig 5b, for each network.
   static let truncation: [Claim] = ImageNetwork.allCases.flatMap { network in
     let (name, title) = (network.rawValue, network.title)
     func onPar(_ ranks: [Int]) -> Comparison {
       Comparison(
         ranks.map { "\(name)-rank\($0)" }, over: ["\(name)-exact"], by: [error],
-        .within(0.8, 1.25), acting: ["\(name)-exact"])
+        Self.par, acting: ["\(name)-exact"])
     }
     return [
       Claim(
         "fig5b-rank10-\(name)", "Fig 5b",
-        "\(title): clipping by a truncated SVD of rank 10 performs like the full SVD.", onPar([10])),
+        "\(title): clipping by a truncated SVD of rank 10 performs like the full SVD.",
+        changed: margin, onPar([10])),
       Claim(
         "fig5b-ranks-\(name)", "Fig 5b", "\(title): the same for ranks from 1 to 20.",
-        onPar([1, 5, 10, 20])),
+        changed: margin, onPar([1, 5, 10, 20])),
     ]
   }
 }

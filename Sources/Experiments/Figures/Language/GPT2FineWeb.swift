@@ -9,7 +9,8 @@ package enum GPT2FineWeb: CurveExperiment {
   package static let version = 1
   package static let arms = LanguageArms.gpt2
   package static let defaults = CurveConfig(
-    LanguageSettings.gpt2, methods: arms.map(\.name).filter { !$0.hasSuffix("-same-set") },
+    LanguageSettings.gpt2,
+    methods: ["sgdm", "adam", "muon"].flatMap { ["gpt2-\($0)-norm", "gpt2-\($0)-spectral"] },
     seeds: [1, 2, 3])
 }
 

@@ -75,6 +75,33 @@ struct Trends {
     }
   }
 
+  /// From b = 0 to 1: the increase of the squares of the five largest singular values less half of that of all
+  /// (‖G‖_F²), over the latter's mean.
+  func increaseInFive() throws -> [Entry] {
+    try entries { size, layer in
+      func change(_ name: String, _ value: ([Double]) -> Double) throws -> [Double] {
+        zip(
+          try view.values(name, size: size, count: 1, layer: layer),
+          try view.values(name, size: size, count: 0, layer: layer)
+        ).map { value($0) - value($1) }
+      }
+      let five = try change("sigma") { $0.prefix(5).reduce(0) { $0 + $1 * $1 } }
+      let all = try change("norm") { $0[0] * $0[0] }
+      return zip(five, all).map { ($0 - 0.5 * $1) / Statistics.mean(all) }
+    }
+  }
+
+  /// At b = 1 of the detailed size: how many singular values exceed the largest at b = 0.
+  func exceeding() throws -> [Entry] {
+    try entries { size, layer in
+      guard size == view.detailBatchSize else { return nil }
+      return zip(
+        try view.values("sigma", size: size, count: 1, layer: layer),
+        try view.values("sigma", size: size, count: 0, layer: layer)
+      ).map { bad, good in Double(bad.count { $0 > good[0] }) }
+    }
+  }
+
   private func logGrowth(
     _ name: String, _ size: Int, _ layer: Int, from: Int, to: Int
   ) throws -> [Double] {
@@ -106,11 +133,11 @@ func kendallTau(_ series: [Double]) -> Double {
 }
 
 extension Evidence {
-  /// Whether the interval of every mini-batch size and matrix lies within `bound`. The definition of tokens in the
-  /// paper's words decides; the others are reported.
+  /// Whether the interval of every mini-batch size and matrix lies within `bound`. One definition of tokens decides; the
+  /// others are reported.
   fileprivate static func everywhere(
-    _ name: String, _ set: RecordSet, _ bound: Bound, shown: (Double) -> Double = { $0 },
-    _ entries: (Trends) throws -> [Trends.Entry]
+    _ name: String, _ set: RecordSet, deciding: String, _ bound: Bound,
+    shown: (Double) -> Double = { $0 }, _ entries: (Trends) throws -> [Trends.Entry]
   ) throws -> Evidence {
     let views = try SpectraView.all(of: set)
     let findings = try views.map { view in
@@ -118,8 +145,8 @@ extension Evidence {
     }
     let named = Array(zip(views.map(\.method), findings))
     return Evidence(
-      named.filter { $0.0 == "confident-lowest" }.map(\.1),
-      others: named.filter { $0.0 != "confident-lowest" }.map(\.1))
+      named.filter { $0.0 == deciding }.map(\.1), others: named.filter { $0.0 != deciding }.map(\.1)
+    )
   }
 
   /// The cell that decides, and how the others do.
@@ -151,7 +178,43 @@ extension Evidence {
 
 extension BadTokenSpectra {
   package static let claims: [Claim] =
-    spectraClaims("", nil, "") + spectraClaims("-basic", "gpt2-basic", " (GPT2-BASIC)")
+    amplification + spectraClaims("", nil, "")
+    + spectraClaims("-basic", "gpt2-basic", " (GPT2-BASIC)")
+
+  /// The definition in the paper's words, near-impossible tokens, and mere label noise: another sample's good token.
+  private static let definitions = [
+    ("", "confident-lowest", "A near-impossible token"),
+    ("-noise", "argmax-permuted", "A wrong label"),
+  ]
+
+  /// The abstract's sentence by what it counts: a small number of leading singular values.
+  private static let amplification: [Claim] = definitions.flatMap { suffix, definition, subject in
+    func claim(
+      _ id: String, _ statement: String, _ bound: Bound, _ criterion: String, _ name: String,
+      _ entries: @escaping @Sendable (Trends) throws -> [Trends.Entry]
+    ) -> Claim {
+      Claim(
+        id: id + suffix, item: "abstract", statement: "\(subject) \(statement)",
+        criterion:
+          "with tokens of the definition \(definition), \(criterion) lies \(bound.words), with its whole interval "
+          + "(Student's t over mini-batches)", family: "fig1"
+      ) { try .everywhere(name, $0, deciding: definition, bound, entries) }
+    }
+    return [
+      claim(
+        "fig1-few-increase", "amplifies a few leading singular values and little else.", .above(0),
+        "from b = 0 to b = 1, for every matrix and mini-batch size, the increase of the squares of the five largest "
+          + "singular values less half the increase of the squared norm, over the latter's mean,",
+        "increase in the five largest less half of all"
+      ) { try $0.increaseInFive() },
+      claim(
+        "fig1-few-exceed", "lifts a few singular values above the largest of a good mini-batch.",
+        .below(5),
+        "for every matrix, B = 8, the number of singular values at b = 1 above the largest one at b = 0",
+        "number above the good σ_1"
+      ) { try $0.exceeding() },
+    ]
+  }
 
   private static func spectraClaims(
     _ suffix: String, _ profile: String?, _ model: String
@@ -170,7 +233,7 @@ extension BadTokenSpectra {
           "\(criterion) lies \(bound.words) for every matrix and every mini-batch size, with its whole "
           + "interval (Student's t over mini-batches)",
         changed: changed + also
-      ) { try .everywhere(name, $0, bound, shown: shown, entries) }
+      ) { try .everywhere(name, $0, deciding: "confident-lowest", bound, shown: shown, entries) }
     }
     return [
       claim(
