@@ -23,7 +23,7 @@ FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages cifar-hint \
+.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages cifar-hint fashion-hint \
 	data data-quick data-gpt2 data-fineweb data-cifar data-fashion $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
@@ -99,6 +99,10 @@ data-quick:
 cifar-hint:
 	@ls $(or $(DATA_DIR),data)/cifar*10*/*batch*.bin >/dev/null 2>&1 || echo "no CIFAR-10 here (make data-cifar gets it," \
 	  "170 MB): a generated stand-in is used, and named on the figures"
+
+fashion-hint:
+	@ls $(or $(DATA_DIR),data)/fashion-mnist*/train-images-idx3-ubyte >/dev/null 2>&1 || echo "no Fashion-MNIST here" \
+	  "(make data-fashion gets it, 31 MB): a generated stand-in is used, and named on the figures"
 
 data: ## download the small data sets (tiny Shakespeare, WikiText-2, GPT-2's vocabulary, GPT2-BASIC: 7 MB)
 	@./data/fetch tinyshakespeare gpt2-bpe wikitext2-valid-test gpt2-basic-463k
