@@ -37,14 +37,18 @@ public struct ImageData: Sendable {
     /// Fashion-MNIST in `fashion-mnist`, else the first training images in `fashion-mnist-subset`, of which
     /// the last fifth is held out.
     case fashionMNIST = "fashion-mnist"
+    /// The same, and where neither is there its stand-in.
+    case fashionMNISTOrStandIn = "fashion-mnist-or-stand-in"
     /// The generated images that stand in where files are missing.
     case standIn = "stand-in"
+    /// The same, gray and cut to 28×28, which stand in for Fashion-MNIST.
+    case grayStandIn = "gray-stand-in"
   }
 
   /// Reads `source` from below `folder`.
   ///
-  /// Only `.cifar10` and `.cifar10Exact` are replaced by the generated stand-in if no files are there, and say so in `name`. Throws
-  /// a `StorageError` for files that are missing or damaged, and for fewer training images than a `batch`.
+  /// Only `.cifar10`, `.cifar10Exact` and `.fashionMNISTOrStandIn` are replaced by a generated stand-in if no files are
+  /// there, and say so in `name`. Throws a `StorageError` for files that are missing or damaged, and for fewer training images than a `batch`.
   public static func load(_ source: Source, folder: String, batch: Int = 1) throws -> ImageData {
     let data =
       switch source {
@@ -54,7 +58,10 @@ public struct ImageData: Sendable {
       case .cifar10Subset: try subsetOfCIFAR10(folder)
       case .cifar10JPEG: try jpegCIFAR10(folder)
       case .fashionMNIST: try fashionMNIST(folder)
+      case .fashionMNISTOrStandIn:
+        hasFashionMNIST(folder) ? try fashionMNIST(folder) : try grayStandIn()
       case .standIn: try standIn()
+      case .grayStandIn: try grayStandIn()
       }
     guard batch <= data.training.count else {
       throw StorageError(
@@ -131,7 +138,17 @@ public struct ImageData: Sendable {
       name: "generated stand-in for CIFAR-10", isStandIn: true, classes: StandInImages.classes,
       training: training, test: all.images(StandInImages.trainingCount..<all.count),
       normalization: ImageNormalization(of: training),
-      digest: try Digest.sha256(of: Data(all.pixels + all.labels)))
+      digest: Digest.sha256(of: Data(all.pixels + all.labels)))
+  }
+
+  /// The stand-in for Fashion-MNIST: the middle of the generated images, the mean of their channels.
+  private static func grayStandIn() throws -> ImageData {
+    let color = try standIn()
+    let training = color.training.gray(side: 28)
+    return ImageData(
+      name: "generated stand-in for Fashion-MNIST", isStandIn: true, classes: color.classes,
+      training: training, test: color.test.gray(side: 28),
+      normalization: ImageNormalization(of: training), digest: "\(color.digest), gray")
   }
 
   // MARK: - Fashion-MNIST
@@ -141,8 +158,21 @@ public struct ImageData: Sendable {
     "ankle boot",
   ]
 
+  private static func fashionFolders(_ folder: String) -> (whole: String, subset: String) {
+    ("\(folder)/fashion-mnist", "\(folder)/fashion-mnist-subset")
+  }
+
+  private static func isFashionMNIST(_ place: String) -> Bool {
+    FileManager.default.fileExists(atPath: "\(place)/train-images-idx3-ubyte")
+  }
+
+  private static func hasFashionMNIST(_ folder: String) -> Bool {
+    let (whole, subset) = fashionFolders(folder)
+    return isFashionMNIST(whole) || isFashionMNIST(subset)
+  }
+
   private static func fashionMNIST(_ folder: String) throws -> ImageData {
-    let (whole, subset) = ("\(folder)/fashion-mnist", "\(folder)/fashion-mnist-subset")
+    let (whole, subset) = fashionFolders(folder)
     func read(_ place: String, _ part: String) throws -> LabeledImages {
       try IDXFile.images(
         "\(place)/\(part)-images-idx3-ubyte", labels: "\(place)/\(part)-labels-idx1-ubyte",
@@ -152,10 +182,7 @@ public struct ImageData: Sendable {
       try parts.flatMap { ["\($0)-images-idx3-ubyte", "\($0)-labels-idx1-ubyte"] }
         .map { "\($0) \(try Digest.sha256(ofFile: "\(place)/\($0)"))" }.joined(separator: ", ")
     }
-    func isThere(_ place: String) -> Bool {
-      FileManager.default.fileExists(atPath: "\(place)/train-images-idx3-ubyte")
-    }
-    if isThere(whole) || !isThere(subset) {
+    if isFashionMNIST(whole) || !isFashionMNIST(subset) {
       let (training, test) = (try read(whole, "train"), try read(whole, "t10k"))
       guard (test.height, test.width) == (training.height, training.width) else {
         throw StorageError(

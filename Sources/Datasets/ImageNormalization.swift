@@ -12,6 +12,9 @@ public struct ImageNormalization: Sendable, Equatable {
   public static let cifar10 = ImageNormalization(
     mean: [0.4914, 0.4822, 0.4465], deviation: [0.2470, 0.2435, 0.2616])
 
+  /// Gray intensities as they are, in [0, 1].
+  public static let unit = ImageNormalization(mean: [0], deviation: [1])
+
   /// The given constants, one pair a channel; deviations must be positive.
   public init(mean: [Float], deviation: [Float]) {
     precondition(

@@ -39,6 +39,27 @@ public struct LabeledImages: Sendable, Equatable {
       labels: Array(labels[range]))
   }
 
+  /// The middle `side`×`side` pixels of every image, the mean of their channels rounded down.
+  func gray(side: Int) -> LabeledImages {
+    precondition(side <= min(height, width), "\(side)×\(side) of images[\(height), \(width)]")
+    let (top, left) = ((height - side) / 2, (width - side) / 2)
+    var gray: [UInt8] = []
+    gray.reserveCapacity(count * side * side)
+    pixels.withUnsafeBufferPointer { pixels in
+      for image in 0..<count {
+        for row in top..<(top + side) {
+          for column in left..<(left + side) {
+            let place = ((image &* height &+ row) &* width &+ column) &* channels
+            var sum = 0
+            for channel in 0..<channels { sum &+= Int(pixels[place &+ channel]) }
+            gray.append(UInt8(sum / channels))
+          }
+        }
+      }
+    }
+    return LabeledImages(height: side, width: side, channels: 1, pixels: gray, labels: labels)
+  }
+
   /// x[B·H·W, C] = the images `indices` (B of them), each moved by `transform(position in indices)`, then
   /// normalised: channels last, image after image, without allocation.
   ///

@@ -46,7 +46,7 @@ public struct TextCorpus: Sendable {
     let text = texts?.joined() ?? StandInText.text
     return TextCorpus(
       name: (texts == nil ? "generated stand-in for " : "") + source.title, text: text,
-      isStandIn: texts == nil, digest: try Digest.sha256(of: text))
+      isStandIn: texts == nil, digest: Digest.sha256(of: text))
   }
 
   /// The texts of `files` below `folder`, nil if none of them is there.

@@ -7,8 +7,13 @@ extension Suite {
       BadTokenSpectra.self, TraceRegression.self, ClipCost.self, MLPHeavyTails.self,
       MLPSearch.self, MLPHeatMap.self, CIFAR10ResNet18.self, CIFAR10Truncation.self,
       CIFAR10Search.self, NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self,
-      TheoryBounds.self, Smoothness.self, LSTMCurves.self,
-    ], figures: figures)
+      TheoryBounds.self, DeltaGClipVAE.self, DeltaGClipVAESearch.self, Smoothness.self,
+      LSTMCurves.self,
+    ], figures: figures, title: "Spectral gradient clipping, reproduced",
+    question:
+      "Is it better to clamp the singular values of a gradient matrix at a threshold than to rescale the gradient by its "
+      + "norm? Every claim of “Gradient Clipping Beyond Vector Norms” (arXiv 2605.11838) that a computer can decide, with "
+      + "its criterion and what our records say.")
 
   private static func out(_ name: String) -> String { "figures/out/\(name)" }
 
@@ -62,6 +67,12 @@ extension Suite {
         ("1", out("mlp-search.caption.md")), ("2", out("cifar10-search.caption.md")),
         ("3", out("nanogpt-search.caption.md")), ("4", out("gpt2-search.caption.md")),
       ]),
+    FigureEntry(
+      "2404.08624: δ-GClip, autoencoder on Fashion-MNIST", make: "delta-gclip-vae",
+      claims: [
+        "deltagclip-vae-training", "deltagclip-vae-test", "deltagclip-vae-test-code",
+        "deltagclip-vae-spectral",
+      ], links: []),
     FigureEntry(
       "Lemma C.1, Theorems 3.3 and 3.4, §2.3", make: "theory",
       claims: [

@@ -110,6 +110,14 @@ package struct Finding: Sendable, Equatable {
       case .fisher: atanh(bound)
       }
     }
+
+    func back(_ value: Double) -> Double {
+      switch scale {
+      case .plain: value
+      case .logarithm: exp(value)
+      case .fisher: tanh(value)
+      }
+    }
   }
 
   /// A number with an interval from elsewhere.
@@ -185,6 +193,11 @@ package struct Finding: Sendable, Equatable {
     Finding(
       part: part, statistic, estimate: value, low: value, high: value, bound, count: count,
       unit: unit, needed: 0)
+  }
+
+  /// The values behind it, one a unit, on the scale of `bound`; nil where it is not a mean of values.
+  package var values: [Double]? {
+    units.map { sample in sample.values.map(sample.back) }
   }
 
   /// Twice the probability of values at least as far on the right side of the bound as these if the truth lay on it

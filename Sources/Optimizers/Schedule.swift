@@ -8,6 +8,8 @@ public enum Schedule: Codable, Equatable, Sendable {
   case linear(warmup: Int = 0)
   /// Up from 0 over `warmup` steps, then along half a cosine down to `floor` times the base rate.
   case cosine(warmup: Int = 0, floor: Double = 0)
+  /// The base rate times `factor` for every one of these steps that has come.
+  case steps(at: [Int], factor: Double)
 
   /// The multiple at step k = 0, …, steps - 1.
   public func factor(step: Int, of steps: Int) -> Double {
@@ -22,6 +24,8 @@ public enum Schedule: Codable, Equatable, Sendable {
     case .linear(let warmup): return warm(warmup) ?? 1 - share(warmup)
     case .cosine(let warmup, let floor):
       return warm(warmup) ?? floor + (1 - floor) * 0.5 * (1 + cos(Double.pi * share(warmup)))
+    case .steps(let places, let factor):
+      return pow(factor, Double(places.count { $0 <= step }))
     }
   }
 }

@@ -28,13 +28,17 @@ struct Grad: ParsableCommand {
       weights (the authors' CifarNet names, or torchvision's ResNet-18 names); batch tensors input [B, 3, H, W] \
       of normalised images and target [B] of labels (I32 or I64). cifarnet: H and W 25 to 48, \
       cross-entropy with labels smoothed by 0.2, summed; resnet18: mean cross-entropy.
+
+      vae: the variational autoencoder of arXiv 2404.08624 (names Encoder.FC_layer_1.weight … \
+      Decoder.FC_output.bias; widths are read from the weights, the paper's are 784-50-50-50); batch tensors input [B, 784] \
+      in [0, 1] and noise [B, 50]; squared errors and divergence, summed over the batch.
       """)
 
   enum ModelName: String, ExpressibleByArgument, CaseIterable {
-    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18
+    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae
   }
 
-  @Option(help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet or resnet18.")
+  @Option(help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18 or vae.")
   var model: ModelName
   @Option(help: "Attention heads of nanogpt and gpt2 (default: width / 64).")
   var heads: Int?
@@ -64,7 +68,34 @@ struct Grad: ParsableCommand {
     case .resnet18:
       let model = try ResNet18(loading: weights)
       try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
+    case .vae: try runVAE()
     }
+  }
+
+  private func runVAE() throws {
+    let vae = try VAE(loading: weights)
+    let file = try TensorFile(batch)
+    let input = try tensor("input", columns: vae.inputs, of: file)
+    let noise = try tensor("noise", columns: vae.latent, of: file)
+    guard input.rows == noise.rows else {
+      throw StorageError(
+        "input has \(input.rows) rows, noise \(noise.rows)", at: batch,
+        hint: "give one row of noise a sample")
+    }
+    try checkNames(
+      of: file, "a batch of vae holds input [B, \(vae.inputs)] and noise [B, \(vae.latent)]",
+      known: ["input", "noise"])
+    if let place = input.values.firstIndex(where: { !($0 >= 0 && $0 <= 1) }) {
+      throw StorageError(
+        "input[\(place / vae.inputs), \(place % vae.inputs)] is \(input.values[place])", at: batch,
+        hint: "the model takes intensities in [0, 1]")
+    }
+    let tape = Tape(pool: WorkerPool(threads: threads))
+    let x = tape.input([input.rows, vae.inputs])
+    let draws = tape.input([noise.rows, vae.latent])
+    x.assign(input.values)
+    draws.assign(noise.values)
+    try differentiate(vae, tape, vae.loss(tape, x, noise: draws))
   }
 
   private func runMLP() throws {
@@ -190,11 +221,13 @@ struct Grad: ParsableCommand {
     }
     tape.backward(from: loss)
     try model.save(to: out, gradients: true)
-    print("{\"loss\": \(loss.scalar)}")
+    try Terminal.line("{\"loss\": \(loss.scalar)}")
   }
 
-  private func checkNames(of file: TensorFile, _ hint: String) throws {
-    for entry in file.entries where entry.name != "input" && entry.name != "target" {
+  private func checkNames(
+    of file: TensorFile, _ hint: String, known names: [String] = ["input", "target"]
+  ) throws {
+    for entry in file.entries where !names.contains(entry.name) {
       throw StorageError(
         "the tensor \(entry.name) is none of the model's", at: batch, hint: hint)
     }

@@ -92,6 +92,48 @@ import Testing
   }
 }
 
+/// Where the operations of a variational autoencoder are on their own.
+@Suite struct VariationalOperationTests {
+  @Test func nanPassesAndFarArgumentsSaturate() {
+    let x = Parameter("x", shape: [5])
+    x.tensor.assign([.nan, -1e30, 1e30, 0, -2])
+    let tape = Tape()
+    let (leaky, sigmoid) = (tape.leakyReLU(x.tensor, slope: 0.5), tape.sigmoid(x.tensor))
+    let loss = tape.sum(tape.add(leaky, sigmoid))
+    tape.forward()
+    tape.backward(from: loss)
+    #expect(leaky.array[0].isNaN && sigmoid.array[0].isNaN)
+    #expect(leaky.array[1...] == [-5e29, 1e30, 0, -1])
+    // e^88 is the largest power: 1/(1 + e^88) is below every normal number's square root, and not negative.
+    #expect(sigmoid.array[1] >= 0 && sigmoid.array[1] < 1e-37 && sigmoid.array[2] == 1)
+    // The slope at 0 is that of the negative side, as in PyTorch.
+    #expect(x.gradient.materialized.base[3] == 0.75)
+  }
+
+  /// A law that is standard has no divergence, and a reconstruction that is exact no error.
+  @Test func nothingIsLostWhereNothingIsWrong() {
+    let (mean, logVariance) = (Parameter("m", shape: [2, 3]), Parameter("v", shape: [2, 3]))
+    let guess = Parameter("g", shape: [2, 4])
+    let tape = Tape()
+    let x = tape.input([2, 4])
+    guess.tensor.value.fill(0.25)
+    x.value.fill(0.25)
+    let loss = tape.variationalLoss(
+      guess.tensor, of: x, mean: mean.tensor, logVariance: logVariance.tensor)
+    tape.forward()
+    tape.backward(from: loss)
+    #expect(loss.scalar == 0)
+    for parameter in [mean, logVariance, guess] {
+      #expect((0..<parameter.count).allSatisfy { parameter.gradient.base[$0] == 0 })
+    }
+    // A divergence far below its terms: ½(e^v - 1 - v) at v = 2⁻⁶ is v²/4 (1 + v/3 + …), and e^v is off by 2⁻²³ at most.
+    logVariance.tensor.value.fill(0x1p-6)
+    tape.forward()
+    let want = 6 * 0x1p-14
+    #expect(abs(Double(loss.scalar) - want) <= 0.01 * want, "\(loss.scalar), not \(want)")
+  }
+}
+
 @Suite struct TapeTests {
   /// loss = Σ (W x)² by way of a value used twice.
   private func square(_ tape: Tape, _ weight: Parameter, _ x: Tensor) -> Tensor {

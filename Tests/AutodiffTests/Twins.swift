@@ -121,5 +121,6 @@ extension Twin {
     + [[1], [3, 4]].flatMap { shape in
       ["add", "multiply"].map { binary($0, shape) }
     }
-    + [meanSquaredError([1, 1]), meanSquaredError([6, 2])] + transformer + convolutional + recurrent
+    + [meanSquaredError([1, 1]), meanSquaredError([6, 2])] + transformer + convolutional
+    + variational + recurrent
 }

@@ -106,7 +106,7 @@ import Testing
   @Test func arePinned() throws {
     let images = StandInImages.images(4_990..<5_010)
     #expect(
-      try Digest.sha256(of: Data(images.pixels + images.labels))
+      Digest.sha256(of: Data(images.pixels + images.labels))
         == "2bbaca99cae8613de2ba012536a53d6d83887b8609e3144de855bf0e81480d30")
     #expect(images.images(5..<9) == StandInImages.images(4_995..<4_999))
   }
@@ -163,7 +163,9 @@ import Testing
       try ImageData.load(.standIn, folder: folder.path, batch: 5001)
     }
     #expect(error?.what.contains("fewer than a batch of 5001") == true)
-    let replaced: [ImageData.Source] = [.cifar10, .cifar10Exact, .standIn]
+    let replaced: [ImageData.Source] = [
+      .cifar10, .cifar10Exact, .fashionMNISTOrStandIn, .standIn, .grayStandIn,
+    ]
     #expect(try ImageData.load(.cifar10Exact, folder: folder.path).isStandIn)
     for source in ImageData.Source.allCases where !replaced.contains(source) {
       let error = #expect(throws: StorageError.self) {
@@ -171,6 +173,28 @@ import Testing
       }
       #expect(error?.what.hasPrefix("missing") == true, "\(source)")
     }
+  }
+
+  @Test func fashionMNISTIsReplacedWhereThatIsAskedFor() throws {
+    let folder = try ImageFolder()
+    let data = try ImageData.load(.fashionMNISTOrStandIn, folder: folder.path)
+    #expect(data.isStandIn && data.name == "generated stand-in for Fashion-MNIST")
+    let images = data.training
+    #expect((images.count, images.height, images.width, images.channels) == (5000, 28, 28, 1))
+    #expect(data.test.count == 1000)
+    // Row 3, column 5 of image 2 is row 5, column 7 of the colored one: two pixels are cut off on each side.
+    let color = StandInImages.all.pixels[((2 * 32 + 5) * 32 + 7) * 3..<((2 * 32 + 5) * 32 + 8) * 3]
+    #expect(Int(images.pixels[(2 * 28 + 3) * 28 + 5]) == color.reduce(0) { $0 + Int($1) } / 3)
+    let colored = try ImageData.load(.standIn, folder: folder.path)
+    #expect(images.labels == colored.training.labels && data.digest != colored.digest)
+    #expect(try ImageData.load(.grayStandIn, folder: folder.path).test == data.test)
+    // What is there is taken.
+    try folder.writeIDX(
+      "fashion-mnist-subset/train-images-idx3-ubyte", [5, 2, 2], Array(repeating: 9, count: 20))
+    try folder.writeIDX("fashion-mnist-subset/train-labels-idx1-ubyte", [5], [0, 1, 2, 3, 4])
+    let subset = try ImageData.load(.fashionMNISTOrStandIn, folder: folder.path)
+    #expect(!subset.isStandIn && subset.training.height == 2)
+    #expect(subset.digest == (try ImageData.load(.fashionMNIST, folder: folder.path)).digest)
   }
 
   @Test func theBestCopyOfCIFAR10IsTaken() throws {

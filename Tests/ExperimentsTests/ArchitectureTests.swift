@@ -1,8 +1,20 @@
 import Foundation
 import Testing
 
+@testable import Lab
+
 /// Where code belongs (CONTRIBUTING.md), as far as a search over the sources can see it.
 @Suite struct ArchitectureTests {
+  @Test func theVersionIsTheSameEverywhere() throws {
+    for (file, words) in [
+      ("CITATION.cff", "\nversion: \(suiteVersion)\n"), ("CHANGELOG.md", "\n## \(suiteVersion)"),
+    ] {
+      let text = try String(
+        contentsOf: Self.root.appendingPathComponent(file), encoding: .utf8)
+      #expect(text.contains(words), "\(file)")
+    }
+  }
+
   private static let root = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
@@ -58,9 +70,8 @@ import Testing
       ["Lab"], ["Experiments"],
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
-        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
-        "spectral",
-        "fuzz",
+        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds",
+        "delta-gclip-vae", "smoothness", "spectral", "fuzz",
       ],
     ]
     func floor(_ module: String) -> Int? { floors.firstIndex { $0.contains(module) } }

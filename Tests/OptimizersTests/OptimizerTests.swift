@@ -125,6 +125,8 @@ import Testing
     #expect(factors(.linear(warmup: 2), 4) == [0.5, 1, 1, 0.5])
     let cosine = factors(.cosine(warmup: 2, floor: 0.5), 6)
     #expect(cosine[0] == 0.5 && cosine[2] == 1 && abs(cosine[4] - 0.75) < 1e-15)
+    #expect(factors(.steps(at: [2, 3], factor: 0.5), 5) == [1, 1, 0.5, 0.25, 0.25])
+    #expect(factors(.steps(at: [], factor: 0.5), 2) == [1, 1])
   }
 }
 

@@ -31,6 +31,7 @@ import Testing
       goldens: "arms-language", names: LanguageHarness.names, train: LanguageHarness.train)
     static let images = Family(
       goldens: "arms-images", names: ImageHarness.names, train: ImageHarness.train)
+    static let vae = Family(goldens: "arms-vae", names: VAEHarness.names, train: VAEHarness.train)
 
     /// Losses and final weights of an arm against the goldens.
     ///
@@ -95,8 +96,11 @@ import Testing
   @Test(arguments: ImageHarness.names)
   func anImageArmIsItsRecipe(_ arm: String) throws { try Family.images.check(arm) }
 
+  @Test(arguments: VAEHarness.names)
+  func anAutoencodersArmIsItsRecipe(_ arm: String) throws { try Family.vae.check(arm) }
+
   @Test func noGoldenIsLeftOver() throws {
-    for family in [Family.mlp, .language, .images] {
+    for family in [Family.mlp, .language, .images, .vae] {
       let file = try SafetensorsFile(Self.path(family.goldens))
       let names = Set(file.entries.map { String($0.name.split(separator: "/")[0]) })
       #expect(names == Set(family.names), "\(family.goldens)")
@@ -105,7 +109,9 @@ import Testing
 
   /// Batches and noise are those that the goldens were made with.
   @Test func inputsAreThoseOfTheGoldens() throws {
-    let now = try MLPHarness.inputs() + LanguageHarness.inputs() + ImageHarness.inputs()
+    let now =
+      try MLPHarness.inputs() + LanguageHarness.inputs() + ImageHarness.inputs()
+      + VAEHarness.inputs()
     if ProcessInfo.processInfo.environment["ARM_INPUTS"] == "write" {
       try SafetensorsFile.write(now, metadata: [], to: Self.path("arm-inputs"))
     }
@@ -171,6 +177,11 @@ import Testing
       ImageHarness.defaults == [
         "widths' divisor": 1, "epochs": 8, "batch": 2000, "images summed": 2000, "parts": 1,
         "shift": 2, "flips": 1, "rank": 10, "oversampling": 5, "power iterations": 1, "views": 2,
+      ])
+    #expect(
+      VAEHarness.defaults == [
+        "training images": 60_000, "test images": 10_000, "hidden": 50, "latent": 50,
+        "epochs": 200, "first decay": 99, "second decay": 149, "batch": 100,
       ])
   }
 }

@@ -90,10 +90,31 @@ import Testing
     #expect(abs(got.loss - trained.loss) > 1e-3, "the two sets do not differ")
   }
 
+  @Test func theAutoencodersLossesAreOfTheirSets() throws {
+    let scratch = Scratch()
+    let got = try VAEHarness.reported(scratch.path)
+    func loss(_ images: LabeledImages, _ noise: [Float]) -> Double {
+      let tape = Tape(isTraining: false)
+      let x = tape.input([images.count, images.imageSize])
+      let draws = tape.input([images.count, got.model.latent])
+      x.assign(images.pixels.map { Float($0) / 255 })
+      draws.assign(noise)
+      let loss = got.model.loss(tape, x, noise: draws)
+      tape.forward()
+      return Double(loss.scalar) / Double(images.count)
+    }
+    let (test, training) = (got.data.test, got.data.training)
+    #expect(test.count == 203 && training.count == 260)
+    let (heldOut, trained) = (loss(test, got.noise.test), loss(training, got.noise.training))
+    #expect(abs(got.test - heldOut) <= 1e-5 * heldOut, "\(got.test), not \(heldOut)")
+    #expect(abs(got.training - trained) <= 1e-5 * trained, "\(got.training), not \(trained)")
+    #expect(abs(heldOut - trained) > 1e-3 * trained, "the two sets do not differ")
+  }
+
   // MARK: - The sets themselves
 
   private func digest<Word>(_ words: [Word]) throws -> String {
-    try Digest.sha256(of: words.withUnsafeBytes { Data($0) })
+    Digest.sha256(of: words.withUnsafeBytes { Data($0) })
   }
 
   /// The text is cut once, after nine tenths; the part reported on has this digest.

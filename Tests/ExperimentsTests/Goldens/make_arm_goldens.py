@@ -1,10 +1,10 @@
-"""Goldens of every arm of the three training experiments, from a CPU build of PyTorch.
+"""Goldens of every arm of the training experiments, from a CPU build of PyTorch.
 
     pip install torch numpy safetensors     (made with torch 2.13.0+cpu, numpy 2.4, safetensors 0.8)
     python3 make_arm_goldens.py [ARM ...]
 
 reads arm-inputs.safetensors (data, batches and noise at toy size, which the tests write) and writes, next to itself,
-arms-{mlp,language,images}.safetensors. For every arm:
+arms-{mlp,language,images,vae}.safetensors. For every arm:
   hyper.NAME            hyper-parameters of the comparison
   losses [K]            of the K steps' batches, each before its step; losses.slack [K]
   final                 the weights after the last step, by ascending names; of more than 64 entries 64 sums with signs
@@ -15,7 +15,7 @@ arms-{mlp,language,images}.safetensors. For every arm:
   rate.{steps,of,factors}  (language) the schedule over a run of `of` steps
 Weights begin at a closed formula of their names. Everything is computed in float64.
 
-The tables MLP, LANGUAGE and IMAGES say what each arm is: optimizer, momentum, decay, schedule, rule, clipped set. They
+The tables MLP, LANGUAGE, IMAGES and VAE say what each arm is: optimizer, momentum, decay, schedule, rule, clipped set. They
 are written from the paper and its authors' configurations (DESIGN: facts of arXiv 2605.11838, 2605.02701, 1905.11881,
 2404.08624, 2603.14315, 2102.06171, 1912.03194, 2506.01913), not from the Swift code. Optimizers that PyTorch has are
 PyTorch's. For every number in an arm's row the script makes the same run with that number changed a little and stops
@@ -703,6 +703,60 @@ class ImageRun:
         return self.parameters
 
 
+# --- autoencoder: 2404.08624 ----------------------------------------------------------------------------------------------
+LOWERED, ONE_RATE = dict(lowered=True), dict(lowered=False)
+VAE = {
+    # arm: (learning rate, rule, its hyper-parameters, its other numbers, optimizer, whether the rate is lowered)
+    "adam": (0.02, none, {}, {}, (adam, {}), LOWERED),
+    "sgd": (0.005, none, {}, {}, PLAIN, LOWERED),
+    "gclip": (0.05, lambda maximumNorm: norm(maximumNorm, 0), dict(maximumNorm=4.0), {}, PLAIN, LOWERED),
+    "delta-gclip": (0.05, lambda maximumNorm, minimumFactor: delta(maximumNorm, minimumFactor), dict(maximumNorm=4.0, minimumFactor=0.2), {}, PLAIN, LOWERED),
+    "spectral-const": (0.05, const, dict(tau=2.0), {}, PLAIN, LOWERED),
+    "spectral-quantile": (0.005, quantile, dict(level=0.6), dict(window=100), PLAIN, LOWERED),
+    "adam-authors-code": (0.02, none, {}, {}, (adam, {}), ONE_RATE),
+    "sgd-authors-code": (0.005, none, {}, {}, PLAIN, ONE_RATE),
+}
+
+
+class VAERun:
+    side, hidden, latent, batch, images = 6, 7, 5, 4, 12
+
+    def __init__(self, arm, recipe):
+        self.rate, rule, hyper, fixed, (optimizer, numbers), schedule = recipe
+        self.rule, self.lowered = rule(**hyper, **fixed), schedule["lowered"]
+        n, h, k = self.side**2, self.hidden, self.latent
+        layers = {"Encoder.FC_layer_1": (h, n), "Encoder.FC_layer_2": (h, h), "Encoder.FC_mean": (k, h), "Encoder.FC_var": (k, h),
+            "Decoder.FC_dec_layer_1": (h, k), "Decoder.FC_dec_layer_2": (h, h), "Decoder.FC_output": (n, h)}  # fmt: skip
+        self.parameters = {}
+        for name, shape in layers.items():
+            self.parameters |= {f"{name}.weight": weights(f"{name}.weight", shape), f"{name}.bias": weights(f"{name}.bias", shape[:1])}
+        self.move = optimizer(**numbers)(self.parameters)
+        self.pixels = integers("vae.train.pixels", self.images * n, 256).reshape(self.images, n) / 255
+
+    def loss(self, w, x, noise):
+        def linear(name, h):
+            return h @ w[name + ".weight"].T + w[name + ".bias"]
+
+        h = F.leaky_relu(linear("Encoder.FC_layer_2", F.leaky_relu(linear("Encoder.FC_layer_1", x), 0.2)), 0.2)
+        mean, log_var = linear("Encoder.FC_mean", h), linear("Encoder.FC_var", h)
+        z = mean + torch.exp(log_var / 2) * noise
+        h = F.leaky_relu(linear("Decoder.FC_dec_layer_2", F.leaky_relu(linear("Decoder.FC_dec_layer_1", z), 0.2)), 0.2)
+        errors = ((torch.sigmoid(linear("Decoder.FC_output", h)) - x) ** 2).sum()
+        return errors - 0.5 * (1 + log_var - mean**2 - log_var.exp()).sum()
+
+    def step(self, k, nudge):
+        leaves = {n: p.detach().clone().requires_grad_() for n, p in self.parameters.items()}
+        loss = self.loss(leaves, self.pixels[INPUTS["vae.batches"][k]], INPUTS["vae.noise"][k])
+        g = nudge(dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())))))
+        # Three steps an epoch; a tenth from epochs 1 and 2.
+        rate = self.rate * (0.1 ** ((k >= 3) + (k >= 6)) if self.lowered else 1)
+        self.move(rate, self.rule(self.parameters, g, None))
+        return loss.item() / self.batch
+
+    def final(self):
+        return self.parameters
+
+
 # --- goldens --------------------------------------------------------------------------------------------------------------
 def trajectory(make, recipe, arm, steps, seed=None):
     run = make(arm, recipe)
@@ -843,10 +897,15 @@ def images(arm, recipe):
     return arm_goldens(ImageRun, arm, recipe, hyper, 4 if "rank" in arm or "exact" in arm else STEPS)
 
 
+def vae(arm, recipe):
+    return arm_goldens(VAERun, arm, recipe, dict(learningRate=recipe[0]) | recipe[2], STEPS)
+
+
 FAILED = []
 
 if __name__ == "__main__":
     write("mlp", MLP, mlp)
     write("language", LANGUAGE, language)
     write("images", IMAGES, images)
+    write("vae", VAE, vae)
     assert not FAILED, f"not told apart: {FAILED}"

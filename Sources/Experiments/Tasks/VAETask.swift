@@ -1,0 +1,272 @@
+import Autodiff
+import Datasets
+import Foundation
+import Lab
+import LinearAlgebra
+import Models
+import Optimizers
+import Storage
+import Training
+
+/// Settings of the variational autoencoder of arXiv 2404.08624; the defaults are its authors'.
+package struct VAESettings: WorkloadSettings {
+  /// The images, gray.
+  package var images = ImageData.Source.fashionMNISTOrStandIn
+  /// Training images that are used, at most.
+  package var trainingImages = 60_000
+  /// Test images that are used, at most.
+  package var testImages = 10_000
+  /// Width of the hidden layers.
+  package var hidden = 50
+  /// Values of an image's code.
+  package var latent = 50
+  /// Epochs.
+  package var epochs = 200
+  /// Epochs, counted from 0, from which the rate is a tenth of what it was.
+  package var decayEpochs = [99, 149]
+  /// Images a step.
+  package var batchSize = 100
+
+  /// The defaults.
+  package init() {}
+
+  /// Steps of an epoch.
+  package var stepsPerEpoch: Int { trainingImages / batchSize }
+  package var stepCount: Int { epochs * stepsPerEpoch }
+  package var pointEvery: Int { stepsPerEpoch }
+  package var schedule: Schedule {
+    .steps(at: decayEpochs.map { $0 * stepsPerEpoch }, factor: 0.1)
+  }
+
+  package static let limits = [
+    "epochs": 100_000, "decayEpochs": 100_000, "batchSize": 1_000_000, "hidden": 100_000,
+    "latent": 100_000,
+  ]
+
+  package func lasting(_ fraction: Double) -> VAESettings {
+    func part(_ epoch: Int) -> Int { Int((fraction * Double(epoch)).rounded()) }
+    var own = self
+    own.epochs = max(1, part(epochs))
+    own.decayEpochs = decayEpochs.map(part)
+    return own
+  }
+
+  package func validate() throws {
+    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
+      guard holds else { throw ConfigError.value(key, value, expected) }
+    }
+    for (key, value) in [
+      ("trainingImages", trainingImages), ("testImages", testImages), ("hidden", hidden),
+      ("latent", latent), ("epochs", epochs), ("batchSize", batchSize),
+    ] { try check(key, value, value >= 1, "a whole number >= 1") }
+    try check(
+      "decayEpochs", decayEpochs, decayEpochs.allSatisfy { $0 >= 0 }, "a list of epochs >= 0")
+    try check(
+      "batchSize", batchSize, batchSize <= trainingImages,
+      "at most the \(trainingImages) training images")
+  }
+
+  package var rehearsal: (settings: VAESettings, step: Double, evaluation: Double) {
+    var small = self
+    small.trainingImages = min(trainingImages, max(batchSize, 1000))
+    small.testImages = min(testImages, 1000)
+    // An evaluation's share of a step is that of all images in an epoch's steps, whatever their number.
+    let images = Double(small.trainingImages + small.testImages)
+    return (
+      small, 1,
+      Double(trainingImages + testImages) / images
+        * Double(small.stepsPerEpoch) / Double(max(1, stepsPerEpoch))
+    )
+  }
+}
+
+/// Gray images whose intensities are the inputs of a network.
+package struct GrayImages: WorkloadSource {
+  package let data: ImageData
+  package var name: String { data.name }
+  package var digest: String { data.digest }
+  package var isStandIn: Bool { data.isStandIn }
+
+  package func holdingOut() -> GrayImages { GrayImages(data: data.holdingOut()) }
+}
+
+/// The variational autoencoder on Fashion-MNIST (arXiv 2404.08624): the loss that is differentiated is summed over the batch, what
+/// is reported is an image's.
+package final class VAETask: Workload {
+  package static let layerName = "parameter"
+  package static let metrics = [
+    Metric("epoch", "training epochs done"),
+    Metric(
+      "train_set_loss",
+      "loss on all training images at the weights of the point: squared errors and divergence, an image"
+    ),
+    Metric("val_loss", "the same on the test images"),
+  ]
+  package static func trainLossMeaning(_ settings: VAESettings) -> String {
+    "mean of the mini-batch losses since the point before (squared errors and divergence, an image)"
+  }
+  /// A loss of an image beyond this has diverged (it starts near 200, and a gray image of noise has about 65).
+  package static let lossLimit = 1e5
+
+  package static func load(_ settings: VAESettings, folder: String) throws -> GrayImages {
+    let data = try ImageData.load(settings.images, folder: folder, batch: settings.batchSize)
+      .first(training: settings.trainingImages, test: settings.testImages)
+    guard data.training.channels == 1 else {
+      throw ConfigError(
+        "setting 'images'", "\(data.name) has \(data.training.channels) channels",
+        hint: "the autoencoder takes gray images: choose fashion-mnist")
+    }
+    return GrayImages(data: data)
+  }
+
+  package static func resolved(_ settings: VAESettings, _ source: GrayImages) -> VAESettings {
+    var settings = settings
+    settings.trainingImages = source.data.training.count
+    settings.testImages = source.data.test.count
+    return settings
+  }
+
+  package let model: VAE
+  package let settings: VAESettings
+  private let data: ImageData
+  private let pool: WorkerPool
+  private let pass: VAEPass
+  private var sampler: BatchSampler
+  private let noise: RandomStream, evaluationNoise: RandomStream
+  private var step = 0
+  private lazy var evaluation = VAEEvaluation(model, evaluationNoise, pool)
+
+  /// Throws a `ConfigError` for a batch larger than the data.
+  package init(
+    _ settings: VAESettings, _ arm: Arm, _ source: GrayImages, seed: UInt64, pool: WorkerPool
+  ) throws {
+    (data, self.pool) = (source.data, pool)
+    self.settings = Self.resolved(settings, source)
+    let count = data.training.count
+    guard settings.batchSize <= count else {
+      throw ConfigError(
+        "setting 'batchSize'",
+        "\(count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
+        hint: "use a smaller batch or a larger set (make data-fashion gets Fashion-MNIST)")
+    }
+    let stream = RandomStream(seed: seed, name: "vae")
+    model = VAE(
+      inputs: data.training.imageSize, hidden: settings.hidden, latent: settings.latent)
+    model.initialize(stream.child("weights"))
+    pass = VAEPass(
+      model,
+      Tape(pool: pool, weightGradients: arm.needsSamples ? .perSample : .lowRank),
+      rows: settings.batchSize)
+    sampler = BatchSampler(
+      count: count, size: settings.batchSize, order: .reshuffled, stream: stream.child("batches"))
+    noise = stream.child("noise")
+    evaluationNoise = stream.child("evaluation noise")
+  }
+
+  // MARK: - Training
+
+  package var parameters: [Parameter] { model.parameters }
+  package var modelState: [[Float]] {
+    get { model.values }
+    set { model.values = newValue }
+  }
+  package var recordedLayers: [String] { parameters.map(\.name) }
+  package var microBatches: Int { 1 }
+  package var lossScale: Double { Double(settings.batchSize) }
+  package var lossLimit: Double { Self.lossLimit }
+  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
+  package var steps: Int { settings.stepCount }
+  package var stepsPerPoint: Int { settings.stepsPerEpoch }
+
+  package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
+    self.step = step
+    pass.fill(sampler.batch(step: step), data.training, noise: noise.at(step: step))
+    return (pass.tape, pass.loss)
+  }
+
+  // MARK: - Evaluation
+
+  /// Both sets with the same draws at every point.
+  package func evaluate() -> [Double] {
+    [
+      Double(step + 1) / Double(settings.stepsPerEpoch), evaluation.loss(data.training, "training"),
+      evaluation.loss(data.test, "test"),
+    ]
+  }
+
+  package func objective(finalTrainLoss: Double) -> Double { evaluation.loss(data.test, "test") }
+
+  package func summary(lastMetrics: [Double]) -> Attributes {
+    [
+      "training_images": .int(data.training.count), "test_images": .int(data.test.count),
+      "steps_per_epoch": .int(settings.stepsPerEpoch),
+      "final_train_set_loss": .double(lastMetrics.isEmpty ? .nan : lastMetrics[1]),
+      "final_val_loss": .double(lastMetrics.isEmpty ? .nan : lastMetrics[2]),
+    ]
+  }
+
+  package func save(to path: String) throws { try model.save(to: path) }
+}
+
+/// A recorded pass over some images.
+private final class VAEPass {
+  let tape: Tape
+  /// Summed over the images.
+  let loss: Tensor
+  private let x: Tensor, noise: Tensor
+
+  init(_ model: VAE, _ tape: Tape, rows: Int) {
+    self.tape = tape
+    x = tape.input([rows, model.inputs])
+    noise = tape.input([rows, model.latent])
+    loss = model.loss(tape, x, noise: noise)
+  }
+
+  /// Writes the images of these numbers and draws the noise of their codes.
+  func fill(
+    _ numbers: some RandomAccessCollection<Int>, _ images: LabeledImages, noise stream: RandomStream
+  ) {
+    images.write(numbers, normalization: .unit, into: x.value.base, pool: tape.pool) { _ in
+      .identity
+    }
+    stream.fill(
+      normal: UnsafeMutableBufferPointer(start: noise.value.base, count: noise.count))
+  }
+}
+
+/// The loss of a network on images that it is not trained on at the moment.
+private final class VAEEvaluation {
+  private let model: VAE
+  private let noise: RandomStream
+  private let pool: WorkerPool
+  /// By the number of images; there are two at most for a set: full batches, and what is left over.
+  private var passes: [Int: VAEPass] = [:]
+
+  /// Images that are evaluated at a time.
+  private static let rows = 200
+
+  init(_ model: VAE, _ noise: RandomStream, _ pool: WorkerPool) {
+    (self.model, self.noise, self.pool) = (model, noise, pool)
+  }
+
+  /// The mean loss of an image; the codes' noise is a function of the stream, `name` and the image's number.
+  func loss(_ images: LabeledImages, _ name: String) -> Double {
+    let stream = noise.child(name)
+    var sum = 0.0
+    for start in stride(from: 0, to: images.count, by: Self.rows) {
+      let range = start..<min(start + Self.rows, images.count)
+      let pass = pass(rows: range.count)
+      pass.fill(range, images, noise: stream.at(step: start / Self.rows))
+      pass.tape.forward()
+      sum += Double(pass.loss.scalar)
+    }
+    return sum / Double(images.count)
+  }
+
+  private func pass(rows: Int) -> VAEPass {
+    if let pass = passes[rows] { return pass }
+    let pass = VAEPass(model, Tape(pool: pool, isTraining: false), rows: rows)
+    passes[rows] = pass
+    return pass
+  }
+}
