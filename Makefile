@@ -23,8 +23,8 @@ FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages cifar-hint fashion-hint \
-	data data-quick data-gpt2 data-fineweb data-cifar data-fashion $(FIGURES) $(filter-out -,$(ALIASES))
+.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages \
+	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md
@@ -119,6 +119,9 @@ data-cifar: ## download CIFAR-10 (170 MB)
 
 data-fashion: ## download Fashion-MNIST (31 MB)
 	@./data/fetch fashion-mnist
+
+data-ptb: ## download Penn Treebank by words (2 MB)
+	@./data/fetch ptb
 
 help: ## this list, with the measured cost of each experiment
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 27

@@ -41,6 +41,8 @@ public struct LanguageData: Sendable {
     case binary = "bin"
     /// GPT2-BASIC's own training text in its own vocabulary, the folder `gpt2-basic-463k`.
     case gpt2Basic = "gpt2-basic"
+    /// Penn Treebank by words, `ptb/ptb.{train,valid}.txt`.
+    case pennTreebank = "ptb"
     /// The generated text that stands in where files are missing, by characters.
     case standIn = "stand-in"
   }
@@ -61,6 +63,7 @@ public struct LanguageData: Sendable {
       case .fineWeb: try shards(folder)
       case .binary: try binaries(folder + "/bin")
       case .gpt2Basic: try gpt2Basic(folder + "/gpt2-basic-463k")
+      case .pennTreebank: try pennTreebank(folder)
       }
     for (part, tokens) in [("training", data.training), ("validation", data.validation)]
     where tokens.count <= block {

@@ -7,7 +7,8 @@ extension Suite {
       BadTokenSpectra.self, TraceRegression.self, ClipCost.self, MLPHeavyTails.self,
       MLPSearch.self, MLPHeatMap.self, CIFAR10ResNet18.self, CIFAR10Truncation.self,
       CIFAR10Search.self, NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self,
-      TheoryBounds.self, DeltaGClipVAE.self, DeltaGClipVAESearch.self,
+      TheoryBounds.self, Smoothness.self, LSTMCurves.self, DeltaGClipVAE.self,
+      DeltaGClipVAESearch.self,
     ], figures: figures, title: "Spectral gradient clipping, reproduced",
     question:
       "Is it better to clamp the singular values of a gradient matrix at a threshold than to rescale the gradient by its "

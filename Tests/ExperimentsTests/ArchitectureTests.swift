@@ -70,7 +70,7 @@ import Testing
       ["Lab"], ["Experiments"],
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
-        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds",
+        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
         "delta-gclip-vae", "spectral", "fuzz",
       ],
     ]
