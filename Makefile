@@ -23,8 +23,8 @@ FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages cifar-hint fashion-hint \
-	data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb $(FIGURES) $(filter-out -,$(ALIASES))
+.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages \
+	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md

@@ -10,8 +10,8 @@ let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 /// One executable a figure, table or family of theorems.
 let experiments = [
   "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
-  "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "delta-gclip-vae",
-  "smoothness",
+  "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
+  "delta-gclip-vae",
 ]
 /// What a program outside may import.
 let libraries = ["Clipping", "Autodiff", "LinearAlgebra", "Storage"]

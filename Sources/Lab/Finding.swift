@@ -197,7 +197,13 @@ package struct Finding: Sendable, Equatable {
 
   /// The values behind it, one a unit, on the scale of `bound`; nil where it is not a mean of values.
   package var values: [Double]? {
-    units.map { sample in sample.values.map(sample.back) }
+    units.map { sample in
+      switch sample.scale {
+      case .plain: sample.values
+      case .logarithm: sample.values.map { exp($0) }
+      case .fisher: sample.values.map { tanh($0) }
+      }
+    }
   }
 
   /// Twice the probability of values at least as far on the right side of the bound as these if the truth lay on it

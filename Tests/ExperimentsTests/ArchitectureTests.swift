@@ -70,8 +70,8 @@ import Testing
       ["Lab"], ["Experiments"],
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
-        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds",
-        "delta-gclip-vae", "smoothness", "spectral", "fuzz",
+        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
+        "delta-gclip-vae", "spectral", "fuzz",
       ],
     ]
     func floor(_ module: String) -> Int? { floors.firstIndex { $0.contains(module) } }

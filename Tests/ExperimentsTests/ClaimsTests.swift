@@ -253,7 +253,7 @@ import Testing
     #expect(
       families == [
         "mlp-heavy-tails", "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18",
-        "cifar10-truncation", "delta-gclip-vae", "lstm-ptb",
+        "cifar10-truncation", "lstm-ptb", "delta-gclip-vae",
       ])
   }
 
