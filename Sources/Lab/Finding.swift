@@ -110,14 +110,6 @@ package struct Finding: Sendable, Equatable {
       case .fisher: atanh(bound)
       }
     }
-
-    func back(_ value: Double) -> Double {
-      switch scale {
-      case .plain: value
-      case .logarithm: exp(value)
-      case .fisher: tanh(value)
-      }
-    }
   }
 
   /// A number with an interval from elsewhere.
