@@ -12,6 +12,7 @@ OUT ?= build/figures
 SHARDS ?= 1
 N ?= 50000
 SEED ?= 1
+KILLS ?= 200
 BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 # The data are in data/, or where the environment or the command line's DATA_DIR says.
@@ -22,8 +23,8 @@ FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all campaign test smoke smoke-run figures claims record repeat fuzz bench mutants docs lint clean help build packages cifar-hint fashion-hint \
-	data data-quick data-gpt2 data-fineweb data-cifar data-fashion $(FIGURES) $(filter-out -,$(ALIASES))
+.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages \
+	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md
@@ -41,8 +42,17 @@ test: packages ## packages, then swift test (invariants)
 figures: build ## redraw every figure from the checked-in records (no training)
 	@./experiments/figure drawn figures/out
 
-claims: build ## hold the checked-in records against the claims: CLAIMS.md, claims.tsv, README's table
-	@$(BIN)/spectral claims --results results --out CLAIMS.md --readme README.md
+# A folder of records that was named, and not the usual one.
+NAMED := $(if $(filter command line,$(origin RESULTS)),$(RESULTS))
+
+claims: build ## hold the checked-in records against the claims: CLAIMS.md, claims.tsv, README's table (RESULTS=DIR: those, into build/)
+	@$(BIN)/spectral claims $(if $(NAMED),--results $(NAMED) --out build/CLAIMS.md,--results results --out CLAIMS.md --readme README.md)
+
+report: build ## one HTML page of all verdicts, figures and evidence: build/report/index.html (RESULTS=DIR: beside your own)
+	@$(BIN)/spectral report --results results $(if $(NAMED),--fresh $(NAMED)) --out build/report
+
+report-test: report ## look at the page in headless Chromium: console, width at 360 and 1440 pixels, screenshots
+	@./experiments/report-test build/report
 
 record: build ## promote fresh records of this PROFILE from build/results to results/, redraw, rewrite CLAIMS.md
 	@./experiments/figure record
@@ -57,6 +67,9 @@ smoke-run:
 
 repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a kill
 	@./experiments/repeat $(BIN)
+
+kills: build ## KILLS kills by TERM, INT and KILL over all experiments (default 200), and a disk that fills up: records must be equal
+	@./experiments/kills $(BIN) $(KILLS)
 
 fuzz: build ## N damaged files of every format for the executables (default 50000, about an hour): traps, hangs, wrong results
 	@$(BIN)/fuzz --count $(N) --seed $(SEED) --jobs $(JOBS) --bin $(BIN)
@@ -106,6 +119,9 @@ data-cifar: ## download CIFAR-10 (170 MB)
 
 data-fashion: ## download Fashion-MNIST (31 MB)
 	@./data/fetch fashion-mnist
+
+data-ptb: ## download Penn Treebank by words (2 MB)
+	@./data/fetch ptb
 
 help: ## this list, with the measured cost of each experiment
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 27

@@ -10,7 +10,8 @@ let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 /// One executable a figure, table or family of theorems.
 let experiments = [
   "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
-  "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "delta-gclip-vae",
+  "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
+  "delta-gclip-vae",
 ]
 /// What a program outside may import.
 let libraries = ["Clipping", "Autodiff", "LinearAlgebra", "Storage"]
@@ -35,10 +36,11 @@ let package = Package(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CLAPACKE", pkgConfig: "lapacke", providers: [.apt(["liblapacke-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
     // MARK: - Floor 1: numbers
     .target(name: "LinearAlgebra", dependencies: ["COpenBLAS", "CLAPACKE"]),
-    .target(name: "Storage", dependencies: ["CHDF5"]),
+    .target(name: "Storage", dependencies: ["CHDF5", "CCrypto"]),
 
     // MARK: - Floor 2: learning
     .target(name: "Clipping", dependencies: ["LinearAlgebra"]),
@@ -92,7 +94,7 @@ let package = Package(
       exclude: ["Goldens"]),
     .testTarget(
       name: "ModelsTests",
-      dependencies: ["Autodiff", "LinearAlgebra", "Models", "Optimizers", "Storage"],
+      dependencies: ["Autodiff", "Clipping", "LinearAlgebra", "Models", "Optimizers", "Storage"],
       exclude: ["Goldens"]),
     .testTarget(
       name: "OptimizersTests", dependencies: ["Autodiff", "LinearAlgebra", "Optimizers"]),

@@ -73,7 +73,9 @@ extension LayerwiseSpectralClip: GradientTransform {
   /// Throws `ClippingError.differentLayers` unless the layers' names are those of `layers`, in their order.
   public mutating func apply(to gradients: Gradients) throws {
     let found = gradients.layers
-    guard found.count == layers.count, zip(layers, found).allSatisfy({ $0 == $1.name }) else {
+    guard found.count == layers.count, thresholds.count == layers.count,
+      zip(layers, found).allSatisfy({ $0 == $1.name })
+    else {
       throw ClippingError.differentLayers(rule: layers, gradients: found.map(\.name))
     }
     // A gradient in factors needs the one workspace, so those layers are clipped one after another.

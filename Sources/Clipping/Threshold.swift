@@ -62,6 +62,22 @@ public struct Threshold: Codable, Equatable, Sendable {
   /// The same values in ascending order.
   private var ordered: [Double] = []
 
+  private enum CodingKeys: String, CodingKey { case rule, step, average, window, ordered }
+
+  /// Throws a `DecodingError` for a window that no run of the rule leaves.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    rule = try container.decode(ThresholdRule.self, forKey: .rule)
+    step = try container.decode(Int.self, forKey: .step)
+    average = try container.decode(Double.self, forKey: .average)
+    window = try container.decode([Double].self, forKey: .window)
+    ordered = try container.decode([Double].self, forKey: .ordered)
+    guard step >= 0, window.allSatisfy({ !$0.isNaN }), window.sorted() == ordered else {
+      throw DecodingError.dataCorruptedError(
+        forKey: .ordered, in: container, debugDescription: "not the window's values in order")
+    }
+  }
+
   /// A threshold that has seen nothing yet. Throws `ClippingError` for parameters outside their range.
   public init(_ rule: ThresholdRule) throws {
     try rule.validate()

@@ -138,7 +138,7 @@ public struct ImageData: Sendable {
       name: "generated stand-in for CIFAR-10", isStandIn: true, classes: StandInImages.classes,
       training: training, test: all.images(StandInImages.trainingCount..<all.count),
       normalization: ImageNormalization(of: training),
-      digest: try Digest.sha256(of: Data(all.pixels + all.labels)))
+      digest: Digest.sha256(of: Data(all.pixels + all.labels)))
   }
 
   /// The stand-in for Fashion-MNIST: the middle of the generated images, the mean of their channels.

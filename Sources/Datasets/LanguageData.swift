@@ -41,6 +41,8 @@ public struct LanguageData: Sendable {
     case binary = "bin"
     /// GPT2-BASIC's own training text in its own vocabulary, the folder `gpt2-basic-463k`.
     case gpt2Basic = "gpt2-basic"
+    /// Penn Treebank by words, `ptb/ptb.{train,valid}.txt`.
+    case pennTreebank = "ptb"
     /// The generated text that stands in where files are missing, by characters.
     case standIn = "stand-in"
   }
@@ -61,6 +63,7 @@ public struct LanguageData: Sendable {
       case .fineWeb: try shards(folder)
       case .binary: try binaries(folder + "/bin")
       case .gpt2Basic: try gpt2Basic(folder + "/gpt2-basic-463k")
+      case .pennTreebank: try pennTreebank(folder)
       }
     for (part, tokens) in [("training", data.training), ("validation", data.validation)]
     where tokens.count <= block {
@@ -139,7 +142,7 @@ public struct LanguageData: Sendable {
       name: "token files in nanoGPT's format", isStandIn: false, vocabulary: vocabulary,
       training: training.tokens, validation: validation.tokens,
       digest: try ["train.bin", "val.bin"].map {
-        try Digest.sha256(of: FileBytes.read("\(place)/\($0)"))
+        Digest.sha256(of: try FileBytes.read("\(place)/\($0)"))
       }.joined(separator: " "), decode: { $0.map(String.init).joined(separator: " ") })
   }
 
@@ -156,7 +159,7 @@ public struct LanguageData: Sendable {
     let tokens = vocabulary.encode(String(decoding: bytes, as: UTF8.self)).map { UInt16($0) }
     return LanguageData(
       name: "GPT2-BASIC's training text", isStandIn: false, vocabulary: vocabulary.count,
-      training: tokens, validation: tokens, digest: try Digest.sha256(of: bytes),
+      training: tokens, validation: tokens, digest: Digest.sha256(of: bytes),
       decode: { (try? vocabulary.decode($0)) ?? "" })
   }
 
@@ -178,7 +181,7 @@ public struct LanguageData: Sendable {
         try file.check(vocabularySize: 50_257)
         if all.isEmpty { all.reserveCapacity(names.count * file.tokens.count) }
         all += file.tokens
-        identity.append("\(name) \(file.tokens.count) \(try Digest.sha256(of: head(file.tokens)))")
+        identity.append("\(name) \(file.tokens.count) \(Digest.sha256(of: head(file.tokens)))")
       }
       return all
     }

@@ -42,12 +42,18 @@ public struct TextCorpus: Sendable {
   /// Throws a `StorageError` if a file cannot be read, is empty or not UTF-8, or if only some of
   /// the files are there.
   public static func load(_ source: Source, folder: String) throws -> TextCorpus {
-    let paths = source.files.map { "\(folder)/\($0)" }
-    let isStandIn = !paths.contains(where: FileManager.default.fileExists(atPath:))
-    let text = isStandIn ? StandInText.text : try paths.map(read).joined()
+    let texts = try parts(source.files, folder: folder)
+    let text = texts?.joined() ?? StandInText.text
     return TextCorpus(
-      name: (isStandIn ? "generated stand-in for " : "") + source.title, text: text,
-      isStandIn: isStandIn, digest: try Digest.sha256(of: text))
+      name: (texts == nil ? "generated stand-in for " : "") + source.title, text: text,
+      isStandIn: texts == nil, digest: Digest.sha256(of: text))
+  }
+
+  /// The texts of `files` below `folder`, nil if none of them is there.
+  static func parts(_ files: [String], folder: String) throws -> [String]? {
+    let paths = files.map { "\(folder)/\($0)" }
+    guard paths.contains(where: FileManager.default.fileExists(atPath:)) else { return nil }
+    return try paths.map(read)
   }
 
   private static func read(_ path: String) throws -> String {

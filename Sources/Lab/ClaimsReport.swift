@@ -236,7 +236,7 @@ package struct ClaimsReport: Sendable {
           finding.statistic, finding.verdict, numbers(finding))
       }
     }
-    return lines.map { $0.map(tableField).joined(separator: "\t") + "\n" }.joined()
+    return lines.map { $0.map(oneLine).joined(separator: "\t") + "\n" }.joined()
   }
 
   // MARK: - README's table of figures
@@ -317,11 +317,6 @@ package func escaped(_ text: String) -> String {
 /// Six digits: what another machine's logarithms round differently is not in the table.
 private func tableNumber(_ value: Double) -> String {
   value.isFinite ? String(format: "%.6g", value) : value.isNaN ? "NaN" : value < 0 ? "-inf" : "inf"
-}
-
-/// Text as a field of a tab-separated table.
-func tableField(_ text: String) -> String {
-  String(text.map { $0 == "\t" || $0.isNewline ? " " : $0 })
 }
 
 private func markdownRow(_ cells: [String]) -> String {

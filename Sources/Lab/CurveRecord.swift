@@ -29,7 +29,11 @@ extension RunContext {
     var series = RecordedSeries()
     var checkpoint = checkpoint(Unfinished<TrainingRun<Task>.State>.self)
     if let saved = try checkpoint?.load() {
-      try run.restore(saved.run)
+      do { try run.restore(saved.run) } catch {
+        throw StorageError(
+          "its state is not this run's: \(error)", at: checkpoint?.path ?? "a checkpoint",
+          hint: "delete it to start anew")
+      }
       series = saved.series
       advance(trainer.step)
     }

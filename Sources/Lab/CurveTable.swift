@@ -117,13 +117,26 @@ extension RecordSet {
       var block = Table.Block(name)
       block.add(axis.name, rows.map { x[$0] })
       for quantity in series {
-        let values = try all[arm].map(quantity.values)
+        let values = try all[arm].map { record in
+          let values = try quantity.values(record)
+          guard values.count == x.count else {
+            throw StorageError(
+              "\(quantity.name) has \(values.count) values, its \(axis.name) axis \(x.count)",
+              at: record.source ?? folder, hint: "compute the record anew")
+          }
+          return values
+        }
         block.add(
           quantity.name, quantity.summary, seeds: seeds,
           rows: rows.map { row in bySeed(arm, values.map { $0[row] }) })
       }
       if let seconds {
         let time = try seconds(all[arm])
+        guard time.count == x.count else {
+          throw StorageError(
+            "records of '\(name)' have \(time.count) times for \(x.count) points", at: folder,
+            hint: "compute them anew")
+        }
         block.add("seconds", rows.map { time[$0] })
       }
       table.add(block)

@@ -71,11 +71,13 @@ package protocol ExperimentCommand: ParsableCommand {
 extension ExperimentCommand {
   /// Name and abstract of the experiment.
   package static var configuration: CommandConfiguration {
-    CommandConfiguration(commandName: Body.name, abstract: Body.abstract)
+    CommandConfiguration(
+      commandName: Body.name, abstract: Body.abstract, version: suiteVersion)
   }
 
   /// The main program; as a process of another one it reads HDF5 files for it.
   package static func main() {
+    Terminal.prepare()
     if HDF5Child.servesInstead() { return }
     main(nil)
   }
@@ -114,22 +116,21 @@ extension ExperimentCommand {
 
     let jobs = runner.jobs
     let estimate = try runner.estimatedSeconds()
-    print(
+    try Terminal.line(
       "\(Body.name), profile \(options.profile): \(jobs.count) runs, \(telemetry.jobs) side by side, "
         + "\(telemetry.threads) thread\(telemetry.threads == 1 ? "" : "s") each; "
         + "about \(ProgressLine.duration(estimate)) if nothing can be reused")
-    print(
+    try Terminal.line(
       "commit \(telemetry.commit); BLAS \(telemetry.blas.core), 1 thread a call; "
         + "LAPACK \(telemetry.blas.lapackLibrary)")
-    if let warning = telemetry.blas.warning { print("warning: \(warning)") }
+    if let warning = telemetry.blas.warning { try Terminal.line("warning: \(warning)") }
     if options.dryRun {
       for job in jobs {
-        print("  \(job.methods.joined(separator: " then ")), seed \(job.seed)")
+        try Terminal.line("  \(job.methods.joined(separator: " then ")), seed \(job.seed)")
       }
-      print("records would go to \(runner.folder)/")
+      try Terminal.line("records would go to \(runner.folder)/")
       return
     }
-    fflush(nil)  // the plan comes before the progress, in a pipe too
     let progress = ProgressLine(
       Body.name, total: jobs.reduce(0) { $0 + Body.work(of: $1, config) })
     let watch = Stopwatch()
@@ -142,9 +143,9 @@ extension ExperimentCommand {
     progress.finish()
     for file in try Body.sideFiles(of: RecordSet(folder: runner.folder)) {
       try AtomicFile.write(file.text, to: "\(runner.folder)/\(file.name)")
-      print("written: \(runner.folder)/\(file.name)")
+      try Terminal.line("written: \(runner.folder)/\(file.name)")
     }
-    print(
+    try Terminal.line(
       "\(outcome.computed) records computed, \(outcome.reused) reused in "
         + "\(ProgressLine.duration(watch.seconds)): \(runner.folder)/")
   }

@@ -94,12 +94,22 @@ package struct Finding: Sendable, Equatable {
   package var needed = 2
   /// Where in the records it is from, and the like.
   package var detail = ""
-  /// The values behind it, one a unit, on the scale of `bound` or its logarithm; nil where it is not a mean of values.
+  /// The values behind it, one a unit, on the scale on which they are averaged; nil where it is not a mean of values.
   private var units: Sample?
 
   private struct Sample: Sendable, Equatable {
+    /// That of `bound`, its logarithm, or Fisher's z, its inverse hyperbolic tangent.
+    enum Scale { case plain, logarithm, fisher }
     var values: [Double]
-    var isLogarithmic: Bool
+    var scale: Scale
+
+    func place(of bound: Double) -> Double {
+      switch scale {
+      case .plain: bound
+      case .logarithm: log(bound)
+      case .fisher: atanh(bound)
+      }
+    }
   }
 
   /// A number with an interval from elsewhere.
@@ -123,7 +133,7 @@ package struct Finding: Sendable, Equatable {
     var finding = Finding(
       part: part, statistic, estimate: exp(interval.estimate), low: exp(interval.lower),
       high: exp(interval.upper), bound, count: values.count, unit: unit, needed: needed)
-    finding.units = Sample(values: logs, isLogarithmic: true)
+    finding.units = Sample(values: logs, scale: .logarithm)
     return finding
   }
 
@@ -136,7 +146,22 @@ package struct Finding: Sendable, Equatable {
     var finding = Finding(
       part: part, statistic, estimate: interval.estimate, low: interval.lower,
       high: interval.upper, bound, count: values.count, unit: unit, needed: needed)
-    finding.units = Sample(values: values, isLogarithmic: false)
+    finding.units = Sample(values: values, scale: .plain)
+    return finding
+  }
+
+  /// The mean of correlation coefficients, one a unit, with its interval, both on Fisher's z = artanh r, on which they are
+  /// nearly normal; coefficients count as at most 1 - 1e-12 in size.
+  package static func correlations(
+    part: String = "", _ statistic: String, _ values: [Double], _ bound: Bound,
+    unit: String = "seed", needed: Int = 2
+  ) -> Finding {
+    let z = values.map { atanh(max(-1 + 1e-12, min(1 - 1e-12, $0))) }
+    let interval = RunStatistics.interval(z)
+    var finding = Finding(
+      part: part, statistic, estimate: tanh(interval.estimate), low: tanh(interval.lower),
+      high: tanh(interval.upper), bound, count: values.count, unit: unit, needed: needed)
+    finding.units = Sample(values: z, scale: .fisher)
     return finding
   }
 
@@ -160,6 +185,17 @@ package struct Finding: Sendable, Equatable {
     Finding(
       part: part, statistic, estimate: value, low: value, high: value, bound, count: count,
       unit: unit, needed: 0)
+  }
+
+  /// The values behind it, one a unit, on the scale of `bound`; nil where it is not a mean of values.
+  package var values: [Double]? {
+    units.map { sample in
+      switch sample.scale {
+      case .plain: sample.values
+      case .logarithm: sample.values.map { exp($0) }
+      case .fisher: sample.values.map { tanh($0) }
+      }
+    }
   }
 
   /// Twice the probability of values at least as far on the right side of the bound as these if the truth lay on it
@@ -187,8 +223,7 @@ package struct Finding: Sendable, Equatable {
     guard let sample = units, sample.values.count >= 2,
       sample.values.allSatisfy(\.isFinite)
     else { return nil }
-    let distance =
-      Statistics.mean(sample.values) - (sample.isLogarithmic ? log(bound) : bound)
+    let distance = Statistics.mean(sample.values) - sample.place(of: bound)
     let error =
       Statistics.sampleStandardDeviation(sample.values)
       / Double(sample.values.count).squareRoot()

@@ -27,8 +27,8 @@ package struct RecordSet: Sendable {
 
   /// A set of records already in memory.
   ///
-  /// Throws a `StorageError` for a record in which a data set and one of its axes differ in length: whoever reads it may count
-  /// on that.
+  /// Throws a `StorageError` for a record in which a data set and one of its axes differ in length, and for two records of
+  /// one method and seed: whoever reads it may count on that.
   package init(folder: String, records: [Record]) throws {
     for record in records { try Self.checkAxes(of: record, in: folder) }
     var order: [String] = []
@@ -44,6 +44,12 @@ package struct RecordSet: Sendable {
         seed: try record.int(attribute: "seed"), record: record
       )
     }.sorted { ($0.rank, $0.method, $0.seed) < ($1.rank, $1.method, $1.seed) }
+    for (one, next) in zip(keyed, keyed.dropFirst())
+    where (one.method, one.seed) == (next.method, next.seed) {
+      throw StorageError(
+        "is a second record of '\(next.method)', seed \(next.seed)",
+        at: next.record.source ?? folder, hint: "remove one of the two")
+    }
     self.folder = folder
     self.records = keyed.map(\.record)
     var seen: [String] = []

@@ -1,16 +1,27 @@
 import Foundation
 import Storage
 
+/// The suite's version, in every program's `--version`; CITATION.cff and CHANGELOG.md name it, too.
+package let suiteVersion = "0.2.0"
+
 /// The experiments of a suite, in the order in which reports list them.
 package struct Suite: Sendable {
   /// The experiments.
   package let experiments: [any Experiment.Type]
   /// What README's table of figures lists.
   package let figures: [FigureEntry]
+  /// What the suite reproduces.
+  package let title: String
+  /// What it asks, in a sentence or two.
+  package let question: String
 
   /// A suite of `experiments`, whose names must differ.
-  package init(_ experiments: [any Experiment.Type], figures: [FigureEntry] = []) {
+  package init(
+    _ experiments: [any Experiment.Type], figures: [FigureEntry] = [], title: String = "",
+    question: String = ""
+  ) {
     precondition(Set(experiments.map { $0.name }).count == experiments.count, "names repeat")
+    (self.title, self.question) = (title, question)
     self.experiments = experiments
     self.figures = figures
   }

@@ -11,13 +11,22 @@ public enum VectorMath {
   /// eˣ: exactly 0 below -87.3, saturated above 88.
   @inlinable @inline(__always)
   public static func exp(_ x: Vector) -> Vector {
-    // x = n·ln 2 + r with |r| <= ln 2 / 2; adding 1.5·2²³ rounds to an integer in the low bits.
     let high = Vector(repeating: 88)
-    let bounded = x.replacing(with: high, where: x .> high)
+    let (r, p, exponent) = reduced(x.replacing(with: high, where: x .> high))
+    let small = (r + 1).addingProduct(p, r * r)
+    let scaled = unsafeBitCast(
+      unsafeBitCast(small, to: SIMD16<Int32>.self) &+ exponent, to: Vector.self)
+    return scaled.replacing(with: 0, where: x .< Vector(repeating: -87.3))
+  }
+
+  /// eˣ = 2ⁿ (1 + r + r² p) with |r| <= ln 2 / 2, for |x| <= 88; `exponent` is n in the place of a float's exponent.
+  @inlinable @inline(__always)
+  static func reduced(_ x: Vector) -> (r: Vector, p: Vector, exponent: SIMD16<Int32>) {
+    // x = n·ln 2 + r; adding 1.5·2²³ rounds to an integer in the low bits.
     let shift = Vector(repeating: 12_582_912)
-    let shifted = shift.addingProduct(bounded, Vector(repeating: 1.442_695))
+    let shifted = shift.addingProduct(x, Vector(repeating: 1.442_695))
     let n = shifted - shift
-    var r = bounded.addingProduct(n, Vector(repeating: -0.693_145_75))
+    var r = x.addingProduct(n, Vector(repeating: -0.693_145_75))
     r = r.addingProduct(n, Vector(repeating: -1.428_606_8e-6))
     var p = Vector(repeating: 1.987_569_1e-4)
     p = Vector(repeating: 1.398_199_9e-3).addingProduct(p, r)
@@ -25,11 +34,25 @@ public enum VectorMath {
     p = Vector(repeating: 4.166_579_6e-2).addingProduct(p, r)
     p = Vector(repeating: 0.166_666_65).addingProduct(p, r)
     p = Vector(repeating: 0.5).addingProduct(p, r)
-    let small = (r + 1).addingProduct(p, r * r)
-    let exponent = unsafeBitCast(shifted, to: SIMD16<Int32>.self) &<< 23
-    let scaled = unsafeBitCast(
-      unsafeBitCast(small, to: SIMD16<Int32>.self) &+ exponent, to: Vector.self)
-    return scaled.replacing(with: 0, where: x .< Vector(repeating: -87.3))
+    return (r, p, unsafeBitCast(shifted, to: SIMD16<Int32>.self) &<< 23)
+  }
+
+  /// The logistic function 1/(1 + e⁻ˣ).
+  @inlinable @inline(__always)
+  public static func sigmoid(_ x: Vector) -> Vector { 1 / (exp(-x) + 1) }
+
+  /// tanh x, accurate relative to itself: m/(m + 2) with m = e²ˣ - 1 = 2ⁿ (r + r² p) + (2ⁿ - 1), where nothing cancels.
+  @inlinable @inline(__always)
+  public static func tanh(_ x: Vector) -> Vector {
+    // From 10 on it is 1 to all digits.
+    let high = Vector(repeating: 10)
+    let bounded = x.replacing(with: high, where: x .> high).replacing(
+      with: -high, where: x .< -high)
+    let (r, p, exponent) = reduced(bounded + bounded)
+    let one = unsafeBitCast(Vector(repeating: 1), to: SIMD16<Int32>.self)
+    let power = unsafeBitCast(one &+ exponent, to: Vector.self)
+    let m = (power - 1).addingProduct(power, r.addingProduct(p, r * r))
+    return m / (m + 2)
   }
 
   /// The standard normal distribution function Φ(x) and density φ(x).

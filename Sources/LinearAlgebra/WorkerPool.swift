@@ -11,21 +11,24 @@ public final class WorkerPool: Sendable {
   public let threads: Int
   private let state: PoolState?
 
-  /// A pool of `threads` - 1 threads beside the caller; 1 means that the caller does everything.
-  public init(threads: Int = 1) {
+  /// A pool of `threads` - 1 threads beside the caller; 1 means that the caller does everything. There are fewer where
+  /// the machine has no more to give.
+  public convenience init(threads: Int = 1) {
+    self.init(threads: threads) { body in startThread(body) }
+  }
+
+  init(threads: Int, start: (@escaping @Sendable () -> Void) -> Bool) {
     precondition(threads >= 1, "a pool of \(threads) threads")
-    self.threads = threads
-    guard threads > 1 else {
-      state = nil
-      return
+    let state = PoolState()
+    var helpers = 0
+    while helpers < threads - 1 {
+      let worker = helpers + 1
+      guard start({ state.serve(worker) }) else { break }
+      helpers += 1
     }
-    let state = PoolState(helpers: threads - 1)
-    self.state = state
-    for worker in 1..<threads {
-      let thread = Thread { state.serve(worker) }
-      thread.stackSize = 8 << 20
-      thread.start()
-    }
+    state.helpers = helpers
+    self.threads = helpers + 1
+    self.state = helpers > 0 ? state : nil
   }
 
   deinit { state?.stop() }
@@ -61,7 +64,8 @@ public final class WorkerPool: Sendable {
 }
 
 private final class PoolState: @unchecked Sendable {
-  private let helpers: Int
+  /// Set once, before the first job.
+  var helpers = 0
   /// Raised once a job (and once to stop); helpers wait for it to change.
   private let generation = Atomic<Int>(0)
   private let upcoming = Atomic<Int>(0)
@@ -72,8 +76,6 @@ private final class PoolState: @unchecked Sendable {
   private let condition = NSCondition()
   private var pieces = 0
   private var body: ((Int, Int) -> Void)?
-
-  init(helpers: Int) { self.helpers = helpers }
 
   func run(pieces: Int, _ body: @escaping (Int, Int) -> Void) {
     self.pieces = pieces

@@ -17,6 +17,11 @@ public struct ACClip: Optimizer {
     self.epsilon = epsilon
   }
 
+  /// Whether its state has these parameters' sizes.
+  public func fits(_ parameters: [Parameter]) -> Bool {
+    first.fits(parameters) && thresholds.fits(parameters)
+  }
+
   /// One step.
   public mutating func step(
     _ parameters: [Parameter], learningRate: Double, pool: WorkerPool

@@ -27,6 +27,11 @@ public struct Adam: Optimizer {
     self.isDecoupled = isDecoupled
   }
 
+  /// Whether its state has these parameters' sizes.
+  public func fits(_ parameters: [Parameter]) -> Bool {
+    first.fits(parameters) && second.fits(parameters)
+  }
+
   /// One step.
   public mutating func step(
     _ parameters: [Parameter], learningRate: Double, pool: WorkerPool

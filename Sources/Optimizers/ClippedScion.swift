@@ -18,6 +18,11 @@ public struct ClippedScion: Optimizer {
     (self.radius, self.averaging) = (radius, averaging)
   }
 
+  /// Whether its state has these parameters' sizes.
+  public func fits(_ parameters: [Parameter]) -> Bool {
+    buffers.fits(parameters)
+  }
+
   /// One step.
   public mutating func step(
     _ parameters: [Parameter], learningRate: Double, pool: WorkerPool

@@ -38,6 +38,11 @@ public struct Muon: Optimizer {
     self.iterations = iterations
   }
 
+  /// Whether its state has these parameters' sizes.
+  public func fits(_ parameters: [Parameter]) -> Bool {
+    buffers.fits(parameters)
+  }
+
   /// One step.
   public mutating func step(
     _ parameters: [Parameter], learningRate: Double, pool: WorkerPool

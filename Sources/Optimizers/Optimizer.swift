@@ -9,6 +9,8 @@ public protocol Optimizer: Codable, Sendable {
   /// Changes all parameters by one step of size `learningRate`, from their formed gradients; results do
   /// not depend on the threads of `pool`.
   mutating func step(_ parameters: [Parameter], learningRate: Double, pool: WorkerPool)
+  /// Whether its state belongs to parameters of these sizes; a state that was read from a file may not.
+  func fits(_ parameters: [Parameter]) -> Bool
 }
 
 extension Optimizer {
@@ -39,6 +41,11 @@ struct StateBuffers: Codable, Sendable {
 
   /// Whether nothing has been stored yet.
   var isEmpty: Bool { arrays.isEmpty }
+
+  /// Whether nothing has been stored yet, or what is stored has these parameters' sizes.
+  func fits(_ parameters: [Parameter]) -> Bool {
+    isEmpty || arrays.map(\.count) == parameters.map(\.count)
+  }
 
   /// Lends the state of parameter `index`, after making room for all `parameters` the first time.
   mutating func with<R>(

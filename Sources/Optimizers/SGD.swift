@@ -19,6 +19,11 @@ public struct SGD: Optimizer {
     (self.momentum, self.weightDecay, self.nesterov) = (momentum, weightDecay, nesterov)
   }
 
+  /// Whether its state has these parameters' sizes.
+  public func fits(_ parameters: [Parameter]) -> Bool {
+    buffers.fits(parameters)
+  }
+
   /// One step.
   public mutating func step(
     _ parameters: [Parameter], learningRate: Double, pool: WorkerPool

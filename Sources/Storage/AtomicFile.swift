@@ -1,8 +1,11 @@
+import Dispatch
 import Foundation
+import Synchronization
 
 /// Whole files or none: a temporary file in the same folder, fsync, rename, fsync of the folder.
 ///
-/// Whatever fails, the file that was there before stays as it was, and the temporary is removed.
+/// Whatever fails, the file that was there before stays as it was, and the temporary is removed. Symbolic links are followed
+/// to their end, and a file that is replaced hands its mode on. A device or a pipe is written to and never replaced.
 /// A killed process can leave a temporary behind; its name begins with `.` and ends in `.tmp`.
 public enum AtomicFile {
   /// Where the content of a file being written goes.
@@ -21,6 +24,28 @@ public enum AtomicFile {
       for region in data.regions { try region.withUnsafeBytes { try write($0) } }
     }
   }
+
+  /// The temporaries that are being written.
+  private static let unfinished = Mutex<Set<String>>([])
+
+  /// A program that calls this removes its temporaries when a signal that can be caught ends it; it still dies of that
+  /// signal.
+  public static func removeTemporariesOnSignals() {
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      let before = signal(number, SIG_IGN)
+      if before.map({ unsafeBitCast($0, to: Int.self) }) == 1 { continue }  // ignored, as under nohup
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      source.setEventHandler {
+        unfinished.withLock { $0.forEach { unlink($0) } }
+        signal(number, SIG_DFL)
+        kill(getpid(), number)
+      }
+      source.activate()
+      sources.append(source)
+    }
+  }
+  /// Kept so that they go on listening; touched at the program's start only.
+  private nonisolated(unsafe) static var sources: [any DispatchSourceSignal] = []
 
   // MARK: - Whole contents
 
@@ -57,18 +82,24 @@ public enum AtomicFile {
   public static func withTemporary<Result>(
     for path: String, _ body: (String) throws -> Result
   ) throws -> Result {
-    // A link stays a link: what it points to is replaced.
-    let target = (try? FileManager.default.destinationOfSymbolicLink(atPath: path)).map {
-      $0.hasPrefix("/") ? $0 : SystemCalls.parentFolder(of: path) + "/" + $0
+    let final = try SystemCalls.endOfLinks(path)
+    var status = stat()
+    let exists = stat(final, &status) == 0
+    switch exists ? status.st_mode & S_IFMT : S_IFREG {
+    case S_IFREG: break
+    case S_IFDIR: throw StorageError.system(EISDIR, "write", at: path)
+    default: return try withCopy(to: final, body)
     }
-    let final = target ?? path
     let folder = SystemCalls.parentFolder(of: final)
     try SystemCalls.makeDirectories(folder)
     let temporary = try createTemporary(beside: final, in: folder, path: path)
+    unfinished.withLock { _ = $0.insert(temporary) }
+    defer { unfinished.withLock { _ = $0.remove(temporary) } }
     do {
       let result = try body(temporary)
       let descriptor = try SystemCalls.openFile(temporary, O_RDONLY, doing: "write")
       defer { close(descriptor) }
+      if exists { fchmod(descriptor, status.st_mode & 0o7777) }
       try SystemCalls.sync(descriptor, path: path)
       if rename(temporary, final) != 0 { throw StorageError.system(errno, "replace", at: path) }
       try SystemCalls.syncDirectory(folder)
@@ -79,11 +110,29 @@ public enum AtomicFile {
     }
   }
 
+  /// For a device or a pipe: the whole content first, then its bytes into what is there.
+  private static func withCopy<Result>(
+    to final: String, _ body: (String) throws -> Result
+  ) throws -> Result {
+    let folder = NSTemporaryDirectory()
+    let temporary = try createTemporary(beside: final, in: folder, path: folder)
+    defer { unlink(temporary) }
+    let result = try body(temporary)
+    let source = try SystemCalls.openFile(temporary, O_RDONLY, doing: "read")
+    defer { close(source) }
+    let target = try SystemCalls.openFile(final, O_WRONLY, doing: "write")
+    defer { close(target) }
+    try SystemCalls.readPieces(source, path: temporary) {
+      try SystemCalls.writeAll($0, to: target, path: final, writer: SystemCalls.systemWriter)
+    }
+    return result
+  }
+
   /// An empty file `.name.<process>-<number>.tmp` that nobody else has.
   private static func createTemporary(
     beside final: String, in folder: String, path: String
   ) throws -> String {
-    let name = (final as NSString).lastPathComponent.prefix(100)
+    let name = final.split(separator: "/").last?.prefix(100) ?? ""
     var number = 0
     while true {
       let temporary = "\(folder)/.\(name).\(getpid())-\(number).tmp"

@@ -77,8 +77,29 @@ enum SystemCalls {
 
   /// `a/b` for `a/b/c`, `.` for `c`, `/` for `/c`.
   static func parentFolder(of path: String) -> String {
-    let parent = (path as NSString).deletingLastPathComponent
-    return parent.isEmpty ? "." : parent
+    var bytes = path.utf8[...]
+    func drop(_ isSlash: Bool) {
+      while let last = bytes.last, (last == UInt8(ascii: "/")) == isSlash { bytes.removeLast() }
+    }
+    let root = bytes.first == UInt8(ascii: "/") ? "/" : "."
+    drop(true)
+    drop(false)
+    drop(true)
+    return bytes.isEmpty ? root : String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// The path that a chain of symbolic links leads to, whether something is there or not; `path` itself if it is no link.
+  static func endOfLinks(_ path: String) throws -> String {
+    var path = path
+    for _ in 0..<40 {
+      var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+      let count = readlink(path, &buffer, buffer.count)
+      guard count > 0 else { return path }
+      let target = String(
+        decoding: buffer.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
+      path = target.hasPrefix("/") ? target : "\(parentFolder(of: path))/\(target)"
+    }
+    throw StorageError.system(ELOOP, "follow the links", at: path)
   }
 
   /// The size of the regular file behind an open descriptor.

@@ -173,14 +173,29 @@ public final class ClippedOptimizer {
   }
 
   /// Takes over a state that `state()` gave.
+  ///
+  /// Throws a `StateError` for one of other groups or sizes.
   public func restore(_ state: State) throws {
-    precondition(
-      state.optimizers.count == groups.count && state.seconds.count == 2,
-      "\(state.optimizers.count) optimizers' states for \(groups.count) groups")
+    guard state.optimizers.count == groups.count, state.seconds.count == 2 else {
+      throw StateError("it has \(state.optimizers.count) optimizers, the run \(groups.count)")
+    }
     try rule.restore(state.rule)
-    for index in groups.indices { try groups[index].optimizer.restore(state.optimizers[index]) }
+    for index in groups.indices {
+      try groups[index].optimizer.restore(state.optimizers[index])
+      guard groups[index].optimizer.fits(members[index]) else {
+        throw StateError("an optimizer's buffers have other sizes than its parameters")
+      }
+    }
     seconds = (state.seconds[0], state.seconds[1])
   }
+}
+
+/// A saved state that is not of the run that is to take it over.
+public struct StateError: Error, CustomStringConvertible {
+  /// How they differ.
+  public let description: String
+
+  init(_ description: String) { self.description = description }
 }
 
 /// Parameter groups that are no partition.

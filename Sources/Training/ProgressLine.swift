@@ -1,4 +1,5 @@
 import Foundation
+import Storage
 
 /// One line of progress with the time to go: redrawn in place on a terminal, once a minute when piped.
 ///
@@ -53,7 +54,7 @@ public final class ProgressLine: @unchecked Sendable {
     write(onTerminal ? "\r\u{1B}[2K\(text)" : text + "\n")
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func write(_ text: String) { Terminal.message(text) }
 
   /// Seconds as people say them: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min.
   public static func duration(_ seconds: Double) -> String {

@@ -90,7 +90,7 @@ public struct Telemetry: Sendable {
       content += Data("\(file)\n".utf8)
       content += FileManager.default.contents(atPath: folder + "/" + file) ?? Data()
     }
-    return try? Digest.sha256(of: content)
+    return Digest.sha256(of: content)
   }
 
   /// What a command printed, trimmed, or nil if it cannot be run or fails.

@@ -165,11 +165,17 @@ public final class Trainer<Task: TrainingTask> {
   }
 
   /// Takes over a state that `state()` gave.
+  ///
+  /// Throws a `StateError` for one of another model.
   public func restore(_ state: State) throws {
-    step = state.step
-    task.modelState = state.model.map { data in
+    let model = state.model.map { data in
       data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     }
+    guard model.map(\.count) == task.modelState.map(\.count),
+      state.pending.count == task.pending.count, state.seconds.count == 3, state.step >= 0
+    else { throw StateError("its model has other sizes") }
+    step = state.step
+    task.modelState = model
     task.pending = state.pending
     try optimizer.restore(state.optimizer)
     seconds = (state.seconds[0], state.seconds[1], state.seconds[2])

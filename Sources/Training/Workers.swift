@@ -1,6 +1,9 @@
 import Foundation
+import LinearAlgebra
 
 /// Runs body(0), …, body(count - 1), at most `jobs` at a time, each on one thread with an 8 MiB stack.
+///
+/// Where the machine has fewer threads to give, fewer work, at the least the calling one.
 ///
 /// The pieces must be independent: nothing is said about their order. After a failure no further
 /// piece starts, the running ones end, and the error of the smallest failed index is thrown.
@@ -10,16 +13,24 @@ public func runSideBySide(
   precondition(count >= 0 && jobs >= 1, "\(count) pieces on \(jobs) workers")
   let queue = PieceQueue(count: count)
   let group = DispatchGroup()
+  let work: @Sendable () -> Void = {
+    while let index = queue.next() {
+      do { try body(index) } catch { queue.fail(index, error) }
+    }
+    group.leave()
+  }
+  var started = 0
   for _ in 0..<min(jobs, count) {
     group.enter()
-    let thread = Thread {
-      while let index = queue.next() {
-        do { try body(index) } catch { queue.fail(index, error) }
-      }
+    guard startThread(work) else {
       group.leave()
+      break
     }
-    thread.stackSize = 8 << 20
-    thread.start()
+    started += 1
+  }
+  if started == 0 {
+    group.enter()
+    work()
   }
   group.wait()
   if let failure = queue.failure { throw failure }

@@ -7,7 +7,7 @@ import Lab
 @main
 struct CIFAR10Command: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: CIFAR10ResNet18.name, abstract: CIFAR10ResNet18.abstract,
+    commandName: CIFAR10ResNet18.name, abstract: CIFAR10ResNet18.abstract, version: suiteVersion,
     subcommands: [Curves.self, Truncation.self, Search.self], defaultSubcommand: Curves.self)
 }
 

@@ -6,7 +6,7 @@ import Lab
 @main
 struct GPT2FineWebCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: GPT2FineWeb.name, abstract: GPT2FineWeb.abstract,
+    commandName: GPT2FineWeb.name, abstract: GPT2FineWeb.abstract, version: suiteVersion,
     subcommands: [Curves.self, Search.self], defaultSubcommand: Curves.self)
 }
 

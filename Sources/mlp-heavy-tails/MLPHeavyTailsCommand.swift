@@ -6,7 +6,7 @@ import Lab
 @main
 struct MLPHeavyTailsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: MLPHeavyTails.name, abstract: MLPHeavyTails.abstract,
+    commandName: MLPHeavyTails.name, abstract: MLPHeavyTails.abstract, version: suiteVersion,
     subcommands: [Curves.self, Search.self], defaultSubcommand: Curves.self)
 }
 

@@ -6,7 +6,7 @@ import Lab
 @main
 struct NanoGPTCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: NanoGPT.name, abstract: NanoGPT.abstract,
+    commandName: NanoGPT.name, abstract: NanoGPT.abstract, version: suiteVersion,
     subcommands: [Curves.self, Search.self], defaultSubcommand: Curves.self)
 }
 

@@ -91,14 +91,15 @@ struct Clip: ParsableCommand {
       reports.append((entry, report))
     }
     try file.copy(to: out, replacing: replaced)
-    for line in Self.table(reports).lines { print(line) }
+    for line in Self.table(reports).lines { try Terminal.line(line) }
     for (entry, report) in reports where report.remainingCount > 0 {
-      print(
+      try Terminal.line(
         "\(entry.name): at least \(report.remainingCount) more above tau remain; raise --rank, or leave out "
           + "--method randomized")
     }
     let others = file.entries.count - reports.count
-    print("\(counted(others, "other tensor", "other tensors")) copied unchanged; wrote \(out)")
+    try Terminal.line(
+      "\(counted(others, "other tensor", "other tensors")) copied unchanged; wrote \(out)")
   }
 
   private var operation: SpectralClip {

@@ -20,10 +20,10 @@ struct Diff: ParsableCommand {
   func run() throws {
     let (equal, lines) = try compare()
     if lines.isEmpty {
-      print("equal: \(counted(equal, "record", "records"))")
+      try Terminal.line("equal: \(counted(equal, "record", "records"))")
       return
     }
-    for line in lines { print(line) }
+    for line in lines { try Terminal.line(line) }
     throw ExitCode.failure
   }
 

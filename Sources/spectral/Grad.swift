@@ -20,6 +20,10 @@ struct Grad: ParsableCommand {
       names with or without "transformer."); batch tensors input and target [B, T] of token ids (I32 or \
       I64); mean cross-entropy over all positions, no dropout.
 
+      lstm: sizes are read from the weights (encoder.weight, rnns.N.weight_ih_l0 …, decoder.bias; the decoder is the \
+      embedding once more); batch tensors input and target [T, B] of token ids (I32 or I64); mean cross-entropy over all \
+      T·B places, from a state of zeros.
+
       cifarnet, resnet18: in training mode (batch norms use the batch's statistics); widths are read from the \
       weights (the authors' CifarNet names, or torchvision's ResNet-18 names); batch tensors input [B, 3, H, W] \
       of normalised images and target [B] of labels (I32 or I64). cifarnet: H and W 25 to 48, \
@@ -31,10 +35,10 @@ struct Grad: ParsableCommand {
       """)
 
   enum ModelName: String, ExpressibleByArgument, CaseIterable {
-    case mlp, nanogpt, gpt2, cifarnet, resnet18, vae
+    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae
   }
 
-  @Option(help: "Which model: mlp, nanogpt, gpt2, cifarnet, resnet18 or vae.")
+  @Option(help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18 or vae.")
   var model: ModelName
   @Option(help: "Attention heads of nanogpt and gpt2 (default: width / 64).")
   var heads: Int?
@@ -57,6 +61,7 @@ struct Grad: ParsableCommand {
     case .mlp: try runMLP()
     case .nanogpt: try runGPT(.nanoGPT)
     case .gpt2: try runGPT(.gpt2)
+    case .lstm: try runLSTM()
     case .cifarnet:
       let model = try CifarNet(loading: weights)
       try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
@@ -115,33 +120,50 @@ struct Grad: ParsableCommand {
 
   private func runGPT(_ form: GPT.Form) throws {
     let gpt = try GPT(loading: weights, form: form, heads: heads)
+    let tape = Tape(pool: WorkerPool(threads: threads))
+    let tokens = try tokens("[B, T]", vocabulary: gpt.shape.vocabulary, on: tape) { shape in
+      guard shape[1] <= gpt.shape.block else {
+        throw StorageError(
+          "sequences of \(shape[1]) tokens", at: batch,
+          hint: "this model's positions end at \(gpt.shape.block)")
+      }
+    }
+    try differentiate(gpt, tape, gpt.loss(tape, tokens[0], tokens[1]))
+  }
+
+  private func runLSTM() throws {
+    let lstm = try LSTM(loading: weights)
+    let tape = Tape(pool: WorkerPool(threads: threads))
+    let tokens = try tokens("[T, B]", vocabulary: lstm.shape.vocabulary, on: tape)
+    let states = lstm.states(count: tokens[0].shape[1])
+    try differentiate(lstm, tape, lstm.loss(tape, tokens[0], tokens[1], states))
+  }
+
+  /// The batch's input and target: matrices of token ids, of a shape that `check` accepts.
+  private func tokens(
+    _ axes: String, vocabulary: Int, on tape: Tape, check: ([Int]) throws -> Void = { _ in }
+  ) throws -> [Indices] {
     let file = try TensorFile(batch)
     let names = ["input", "target"]
     let shapes = try names.map { try file.entry($0).shape }
     guard shapes[0].count == 2, shapes[0] == shapes[1], !shapes[0].contains(0) else {
       throw StorageError(
         "input has the shape \(shapes[0]), target \(shapes[1])", at: batch,
-        hint: "both must be token ids [B, T]")
+        hint: "both must be token ids \(axes)")
     }
-    guard shapes[0][1] <= gpt.shape.block else {
-      throw StorageError(
-        "sequences of \(shapes[0][1]) tokens", at: batch,
-        hint: "this model's positions end at \(gpt.shape.block)")
-    }
-    try checkNames(of: file, "a batch of \(model.rawValue) holds input and target [B, T]")
-    let tape = Tape(pool: WorkerPool(threads: threads))
-    let tensors = try names.map { name in
+    try check(shapes[0])
+    try checkNames(of: file, "a batch of \(model.rawValue) holds input and target \(axes)")
+    return try names.map { name in
       let ids = try file.ints(name)
-      if let place = ids.firstIndex(where: { $0 < 0 || $0 >= gpt.shape.vocabulary }) {
+      if let place = ids.firstIndex(where: { $0 < 0 || $0 >= vocabulary }) {
         throw StorageError(
           "\(name)[\(place / shapes[0][1]), \(place % shapes[0][1])] is the token id \(ids[place])",
-          at: batch, hint: "the model's vocabulary is 0 ..< \(gpt.shape.vocabulary)")
+          at: batch, hint: "the model's vocabulary is 0 ..< \(vocabulary)")
       }
       let indices = tape.indices(shapes[0])
       indices.assign(ids.map { Int32($0) })
       return indices
     }
-    try differentiate(gpt, tape, gpt.loss(tape, tensors[0], tensors[1]))
   }
 
   private func runImages(
@@ -199,7 +221,7 @@ struct Grad: ParsableCommand {
     }
     tape.backward(from: loss)
     try model.save(to: out, gradients: true)
-    print("{\"loss\": \(loss.scalar)}")
+    try Terminal.line("{\"loss\": \(loss.scalar)}")
   }
 
   private func checkNames(

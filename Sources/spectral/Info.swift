@@ -12,7 +12,7 @@ struct Info: ParsableCommand {
   var file: String?
 
   func run() throws {
-    for line in try lines() { print(line) }
+    for line in try lines() { try Terminal.line(line) }
   }
 
   private func lines() throws -> [String] {

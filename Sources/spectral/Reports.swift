@@ -95,13 +95,67 @@ struct Claims: ParsableCommand {
       }
       try AtomicFile.write(try report.readme(text, at: readme), to: readme)
     }
-    print(report.summary)
-    print("written: \(out)")
+    try Terminal.line(report.summary)
+    try Terminal.line("written: \(out)")
     guard report.brokenInvariants.isEmpty else {
       throw StorageError(
         "invariants broken: \(report.brokenInvariants.map(\.claim.id).joined(separator: ", "))",
         at: results, hint: "this is a bug here, not a finding about the paper")
     }
+  }
+}
+
+struct Verdicts: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract:
+      "Hold one folder of records against its claims, beside what the checked-in records say.")
+
+  @Argument(help: "Folder of records, e.g. build/results/trace-regression/quick.")
+  var folder: String
+  @Option(help: "Folder of the checked-in results.")
+  var results = "results"
+
+  func run() throws {
+    let set = try RecordSet(folder: folder)
+    let experiment = try Suite.clipping.experiment(of: set)
+    let kept = try ClaimsReport(Suite([experiment]), results: results).rows
+    for claim in experiment.claims where claim.profile ?? set.profile == set.profile {
+      let evidence = try claim.evaluate(set)
+      guard evidence.verdict != .needsRecords else { continue }
+      func said(_ verdict: Verdict, _ evidence: Evidence) -> String {
+        [
+          verdict.rawValue, evidence.deciding?.effect ?? "",
+          evidence.sample.isEmpty ? "" : "n = \(evidence.sample)",
+        ]
+        .filter { !$0.isEmpty }.joined(separator: ", ")
+      }
+      try Terminal.line("\(claim.id): \(claim.statement)")
+      try Terminal.line("  these records (\(set.profile)): \(said(evidence.verdict, evidence))")
+      if let row = kept.first(where: { $0.claim.id == claim.id }), row.verdict != .needsRecords {
+        try Terminal.line("  checked in (\(row.profile)): \(said(row.verdict, row.evidence))")
+      }
+    }
+  }
+}
+
+struct Report: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write the report: one HTML page of verdicts, figures and evidence, and claims.json.")
+
+  @Option(help: "Folder of results.")
+  var results = "results"
+  @Option(help: "Folder of results to compare with those.")
+  var fresh: String?
+  @Option(help: "Folder of the page.")
+  var out = "build/report"
+
+  func run() throws {
+    guard let root = Paths().root else {
+      throw ConfigError("spectral report", "is not in the project", hint: "run it in its folder")
+    }
+    let page = try ReportPage(.clipping, results: results, fresh: fresh, root: root)
+    for file in page.files { try AtomicFile.write(file.content, to: "\(out)/\(file.path)") }
+    try Terminal.line("written: \(out)/index.html and \(page.files.count - 1) files beside it")
   }
 }
 
@@ -113,7 +167,7 @@ struct Costs: ParsableCommand {
   var results = "results"
 
   func run() throws {
-    print("\nmeasured (from the records in \(results)/):")
+    try Terminal.line("\nmeasured (from the records in \(results)/):")
     for experiment in Suite.clipping.experiments {
       for profile in ["smoke", "quick", "full", "paper"] {
         let folder = "\(results)/\(experiment.name)/\(profile)"
@@ -131,7 +185,7 @@ struct Costs: ParsableCommand {
         let disk = records.compactMap(\.source).reduce(0) { sum, path in
           sum + (((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int) ?? 0)
         }
-        print(
+        try Terminal.line(
           "  \(experiment.name) \(profile): \(ProgressLine.duration(time)) of core time, "
             + "\(memory / 1_000_000) MB memory, \(disk / 1000) kB of records")
       }
@@ -151,7 +205,7 @@ struct Migrate: ParsableCommand {
   func run() throws {
     for folder in folders {
       let changed = try RecordMigration.clipping.migrate(folder: folder, .clipping)
-      print("\(folder): \(changed) records changed")
+      try Terminal.line("\(folder): \(changed) records changed")
     }
   }
 }

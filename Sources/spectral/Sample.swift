@@ -64,7 +64,7 @@ struct Sample: ParsableCommand {
       after: encoded, count: count, temperature: temperature, top: top,
       stream: RandomStream(seed: seed, name: "spectral/sample"),
       pool: WorkerPool(threads: threads))
-    print(try decode(encoded + drawn))
+    try Terminal.line(decode(encoded + drawn))
   }
 
   /// The prompt in tokens, how many tokens there are, and the way back.

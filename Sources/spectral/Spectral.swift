@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Lab
 import LinearAlgebra
 import Storage
 
@@ -14,6 +15,7 @@ struct Spectral: ParsableCommand {
       whole or not at all. Exit status: 0 done, 1 a difference or a fault of the data, 64 wrong \
       usage.
       """,
+    version: suiteVersion,
     subcommands: [
       // The user's files.
       Clip.self,
@@ -24,15 +26,17 @@ struct Spectral: ParsableCommand {
       Diff.self,
       Tabulate.self,
       Caption.self,
-      Claims.self,
+      Claims.self, Verdicts.self, Report.self,
       Costs.self,
       Migrate.self,
     ])
 
   /// Pins BLAS before anything else, so that no result depends on the number of threads.
   static func main() {
+    Terminal.prepare()
     if HDF5Child.servesInstead() { return }
     BLASEnvironment.restartOnUnknownCPU()
+    AtomicFile.removeTemporariesOnSignals()
     if let warning = BLASEnvironment.pinned().warning { note("warning: \(warning)") }
     main(nil)
   }
@@ -40,5 +44,5 @@ struct Spectral: ParsableCommand {
 
 /// One line for people on standard error; standard output stays for results.
 func note(_ line: String) {
-  FileHandle.standardError.write(Data("\(line)\n".utf8))
+  Terminal.message("\(line)\n")
 }

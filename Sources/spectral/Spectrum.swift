@@ -36,9 +36,9 @@ struct Spectrum: ParsableCommand {
       try withTensor(entry, of: file) { try MatrixSpectrum(entry, $0) }
     }
     if json {
-      print(Self.json(file: input, spectra, top: top ?? .max))
+      try Terminal.line(Self.json(file: input, spectra, top: top ?? .max))
     } else if !spectra.isEmpty {
-      for line in Self.table(spectra, top: top ?? 8).lines { print(line) }
+      for line in Self.table(spectra, top: top ?? 8).lines { try Terminal.line(line) }
     }
   }
 

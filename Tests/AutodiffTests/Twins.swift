@@ -122,5 +122,5 @@ extension Twin {
       ["add", "multiply"].map { binary($0, shape) }
     }
     + [meanSquaredError([1, 1]), meanSquaredError([6, 2])] + transformer + convolutional
-    + variational
+    + recurrent + variational
 }

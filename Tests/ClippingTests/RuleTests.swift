@@ -6,6 +6,8 @@ import Testing
 
 /// The rules on whole models: two layers of a mini-batch of five samples, one carrying a rank-one term.
 @Suite struct RuleTests {
+  init() { _ = BLASEnvironment.pinned() }
+
   /// Layers with their factors kept alive.
   private final class Fixture {
     let layers: [Layer]
@@ -332,6 +334,8 @@ import Testing
 }
 
 @Suite struct SelectionTests {
+  init() { _ = BLASEnvironment.pinned() }
+
   private func layers(_ seed: UInt64) -> [Layer] {
     [("a", 40, 60), ("b", 25, 1), ("c", 120, 30), ("d", 7, 7)].map { name, rows, columns in
       let gradient = LayerGradient(rows: rows, columns: columns)

@@ -206,7 +206,7 @@ private final class FetchFolder {
   var protocols = "https,http,file"
 
   init() throws {
-    digest = try Digest.sha256(of: source)
+    digest = Digest.sha256(of: source)
     path = "\(root)/bin:\(Self.systemPath)"
     try AtomicFile.write(source, to: root + "/data/source")
     try FileManager.default.createDirectory(

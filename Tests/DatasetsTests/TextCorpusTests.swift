@@ -94,10 +94,10 @@ import Testing
     let corpus = try TextCorpus.load(.wikiText2, folder: folder)
     let (valid, test) = (corpus.text.utf8.prefix(1_121_681), corpus.text.utf8.dropFirst(1_121_681))
     #expect(
-      try Digest.sha256(of: Data(valid))
+      Digest.sha256(of: Data(valid))
         == "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8")
     #expect(
-      try Digest.sha256(of: Data(test))
+      Digest.sha256(of: Data(test))
         == "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0")
   }
 }

@@ -1,8 +1,20 @@
 import Foundation
 import Testing
 
+@testable import Lab
+
 /// Where code belongs (CONTRIBUTING.md), as far as a search over the sources can see it.
 @Suite struct ArchitectureTests {
+  @Test func theVersionIsTheSameEverywhere() throws {
+    for (file, words) in [
+      ("CITATION.cff", "\nversion: \(suiteVersion)\n"), ("CHANGELOG.md", "\n## \(suiteVersion)"),
+    ] {
+      let text = try String(
+        contentsOf: Self.root.appendingPathComponent(file), encoding: .utf8)
+      #expect(text.contains(words), "\(file)")
+    }
+  }
+
   private static let root = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
@@ -58,7 +70,7 @@ import Testing
       ["Lab"], ["Experiments"],
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
-        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds",
+        "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
         "delta-gclip-vae", "spectral", "fuzz",
       ],
     ]

@@ -98,6 +98,22 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    ([0.5, 0.7, 0.9], Bound.above(0)), ([0.1, -0.2, 0.3], .above(0)),
+    ([0.9, 0.95, 0.99], .above(0.8)),
+    ([-0.5, -0.6, -0.55], .above(0)), ([0.8, 0.81, 0.79], .below(0.9)),
+    ([1, 0.99, 0.98], .above(0.5)),
+  ])
+  func correlationsAreAveragedOnFishersZ(_ values: [Double], _ bound: Bound) {
+    let finding = Finding.correlations("r", values, bound)
+    let z = values.map { atanh(min(1 - 1e-12, $0)) }
+    #expect(abs(finding.estimate - tanh(z.reduce(0, +) / 3)) < 1e-12)
+    #expect(finding.low >= -1 && finding.low < finding.estimate && finding.high <= 1)
+    let (p, failure) = (finding.pValue ?? .nan, finding.failureValue ?? .nan)
+    #expect((p < 0.05) == (finding.verdict == .reproduced), "\(finding) \(p)")
+    #expect((failure < 0.05) == (finding.verdict == .notReproduced), "\(finding) \(failure)")
+  }
+
   @Test func aFamilyOfClaimsIsCorrected() {
     func row(_ id: String, family: String, _ finding: Finding) -> ClaimsReport.Row {
       ClaimsReport.Row(
@@ -237,7 +253,7 @@ import Testing
     #expect(
       families == [
         "mlp-heavy-tails", "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18",
-        "cifar10-truncation", "delta-gclip-vae",
+        "cifar10-truncation", "lstm-ptb", "delta-gclip-vae",
       ])
   }
 

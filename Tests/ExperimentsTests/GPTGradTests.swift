@@ -39,6 +39,35 @@ import Testing
     }
   }
 
+  @Test func theLSTMsGradientsArePyTorchs() throws {
+    func grad(_ batch: String) throws -> SpectralTool.Run {
+      try tool.run([
+        "grad", "--model", "lstm", "--weights", golden("lstm-weights"), "--batch", batch, "--out",
+        tool.file("g.safetensors"),
+      ])
+    }
+    let run = try grad(golden("lstm-batch"))
+    #expect(run.status == 0, "\(run.errors)")
+    let want = try SafetensorsFile(golden("lstm-gradients"))
+    let file = try SafetensorsFile(tool.file("g.safetensors"))
+    #expect(run.output.first?.hasPrefix("{\"loss\": ") == true)
+    #expect(file.entries.count == 10)
+    for entry in file.entries {
+      let (got, golden) = (try file.floats(entry.name), try want.floats("gradient.\(entry.name)"))
+      let size = golden.reduce(0) { $0 + Double($1 * $1) }.squareRoot()
+      let error = zip(got, golden).reduce(0) { $0 + pow(Double($1.0 - $1.1), 2) }.squareRoot()
+      #expect(error <= 2e-6 * size, "\(entry.name): \(error) of \(size)")
+    }
+    // A token outside the embedding.
+    let wrong = tool.file("b.safetensors")
+    try SafetensorsFile.write(
+      [
+        SafetensorsTensor("input", shape: [2, 1], ints: [1, 23]),
+        SafetensorsTensor("target", shape: [2, 1], ints: [1, 2]),
+      ], to: wrong)
+    expectFault(try grad(wrong), "token id 23", "0 ..< 23")
+  }
+
   @Test func wrongBatchesAndWeightsAreRefusedByName() throws {
     func batch(_ input: [Int], _ shape: [Int], _ target: [Int]? = nil) throws -> String {
       let path = tool.file("b.safetensors")

@@ -364,4 +364,53 @@ import Testing
     expectFault(try tool.run("diff", folder, file), "a folder")
     expectFault(try tool.run("diff", file, file), "not a record")
   }
+
+  // MARK: - Where outputs go
+
+  /// Runs the tool in a shell that redirects its outputs.
+  private func shell(_ words: String) throws -> (status: Int32, errors: String) {
+    let (process, pipe) = (Process(), Pipe())
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = [
+      "-c", words.replacingOccurrences(of: "spectral", with: "'\(tool.executable.path)'"),
+    ]
+    process.currentDirectoryURL = URL(fileURLWithPath: tool.folder)
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = pipe
+    try process.run()
+    let errors = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationReason == .exit, "\(words) crashed: \(errors)")
+    return (process.terminationStatus, errors)
+  }
+
+  @Test func outputThatCannotBeWrittenIsAnError() throws {
+    _ = try write("a.safetensors")
+    let full = try shell("spectral info a.safetensors > /dev/full")
+    #expect(full.status == 1 && full.errors.contains("standard output: cannot write: disk full"))
+    let closed = try shell("spectral info a.safetensors >&-")
+    #expect(closed.status == 1 && closed.errors.contains("standard output"), "\(closed)")
+    // A reader that has gone before anything is written.
+    let gone = try shell(
+      "{ sleep 0.3; spectral info a.safetensors 2>/dev/null; echo status $? >&2; } | true")
+    #expect(gone.errors == "status 1\n", "\(gone)")
+  }
+
+  @Test func messagesThatCannotBeWrittenEndNothing() throws {
+    _ = try write("a.safetensors")
+    for errors in ["2>/dev/full", "2>&-"] {
+      #expect(try shell("spectral info a.safetensors \(errors)").status == 0, "\(errors)")
+      #expect(try shell("spectral info missing.safetensors \(errors)").status == 1, "\(errors)")
+    }
+    // All three closed: no file may take their numbers.
+    let run = try shell("spectral clip a.safetensors --tau 1 --out b.safetensors <&- >&- 2>&-")
+    #expect(run.status == 1)
+    #expect(try TensorFile(tool.file("b.safetensors")).entries.count == tensors.count)
+  }
+
+  @Test func anOutputPathOfOneLetter() throws {
+    _ = try write("a.safetensors")
+    let run = try shell("spectral clip a.safetensors --tau 1 --out t")
+    #expect(run.status == 0 && tool.names == ["a.safetensors", "t"], "\(run)")
+  }
 }

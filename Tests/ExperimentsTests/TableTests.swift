@@ -227,4 +227,37 @@ import Testing
       #expect("\(error.map(String.init(describing:)) ?? "")".contains(place), "\(place)")
     }
   }
+
+  @Test func twoRecordsOfOneMethodAndSeedAreRefused() {
+    func record(_ method: String, _ seed: Int) -> Record {
+      Record(attributes: [
+        "method": .string(method), "seed": .int(seed), "config": .string("methods: [a, b]"),
+      ])
+    }
+    #expect(throws: Never.self) {
+      try RecordSet(folder: "x", records: [record("a", 1), record("a", 2), record("b", 1)])
+    }
+    let error = #expect(throws: StorageError.self) {
+      try RecordSet(folder: "x", records: [record("a", 1), record("b", 1), record("a", 1)])
+    }
+    #expect("\(error.map(String.init(describing:)) ?? "")".contains("second record of 'a', seed 1"))
+  }
+
+  /// A series that lost its dimension's name, so that nothing ties it to its axis, and is too short.
+  @Test func aSeriesShorterThanItsAxisIsNotDrawn() throws {
+    var record = Record(attributes: [
+      "method": .string("a"), "seed": .int(1), "title": .string("a"),
+      "config": .string("methods: [a]"),
+    ])
+    record.add(.init("step", .int64([1, 2, 3]), longName: "steps", units: "1"))
+    record.add(.init("loss", .double([1, 2]), longName: "loss", units: "1"))
+    let set = try RecordSet(folder: "x", records: [record])
+    let error = #expect(throws: StorageError.self) {
+      try set.curveTable(
+        axis: ("step", { try $0.doubles("step") }), series: [CurveSeries("loss", .mean)],
+        finals: [], group: { _ in "" })
+    }
+    #expect(
+      "\(error.map(String.init(describing:)) ?? "")".contains("loss has 2 values, its step axis 3"))
+  }
 }

@@ -268,6 +268,30 @@ import Testing
     }
   }
 
+  /// A machine that gives only some of the threads, or none: the rest work, and nobody waits for the missing ones.
+  @Test(arguments: [0, 1, 3]) func aPoolGetsByWithTheThreadsThereAre(_ given: Int) {
+    var left = given
+    let pool = WorkerPool(
+      threads: 5,
+      start: { body in
+        left -= 1
+        return left >= 0 && startThread(body)
+      })
+    #expect(pool.threads == given + 1)
+    var counts = [Int32](repeating: 0, count: 50)
+    for _ in 0..<10 {
+      counts.withUnsafeMutableBufferPointer { buffer in
+        nonisolated(unsafe) let base = buffer.baseAddress
+        pool.forEach(pieces: 50) { base?[$0] += 1 }
+      }
+    }
+    #expect(counts.allSatisfy { $0 == 10 })
+  }
+
+  @Test func aThreadThatCannotStartIsSaid() {
+    #expect(!startThread(stackSize: 1 << 46, attempts: 2) { Issue.record("it ran") })
+  }
+
   @Test func rangesCoverEverythingOnce() {
     let pool = WorkerPool(threads: 2)
     for (count, size) in [(0, 4), (1, 4), (8, 4), (9, 4)] {

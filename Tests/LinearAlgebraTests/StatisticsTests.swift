@@ -216,6 +216,21 @@ import Testing
     #expect(two.slope == 0 && two.slopeStandardError.isNaN && two.rSquared.isNaN)
   }
 
+  @Test func rankCorrelations() {
+    #expect(Statistics.ranks([3, 1, 3, 2]) == [3.5, 1, 3.5, 2])
+    #expect(Statistics.rankCorrelation([1, 2, 3, 4], [1, 10, 100, 1000]) == 1)
+    #expect(Statistics.rankCorrelation([1, 2, 3, 4], [4, 3, 2, 1]) == -1)
+    // Without ties 1 - 6 Σd²/(n (n² - 1)): differences 1, 1, 0, 1, 1 of five.
+    #expect(
+      abs(Statistics.rankCorrelation([1, 2, 3, 4, 5], [2, 1, 3, 5, 4]) - (1 - 24.0 / 120)) < 1e-15)
+    // scipy.stats.spearmanr([1, 2, 2, 3], [1, 3, 2, 4]) = 0.9486832980505138
+    #expect(
+      abs(Statistics.rankCorrelation([1, 2, 2, 3], [1, 3, 2, 4]) - 0.948_683_298_050_513_8) < 1e-15)
+    for (x, y) in [([1.0], [1.0]), ([1, 1], [1, 2]), ([1, .nan], [1, 2])] {
+      #expect(Statistics.rankCorrelation(x, y).isNaN)
+    }
+  }
+
   @Test func powerLaws() {
     let x = (1...20).map(Double.init)
     let noise: [Double] = RandomStream(seed: 8, name: "noise").normals(20)

@@ -26,6 +26,10 @@ import Testing
     #expect(SystemCalls.parentFolder(of: "c.txt") == ".")
     #expect(SystemCalls.parentFolder(of: "/c.txt") == "/")
     #expect(SystemCalls.parentFolder(of: "a/b/c.txt") == "a/b")
+    #expect(SystemCalls.parentFolder(of: "c") == "." && SystemCalls.parentFolder(of: "/c") == "/")
+    #expect(
+      SystemCalls.parentFolder(of: "a//b/") == "a" && SystemCalls.parentFolder(of: "//") == "/")
+    #expect(SystemCalls.parentFolder(of: "") == ".")
   }
 
   @Test(arguments: [0, 1, 999, 1000])
@@ -86,7 +90,7 @@ import Testing
     expectError("is a file, not a folder", at: file) { try AtomicFile.write("x", to: "\(file)/x") }
     try FileManager.default.createDirectory(
       atPath: scratch.file("folder"), withIntermediateDirectories: true)
-    expectError("cannot replace", "folder", at: scratch.file("folder")) {
+    expectError("cannot write", "folder", at: scratch.file("folder")) {
       try AtomicFile.write("x", to: scratch.file("folder"))
     }
     #expect(scratch.names == ["file", "folder"])
@@ -122,6 +126,54 @@ import Testing
     try AtomicFile.write("new", to: link)
     #expect(try content(target) == Data("new".utf8))
     #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "target")
+  }
+
+  @Test func linksAreFollowedToTheirEndAlsoWhereNothingIsThere() throws {
+    func link(_ name: String, to target: String) throws {
+      try FileManager.default.createSymbolicLink(
+        atPath: scratch.file(name), withDestinationPath: target)
+    }
+    try link("first", to: "second")
+    try link("second", to: scratch.file("third"))
+    try link("third", to: "target")
+    try AtomicFile.write("new", to: scratch.file("first"))
+    #expect(try content(scratch.file("target")) == Data("new".utf8))
+    #expect(scratch.names == ["first", "second", "target", "third"])
+    for name in ["first", "second", "third"] {
+      let path = scratch.file(name)
+      #expect((try? FileManager.default.destinationOfSymbolicLink(atPath: path)) != nil, "\(name)")
+    }
+    try link("a", to: "b")
+    try link("b", to: "a")
+    expectError("cannot follow the links", at: scratch.file("a")) {
+      try AtomicFile.write("x", to: scratch.file("a"))
+    }
+  }
+
+  @Test(arguments: [0o600, 0o444, 0o755] as [mode_t]) func theModeStays(_ mode: mode_t) throws {
+    let path = try scratch.file("a.txt", holding: old)
+    chmod(path, mode)
+    try AtomicFile.write("new", to: path)
+    var status = stat()
+    #expect(stat(path, &status) == 0 && status.st_mode & 0o7777 == mode)
+    #expect(try content(path) == Data("new".utf8))
+  }
+
+  @Test func aDeviceOrAPipeIsWrittenToAndStays() throws {
+    try AtomicFile.write("x", to: "/dev/null")
+    var status = stat()
+    #expect(stat("/dev/null", &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
+    expectError("disk full", at: "/dev/full") { try AtomicFile.write("x", to: "/dev/full") }
+    let pipe = scratch.file("pipe")
+    #expect(mkfifo(pipe, 0o600) == 0)
+    let reader = open(pipe, O_RDWR)  // so that neither side waits for the other
+    defer { close(reader) }
+    try AtomicFile.write("through the pipe", to: pipe)
+    var buffer = [UInt8](repeating: 0, count: 100)
+    let count = read(reader, &buffer, buffer.count)
+    #expect(String(decoding: buffer.prefix(max(0, count)), as: UTF8.self) == "through the pipe")
+    #expect(stat(pipe, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO)
+    #expect(scratch.names == ["pipe"])
   }
 
   @Test func manyWritersOneFile() async throws {

@@ -1,23 +1,25 @@
 import LinearAlgebra
 
-/// y[…, T, C] = table[index] + positions[t], index[…, T] below the table's rows.
+/// y[…, T, C] = table[index] (+ positions[t]), index[…, T] below the table's rows.
 final class Embedding: Operation {
   let inputs: [Tensor]
   let output: Tensor
   private let indices: Indices
   private let table: Parameter
-  private let positions: Parameter
+  private let positions: Parameter?
 
-  init(_ indices: Indices, _ table: Parameter, positions: Parameter, on tape: Tape) {
+  init(_ indices: Indices, _ table: Parameter, positions: Parameter?, on tape: Tape) {
     let width = table.shape[1]
     precondition(
-      positions.shape.count == 2 && positions.shape[1] == width
-        && indices.shape.last ?? 0 <= positions.shape[0],
-      "embedding: indices\(indices.shape), table\(table.shape), positions\(positions.shape)")
+      positions.map { positions in
+        positions.shape.count == 2 && positions.shape[1] == width
+          && indices.shape.last ?? 0 <= positions.shape[0]
+      } ?? true,
+      "embedding: indices\(indices.shape), table\(table.shape), positions\(positions?.shape ?? [])")
     self.indices = indices
     self.table = table
     self.positions = positions
-    inputs = [table.tensor, positions.tensor]
+    inputs = [table.tensor] + (positions.map { [$0.tensor] } ?? [])
     output = tape.output(indices.shape + [width], of: inputs)
   }
 
@@ -27,9 +29,13 @@ final class Embedding: Operation {
       for i in range {
         let index = Int(indices.base[i])
         precondition(index >= 0 && index < table.shape[0], "index \(index) into \(table.shape)")
-        let (a, b) = (table.base + index &* width, positions.base + (i % length) &* width)
-        let y = output.value.base + i &* width
-        for j in 0..<width { y[j] = a[j] + b[j] }
+        let (a, y) = (table.base + index &* width, output.value.base + i &* width)
+        if let positions {
+          let b = positions.base + (i % length) &* width
+          for j in 0..<width { y[j] = a[j] + b[j] }
+        } else {
+          y.update(from: a, count: width)
+        }
       }
     }
   }
@@ -37,29 +43,30 @@ final class Embedding: Operation {
   func backward(_ pool: WorkerPool, beta: [Float]) {
     guard let dy = output.gradient?.base else { return }
     let (width, length) = (output.columns, indices.shape.last ?? 1)
-    for (parameter, beta) in [(table, beta[0]), (positions, beta[1])] {
+    for (parameter, beta) in zip([table] + (positions.map { [$0] } ?? []), beta) {
       parameter.gradient.setMaterialized()
       if beta == 0 { parameter.gradient.base.update(repeating: 0, count: parameter.count) }
     }
-    let (dTable, dPositions) = (table.gradient.base, positions.gradient.base)
+    let (dTable, dPositions) = (table.gradient.base, positions?.gradient.base)
     // Columns are shared out; each adds up its tokens in order.
     pool.forRanges(of: width, size: 64) { range in
       for i in 0..<indices.count {
         let given = dy + i &* width
         let a = dTable + Int(indices.base[i]) &* width
+        for j in range { a[j] += given[j] }
+        guard let dPositions else { continue }
         let b = dPositions + (i % length) &* width
-        for j in range {
-          a[j] += given[j]
-          b[j] += given[j]
-        }
+        for j in range { b[j] += given[j] }
       }
     }
   }
 }
 
 extension Tape {
-  /// Token and position embeddings, added: y[…, T, C] = table[index] + positions[t].
-  public func embedding(_ indices: Indices, _ table: Parameter, positions: Parameter) -> Tensor {
+  /// Token embeddings, y[…, C] = table[index], or with position embeddings added, y[…, T, C] = table[index] + positions[t].
+  public func embedding(
+    _ indices: Indices, _ table: Parameter, positions: Parameter? = nil
+  ) -> Tensor {
     record(Embedding(indices, table, positions: positions, on: self))
   }
 }

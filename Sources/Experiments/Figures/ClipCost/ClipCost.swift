@@ -41,7 +41,13 @@ package enum ClipCost: Experiment {
 
     /// Throws a `ConfigError` for a value outside its range.
     package func validate() throws {
-      for size in sizes { _ = try shape(size) }
+      for size in sizes {
+        let (rows, columns) = try shape(size)
+        guard spikes <= min(rows, columns) else {
+          throw ConfigError.value(
+            "spikes", spikes, "at most \(min(rows, columns)), the sides of \(size)")
+        }
+      }
       for (key, value) in [
         ("oversampling", oversampling), ("powerIterations", powerIterations), ("spikes", spikes),
       ] where value < 0 { throw ConfigError.value(key, value, "a whole number >= 0") }

@@ -1,0 +1,212 @@
+import Autodiff
+import Datasets
+import Lab
+import LinearAlgebra
+import Models
+import Optimizers
+import Storage
+import Training
+
+/// Settings of the LSTM on Penn Treebank; the defaults are those of the code of arXiv 1905.11881.
+package struct LSTMSettings: WorkloadSettings {
+  /// The text.
+  package var corpus = LanguageData.Source.pennTreebank
+  /// Width of the embedding, and so of the last layer.
+  package var embedding = 200
+  /// Units of the layers before the last.
+  package var hidden = 512
+  /// LSTM layers.
+  package var layers = 2
+  /// Columns that the text is cut into, read side by side.
+  package var batchSize = 256
+  /// Tokens of a column that a step goes through, and back: the authors' bptt.
+  package var length = 70
+  /// Times the mean square of the last layer's activations, added to the training loss: 2 in the authors' code.
+  package var activationPenalty = 0.0
+  /// Times the mean square of their changes from token to token: 1 in the authors' code.
+  package var temporalPenalty = 0.0
+  /// Training steps; an epoch of the authors' has 51.
+  package var steps = 102
+  /// Steps between two recorded points.
+  package var recordEvery = 17
+  /// Columns that the validation text is cut into.
+  package var evaluationColumns = 10
+  /// Validation windows at a recorded point, at most.
+  package var evaluationWindows = 1000
+
+  /// The defaults.
+  package init() {}
+
+  package var stepCount: Int { steps }
+  package var pointEvery: Int { recordEvery }
+
+  package static let limits = [
+    "embedding": 100_000, "hidden": 100_000, "layers": 1000, "batchSize": 1_000_000,
+    "length": 1_000_000, "evaluationColumns": 1_000_000,
+  ]
+
+  package func lasting(_ fraction: Double) -> LSTMSettings {
+    var own = self
+    own.steps = max(1, Int((fraction * Double(steps)).rounded(.up)))
+    return own
+  }
+
+  package func validate() throws {
+    for (key, value) in [
+      ("embedding", embedding), ("hidden", hidden), ("layers", layers), ("batchSize", batchSize),
+      ("length", length), ("steps", steps), ("recordEvery", recordEvery),
+      ("evaluationColumns", evaluationColumns), ("evaluationWindows", evaluationWindows),
+    ] where value < 1 { throw ConfigError.value(key, value, "a whole number >= 1") }
+    for (key, value) in [
+      ("activationPenalty", activationPenalty), ("temporalPenalty", temporalPenalty),
+    ] where !(value >= 0 && value.isFinite) {
+      throw ConfigError.value(key, value, "a number >= 0")
+    }
+  }
+
+  package var rehearsal: (settings: LSTMSettings, step: Double, evaluation: Double) {
+    var small = self
+    small.evaluationWindows = 1
+    return (small, 1, Double(min(evaluationWindows, 100)))
+  }
+}
+
+/// The LSTM on Penn Treebank: columns of the text side by side, the hidden state carried from window to window and set to zero
+/// where the text begins anew.
+package final class LSTMTask: Workload {
+  package static let layerName = "parameter"
+  package static let metrics = [
+    Metric("val_loss", "cross-entropy on the validation text, nats a word")
+  ]
+  package static func trainLossMeaning(_ settings: LSTMSettings) -> String {
+    let penalties = settings.activationPenalty + settings.temporalPenalty > 0
+    return "mean of the mini-batch losses since the point before (cross-entropy, nats a word"
+      + (penalties ? ", with its penalties)" : ")")
+  }
+  /// A loss beyond this has diverged (it starts near the logarithm of the vocabulary's size).
+  package static let lossLimit = 1e3
+
+  package static func load(_ settings: LSTMSettings, folder: String) throws -> LanguageData {
+    try LanguageData.load(settings.corpus, folder: folder, block: settings.length)
+  }
+
+  package let model: LSTM
+  package let settings: LSTMSettings
+  private let pool: WorkerPool
+  private let vocabulary: Int
+  private let tape: Tape
+  private let tokens: Indices, targets: Indices, loss: Tensor
+  private let states: [RecurrentState]
+  private let training: TokenColumns, validation: TokenColumns
+  private lazy var evaluation = makeEvaluation()
+
+  /// Throws a `ConfigError` for a text too short for a window.
+  package init(
+    _ settings: LSTMSettings, _ arm: Arm, _ data: LanguageData, seed: UInt64, pool: WorkerPool
+  ) throws {
+    (self.settings, self.pool, vocabulary) = (settings, pool, data.vocabulary)
+    func columns(_ part: String, _ tokens: [UInt16], _ count: Int) throws -> TokenColumns {
+      guard TokenColumns.windows(in: tokens.count, columns: count, length: settings.length) >= 1
+      else {
+        throw ConfigError(
+          "setting 'length'",
+          "the \(tokens.count) \(part) tokens of \(data.name) in \(count) columns hold no \(settings.length) tokens and a target",
+          hint: "use a longer text, fewer columns or a shorter length")
+      }
+      return TokenColumns(tokens, count: count, length: settings.length)
+    }
+    training = try columns("training", data.training, settings.batchSize)
+    validation = try columns("validation", data.validation, settings.evaluationColumns)
+    model = LSTM(
+      .init(
+        vocabulary: data.vocabulary, embedding: settings.embedding, hidden: settings.hidden,
+        layers: settings.layers))
+    model.initialize(RandomStream(seed: seed, name: "lstm").child("weights"))
+    tape = Tape(pool: pool)
+    let shape = [settings.length, settings.batchSize]
+    (tokens, targets) = (tape.indices(shape), tape.indices(shape))
+    states = model.states(count: settings.batchSize)
+    loss = model.loss(
+      tape, tokens, targets, states, activation: settings.activationPenalty,
+      temporal: settings.temporalPenalty)
+  }
+
+  // MARK: - Training
+
+  package var parameters: [Parameter] { model.parameters }
+  /// The weights, and what the layers remember.
+  package var modelState: [[Float]] {
+    get { model.values + memory.map(\.array) }
+    set {
+      model.values = newValue.dropLast(memory.count)
+      for (buffer, values) in zip(memory, newValue.suffix(memory.count)) { buffer.assign(values) }
+    }
+  }
+  private var memory: [Buffer] { states.flatMap { [$0.lastHidden, $0.lastCell] } }
+  package var recordedLayers: [String] { parameters.map(\.name) }
+  package var microBatches: Int { 1 }
+  package var lossLimit: Double { Self.lossLimit }
+  package var steps: Int { settings.steps }
+  package var stepsPerPoint: Int { settings.recordEvery }
+
+  package func names(in set: ParameterSet) -> [String] {
+    let all = parameters.map(\.name)
+    switch set {
+    case .all, .others: return all
+    case .matrices, .filters: return model.matrices.map(\.name)
+    case .exceptEmbeddings: return all.filter { $0 != model.embeddingName }
+    case .matricesAndEmbeddings: return model.matrices.map(\.name) + [model.embeddingName]
+    }
+  }
+
+  package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
+    let window = step % training.windows
+    training.fill(window: window, inputs: tokens.base, targets: targets.base)
+    for state in states {
+      if window == 0 { state.reset() } else { state.carry() }
+    }
+    return (tape, loss)
+  }
+
+  // MARK: - Evaluation
+
+  package func evaluate() -> [Double] { [validationLoss()] }
+  package func objective(finalTrainLoss: Double) -> Double { validationLoss() }
+
+  package func summary(lastMetrics: [Double]) -> Attributes {
+    [
+      "vocabulary": .int(vocabulary), "final_val_loss": .double(lastMetrics.first ?? .nan),
+      "steps_per_epoch": .int(training.windows),
+    ]
+  }
+
+  package func save(to path: String) throws { try model.save(to: path) }
+
+  private typealias Evaluation = (
+    tape: Tape, tokens: Indices, targets: Indices, states: [RecurrentState], loss: Tensor
+  )
+
+  private func makeEvaluation() -> Evaluation {
+    let tape = Tape(pool: pool, isTraining: false)
+    let shape = [settings.length, settings.evaluationColumns]
+    let (tokens, targets) = (tape.indices(shape), tape.indices(shape))
+    let states = model.states(count: settings.evaluationColumns)
+    return (tape, tokens, targets, states, model.loss(tape, tokens, targets, states))
+  }
+
+  /// The mean cross-entropy over the validation windows in their order, the state carried from one to the next.
+  private func validationLoss() -> Double {
+    let windows = min(settings.evaluationWindows, validation.windows)
+    var total = 0.0
+    for window in 0..<windows {
+      validation.fill(
+        window: window, inputs: evaluation.tokens.base, targets: evaluation.targets.base)
+      for state in evaluation.states {
+        if window == 0 { state.reset() } else { state.carry() }
+      }
+      evaluation.tape.forward()
+      total += Double(evaluation.loss.scalar)
+    }
+    return total / Double(windows)
+  }
+}

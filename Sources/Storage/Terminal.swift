@@ -1,0 +1,35 @@
+import Foundation
+
+/// What a program says: results on standard output, where a failure is an error, and messages on standard error, where
+/// it is nothing to end a run for.
+public enum Terminal {
+  /// Programs call it first of all: a stream that was closed becomes one that nothing can be written to, so that no file
+  /// takes its number, and a reader that has gone is an error and no signal.
+  public static func prepare() {
+    signal(SIGPIPE, SIG_IGN)
+    for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
+    where fcntl(descriptor, F_GETFD) == -1 && errno == EBADF {
+      _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+    }
+  }
+
+  /// Writes a line of results to standard output.
+  ///
+  /// Throws a `StorageError` for a full disk, a reader that has gone, or a closed stream.
+  public static func line(_ text: String) throws {
+    try write("\(text)\n", to: STDOUT_FILENO, path: "standard output")
+  }
+
+  /// Writes a message as it is to standard error, if that is possible.
+  public static func message(_ text: String) {
+    try? write(text, to: STDERR_FILENO, path: "standard error")
+  }
+
+  private static func write(_ text: String, to descriptor: Int32, path: String) throws {
+    var text = text
+    try text.withUTF8 {
+      try SystemCalls.writeAll(
+        UnsafeRawBufferPointer($0), to: descriptor, path: path, writer: SystemCalls.systemWriter)
+    }
+  }
+}

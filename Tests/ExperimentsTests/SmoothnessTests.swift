@@ -1,0 +1,251 @@
+import Datasets
+import Foundation
+import LinearAlgebra
+import Storage
+import Testing
+import Training
+
+@testable import Experiments
+@testable import Lab
+
+/// The LSTM workload and the smoothness experiment at toy size, on generated data.
+@Suite struct SmoothnessTests {
+  init() { _ = BLASEnvironment.pinned() }
+
+  private static let lstm = [
+    "corpus=stand-in", "embedding=3", "hidden=5", "batchSize=9", "length=4", "steps=7",
+    "evaluationColumns=3",
+  ]
+
+  private func config(_ methods: [String]) -> Smoothness.Config {
+    var config = Smoothness.Config()
+    (config.batches, config.gridPoints, config.points) = (2, 2, 4)
+    config.lstm = Self.lstm
+    config.resnet18 = [
+      "images=stand-in", "trainingImages=40", "testImages=10", "widthDivisor=32", "epochs=3",
+      "batchSize=10", "lossScale=20", "microBatches=2",
+    ]
+    config.mlp = ["samples=60", "steps=9", "hidden=[6]", "inputs=4"]
+    config.nanogpt = [
+      "layers=1", "heads=2", "width=8", "contextLength=6", "batchSize=4", "steps=6", "dropout=0.2",
+      "corpus=stand-in",
+    ]
+    config.gpt2 = config.nanogpt + ["microBatches=2"]
+    config.methods = methods
+    config.seeds = [1]
+    let values: [String: Hyperparameters] = [
+      "lstm": ["learningRate": 5, "maximumNorm": 0.25],
+      "resnet18": ["learningRate": 0.02, "momentum": 0.5],
+      "mlp": ["learningRate": 0.01, "maximumNorm": 1],
+      "nanogpt": ["learningRate": 0.01, "maximumNorm": 1],
+      "gpt2": ["learningRate": 0.01, "maximumNorm": 1],
+    ]
+    for method in methods { config.hyperparameters[method] = values[method] }
+    return config
+  }
+
+  private static let names = Smoothness.workloads.map(\.name)
+
+  /// Measuring changes nothing of a run: the same losses as without, and the same gradients again.
+  private func expectUndisturbed<Task: Workload>(
+    _ task: Task.Type, _ settings: Task.Settings, _ arm: Arm, _ values: Hyperparameters
+  ) throws {
+    let source = try Task.load(settings, folder: "nowhere")
+    func run() throws -> TrainingRun<Task> {
+      try TrainingRun<Task>(settings, arm, values, source, seed: 1)
+    }
+    let (plain, probed) = (try run(), try run())
+    let probe = SmoothnessProbe(run: probed, batches: 2, gridPoints: 2)
+    for step in 0..<plain.task.steps {
+      let want = try plain.advance().loss
+      let point = try #require(try probe.advance())
+      #expect(point.loss == want && point.step == step)
+      #expect(point.gradientNorm > 0 && point.maximum > 0 && point.maximum >= point.midpoint)
+    }
+    #expect(plain.task.modelState == probed.task.modelState)
+  }
+
+  @Test func measuringDoesNotDisturbTheRun() throws {
+    let all = config(Self.names)
+    func settings<S: WorkloadSettings>(_ defaults: S, _ changes: [String]) throws -> S {
+      try CurveConfig(defaults, methods: ["x"], seeds: [1])
+        .overlaid(yaml: "", file: "x", overrides: changes).settings
+    }
+    for workload in Smoothness.workloads {
+      let (arm, values) = (workload.arm, try all.values(of: workload.name))
+      let changes = all.changes(of: workload.name)
+      switch workload.name {
+      case "lstm":
+        try expectUndisturbed(LSTMTask.self, settings(LSTMSettings(), changes), arm, values)
+      case "resnet18":
+        try expectUndisturbed(ImageTask.self, settings(ImageSettings(), changes), arm, values)
+      case "mlp":
+        try expectUndisturbed(MLPTask.self, settings(MLPSettings(), changes), arm, values)
+      default:
+        let defaults: LanguageSettings = workload.name == "gpt2" ? .gpt2 : .nanoGPT
+        try expectUndisturbed(LanguageTask.self, settings(defaults, changes), arm, values)
+      }
+    }
+  }
+
+  @Test func threadsAndKillsDoNotChangeABit() throws {
+    let config = config(Self.names)
+    let scratch = Scratch()
+    let one = try run(Smoothness.self, config, scratch.path + "/1")
+    #expect(one.methods == Self.names)
+    try expectEqual(
+      one, run(Smoothness.self, config, scratch.path + "/2", jobs: 2, threads: 2), "2 threads")
+    for step in [1, 3] {
+      let place = scratch.path + "/killed\(step)"
+      #expect(throws: Killed.self) {
+        try run(Smoothness.self, config, place, checkpointSeconds: 0) { _, k in
+          if k == step { throw Killed() }
+        }
+      }
+      try expectEqual(one, run(Smoothness.self, config, place), "killed before step \(step)")
+    }
+    var other = config
+    other.seeds = [2]
+    let two = try run(Smoothness.self, other, scratch.path + "/seed")
+    for (a, b) in zip(one.records, two.records) {
+      #expect(try a.doubles("grad_norm") != b.doubles("grad_norm"))
+    }
+  }
+
+  @Test func recordTableCaptionAndClaims() throws {
+    let scratch = Scratch()
+    var config = config(["lstm", "mlp"])
+    config.seeds = [1, 2, 3]
+    let set = try run(Smoothness.self, config, scratch.path)
+    let record = try set.records(of: "mlp")[0]
+    #expect(try record.ints("step") == [0, 3, 5, 7])
+    let (middle, largest) = (
+      try record.doubles("smoothness_midpoint"), try record.doubles("smoothness_max")
+    )
+    #expect(zip(middle, largest).allSatisfy { $0 <= $1 })
+    #expect(try record.doubles("smoothness_midpoint_undivided") == middle.map { 2 * $0 })
+    let table = try Smoothness.table(of: set)
+    #expect(table[block: "lstm"]?.rows == 12 && table[block: "fit:mlp"] != nil)
+    #expect(table[block: "summary"]?.rows == 6)
+    let values = try Smoothness.captionValues(of: set)
+    #expect(values.contains { $0.0 == "workloads" && $0.1.contains("sgd") == false })
+    let claims = Smoothness.claims
+    #expect(claims.map(\.id) == Self.names.map { "smoothness-\($0)" })
+    for claim in claims {
+      let evidence = try claim.evaluate(set)
+      switch claim.id {
+      case "smoothness-lstm": #expect(evidence.obstacle == .standIn)
+      case "smoothness-mlp":
+        #expect(evidence.obstacle == nil && evidence.findings[0].count == 3)
+      default: #expect(evidence.verdict == .needsRecords)
+      }
+    }
+  }
+
+  @Test func theFitFindsALine() throws {
+    var record = Record(attributes: [:])
+    let norms = [0.5, 1, 2, 4, 8]
+    for (name, values) in [
+      ("grad_norm", norms), ("smoothness_max", norms.map { 3 + 2 * $0 }),
+    ] { record.add(.init(name, .double(values), longName: name, units: "1")) }
+    record.add(.init("step", .int64([0, 1, 2, 3, 4]), longName: "step", units: "1"))
+    let scatter = try SmoothnessScatter(record, "smoothness_max")
+    #expect(abs(scatter.fit.l0 - 3) < 1e-12 && abs(scatter.fit.l1 - 2) < 1e-12)
+    #expect(scatter.correlation == 1)
+  }
+
+  @Test func changesOfAWorkloadAreCheckedByName() throws {
+    func message(_ overrides: String...) -> String {
+      do {
+        _ = try Smoothness.defaults.overlaid(yaml: "", file: "x.yaml", overrides: overrides)
+        return ""
+      } catch { return "\(error)" }
+    }
+    #expect(message("lstm=[steps=5]") == "")
+    #expect(message("lstm=[step=5]").contains("did you mean 'steps'?"))
+    #expect(message("lstm=[steps=0]").contains("'steps'"))
+    #expect(message("gridPoints=3").contains("even"))
+    #expect(message("methods=[lstm, resnet20]").contains("resnet20"))
+    // A record's key has what determines its own workload and nothing else.
+    var config = config(Self.names)
+    config.workloads = ["lstm: a = 1", "lstm: data = x", "mlp: b = 2"]
+    let own = config.restricted(to: "lstm")
+    #expect(own.workloads == ["lstm: a = 1", "lstm: data = x"] && own.mlp.isEmpty)
+    #expect(own.dataDigest == "lstm: data = x" && own.hyperparameters.arms == ["lstm"])
+  }
+
+  // MARK: - The LSTM's curves
+
+  private func curves(_ methods: [String]) throws -> LSTMCurves.Config {
+    var config = try LSTMCurves.defaults.overlaid(
+      yaml: "", file: "x", overrides: Self.lstm + ["recordEvery=3", "evaluationWindows=2"])
+    config.methods = methods
+    config.seeds = [1]
+    for method in methods {
+      config.hyperparameters[method] =
+        method.contains("norm")
+        ? ["learningRate": 5, "maximumNorm": 0.25]
+        : method.contains("spectral")
+          ? ["learningRate": 5, "tau": 0.1] : ["learningRate": 0.5]
+    }
+    return config
+  }
+
+  @Test func theStateIsCarriedThroughKills() throws {
+    let config = try curves(["sgd-norm-large", "sgd-none-small", "sgd-spectral-large"])
+    let scratch = Scratch()
+    let one = try run(LSTMCurves.self, config, scratch.path + "/1")
+    try expectEqual(
+      one, run(LSTMCurves.self, config, scratch.path + "/2", jobs: 2, threads: 3), "3 threads")
+    for step in [1, 5] {
+      let place = scratch.path + "/killed\(step)"
+      #expect(throws: Killed.self) {
+        try run(LSTMCurves.self, config, place, checkpointSeconds: 0) { _, k in
+          if k == step { throw Killed() }
+        }
+      }
+      try expectEqual(one, run(LSTMCurves.self, config, place), "killed before step \(step)")
+    }
+    let record = one.records[0]
+    #expect(try record.ints("step") == [1, 3, 6, 7])
+    let vocabulary = Double(try record.int(attribute: "vocabulary"))
+    // A model that knows nothing: the logarithm of the vocabulary's size, but for the scatter of its weights.
+    #expect(try abs(record.doubles("train_loss")[0] - log(vocabulary)) < 0.1)
+    let table = try LSTMCurves.table(of: one)
+    #expect(table.blocks.map(\.name) == config.methods + ["final"])
+    _ = try LSTMCurves.captionValues(of: one)
+  }
+
+  @Test func windowsBeginAtZeroOnlyWhereTheTextDoes() throws {
+    // 29 tokens in 2 columns: three windows of four and their targets.
+    let data = LanguageData(
+      name: "numbers", isStandIn: false, vocabulary: 30, training: (0..<29).map { UInt16($0) },
+      validation: (0..<29).map { UInt16($0) }, digest: ""
+    ) { _ in "" }
+    var settings = LSTMSettings()
+    (settings.embedding, settings.hidden, settings.length) = (3, 4, 4)
+    (settings.batchSize, settings.steps, settings.evaluationColumns) = (2, 9, 2)
+    let task = try LSTMTask(settings, LSTMArms.all[0], data, seed: 1, pool: .single)
+    func loss(_ step: Int) -> Float {
+      let (tape, loss) = task.load(step: step, microBatch: 0)
+      tape.forward()
+      return loss.scalar
+    }
+    let first = (0..<3).map(loss), again = (3..<6).map(loss)
+    #expect(first == again)
+    // Window 1 behind the last one is not window 1 behind window 0.
+    let elsewhere = loss(1)
+    #expect(elsewhere != first[1])
+    // What a checkpoint holds is enough to go on.
+    _ = loss(0)
+    let state = task.modelState
+    let want = loss(1)
+    _ = loss(2)
+    task.modelState = state
+    #expect(loss(1) == want)
+    settings.length = 14
+    #expect(throws: ConfigError.self) {
+      try LSTMTask(settings, LSTMArms.all[0], data, seed: 1, pool: .single)
+    }
+  }
+}
