@@ -29,7 +29,7 @@ do for [r=0:1] {
     c = g - 1
     eval(place(left + c*(w + gap), left + c*(w + gap) + w, top - r*(h + vgap) - h, top - r*(h + vgap)))
     set xlabel (r == 1 ? "epoch" : "") offset 0,0.4
-    set ylabel (c == 0 ? (r == 0 ? "loss on the training images" : "loss on the test images") : "") offset 1.2
+    set ylabel (c == 0 ? (r == 0 ? "loss on the training images" : "loss on the test images") : "") offset 0.2
     set format y (c == 0 ? "%g" : "")
     set format x (r == 1 ? "%g" : "")
     set title (r == 0 ? group[g] : "") noenhanced font ",9" offset 0,-0.6
