@@ -3,7 +3,6 @@ load table.".vars"
 width = 10.2; height = 5.4
 load "figures/style.gp"
 set multiplot
-set logscale y
 x1 = 0.70; gap = 0.03; left = 0.075
 w = (x1 - left - (n_group - 1)*gap) / n_group
 top = 1 - 0.3/height; vgap = 0.34/height
@@ -22,7 +21,7 @@ do for [r=0:1] {
   }
   if (high <= low) { low = low < 1e299 ? low/1.1 : 1; high = 1.2*low }
   # The legend has the upper part for itself.
-  set yrange [low*(low/high)**0.04 : high*(high/low)**(r == 0 ? 0.75 : 0.08)]
+  set yrange [low - 0.06*(high - low) : high + (r == 0 ? 0.75 : 0.08)*(high - low)]
   every_y = step(high - low); set ytics every_y
   set xrange [0 : epochs]
   set xtics auto
@@ -30,7 +29,7 @@ do for [r=0:1] {
     c = g - 1
     eval(place(left + c*(w + gap), left + c*(w + gap) + w, top - r*(h + vgap) - h, top - r*(h + vgap)))
     set xlabel (r == 1 ? "epoch" : "") offset 0,0.4
-    set ylabel (c == 0 ? (r == 0 ? "loss on the training images" : "loss on the test images") : "") offset 1.2
+    set ylabel (c == 0 ? (r == 0 ? "loss on the training images" : "loss on the test images") : "") offset 0.2
     set format y (c == 0 ? "%g" : "")
     set format x (r == 1 ? "%g" : "")
     set title (r == 0 ? group[g] : "") noenhanced font ",9" offset 0,-0.6
@@ -41,7 +40,6 @@ do for [r=0:1] {
          for [k in list] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(column(series.".mean")) with lines lc rgb arm_color[N(k)] lw 1.6 dt arm_dash[N(k)] title arm_title[N(k)]
   }
 }
-unset logscale y
 eval(place(0.845, 0.985, foot, top))
 set format x "%g"
 set xlabel "final loss on the test images" offset 0,0.4
