@@ -77,16 +77,13 @@ extension LanguageData {
       let lines = corpus.text.split(separator: "\n", omittingEmptySubsequences: true)
       let cut = lines.count - lines.count / 10
       let parts = [lines[..<cut], lines[cut...]].map { $0.joined(separator: "\n") + "\n" }
-      return try words(
-        parts, name: "generated stand-in for \(name)", isStandIn: true, at: folder)
+      return words(parts, name: "generated stand-in for \(name)", isStandIn: true)
     }
-    return try words(corpora, name: name, isStandIn: false, at: folder + "/ptb")
+    return words(corpora, name: name, isStandIn: false)
   }
 
   /// A training and a validation text by words; the vocabulary is the training text's.
-  static func words(
-    _ texts: [String], name: String, isStandIn: Bool, at place: String
-  ) throws -> LanguageData {
+  static func words(_ texts: [String], name: String, isStandIn: Bool) -> LanguageData {
     let tokens = texts.map(WordVocabulary.tokens)
     var vocabulary = WordVocabulary(
       of: tokens[0], keeping: isStandIn ? treebankWords : WordVocabulary.limit)

@@ -68,12 +68,6 @@ extension Suite {
         ("3", out("nanogpt-search.caption.md")), ("4", out("gpt2-search.caption.md")),
       ]),
     FigureEntry(
-      "2404.08624: δ-GClip, autoencoder on Fashion-MNIST", make: "delta-gclip-vae",
-      claims: [
-        "deltagclip-vae-training", "deltagclip-vae-test", "deltagclip-vae-test-code",
-        "deltagclip-vae-spectral",
-      ], links: []),
-    FigureEntry(
       "Lemma C.1, Theorems 3.3 and 3.4, §2.3", make: "theory",
       claims: [
         "theory-inequalities", "theory-theorem-3.3", "theory-theorem-3.4", "theory-rate",
@@ -83,6 +77,20 @@ extension Suite {
         ("picture", out("theory-bounds.svg")),
         ("derivations", "Sources/Theory/Theory.docc/ConvergenceBounds.md"),
       ]),
+    FigureEntry(
+      "1905.11881: local smoothness against gradient norm", make: "smoothness",
+      claims: ["smoothness-lstm", "smoothness-resnet18", "smoothness-gpt2"],
+      links: [("picture", out("smoothness.svg"))]),
+    FigureEntry(
+      "1905.11881: an LSTM, clipped and not", make: "lstm-ptb",
+      claims: ["lstm-clipped-faster", "lstm-large-rate", "lstm-spectral"],
+      links: [("picture", out("lstm-ptb.svg"))]),
+    FigureEntry(
+      "2404.08624: δ-GClip, autoencoder on Fashion-MNIST", make: "delta-gclip-vae",
+      claims: [
+        "deltagclip-vae-training", "deltagclip-vae-test", "deltagclip-vae-test-code",
+        "deltagclip-vae-spectral",
+      ], links: [("picture", out("delta-gclip-vae.svg"))]),
   ]
 }
 
