@@ -62,9 +62,13 @@ extension ExperimentConfig {
         throw ConfigError("--set \(override)", "not key=value", hint: "write --set steps=2000")
       }
       let place = "--set \(override.prefix(200))"
-      let value = try plainNode(of: String(parts[1]), at: place)
-      try settings.set(
-        String(parts[0]), value ?? Node(String(parts[1])), known: known, place: place)
+      let (key, text) = (String(parts[0]), String(parts[1]))
+      var value = try plainNode(of: text, at: place) ?? Node(text)
+      // A list may be written without its brackets, as in --set seeds=1,2,3.
+      if settings[key]?.sequence != nil, value.scalar != nil, !text.isEmpty {
+        value = try plainNode(of: "[\(text)]", at: place) ?? value
+      }
+      try settings.set(key, value, known: known, place: place)
     }
     let place = overrides.isEmpty ? file : "\(file) with \(overrides.joined(separator: ", "))"
     do {

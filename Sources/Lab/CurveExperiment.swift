@@ -47,6 +47,9 @@ extension ComposedConfig where Own == CurveKeys {
 extension CurveExperiment {
   package static var keepsWeights: Bool { true }
   package static var tunedBy: String { name }
+  package static var methodTitles: [(name: String, title: String)] {
+    arms.map { ($0.name, $0.title) }
+  }
 
   package static func checkMethods(_ config: Config) throws {
     for method in config.methods { _ = try arms.named(method, place: "setting 'methods'") }

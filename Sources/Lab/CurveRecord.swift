@@ -47,11 +47,17 @@ extension RunContext {
       let report = try run.advance(measuring: isPoint ? task.measuring : [])
       if run.hasDiverged { break }
       if isPoint { append(report, run, to: &series) }
-      advance(1)
+      advance(1, status: status(report, trainer.optimizer.learningRate(step: k)))
     }
     advance(task.steps - trainer.step)
     if let weightsPath { try task.save(to: weightsPath) }
     return try make(run, arm, values, settings, source, series)
+  }
+
+  /// "loss 2.31, rate 0.01".
+  private func status(_ report: StepReport, _ rate: Double?) -> String {
+    String(format: "loss %.4g", report.loss)
+      + (rate.map { String(format: ", rate %.3g", $0) } ?? "")
   }
 
   private func append<Task: Workload>(

@@ -26,6 +26,8 @@ package protocol Experiment: Sendable {
   static func resolve(_ config: Config, _ places: Places) throws -> Config
   /// How many steps of progress a unit takes.
   static func work(of unit: Job, _ config: Config) -> Int
+  /// The methods that may be named, with what they are; empty where a name holds numbers and there is no list.
+  static var methodTitles: [(name: String, title: String)] { get }
   /// Seconds that a step of progress takes on one worker, from a small piece of the real work.
   static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double
   /// The data the records rest on, as figures name it: "synthetic data", "tiny Shakespeare", …
@@ -49,6 +51,9 @@ extension Experiment {
     return try defaults.recalled(
       from: record.string(attribute: "config"), place: set.folder)
   }
+
+  /// Many methods are made of their names.
+  package static var methodTitles: [(name: String, title: String)] { [] }
 
   /// Most runs are of one method and one seed.
   package static func jobs(of config: Config) -> [Job] {
@@ -125,13 +130,18 @@ package struct RunContext: Sendable {
   package var dataFolder = "data"
   /// Where warnings go.
   package var note: @Sendable (String) -> Void = { _ in }
-  /// Called as steps are done.
-  package var advance: @Sendable (Int) -> Void = { _ in }
+  /// Called as steps are done, with what there is to say of the run.
+  package var progress: @Sendable (Int, () -> String) -> Void = { _, _ in }
   /// Called before each step with the number of steps done so far; tests throw here to kill a run.
   package var willStep: (@Sendable (Int) throws -> Void)?
 
   /// A context without checkpoint, progress or interruptions.
   package init() {}
+
+  /// `units` more steps are done; `status` is asked for only where it is shown.
+  package func advance(_ units: Int, status: @autoclosure () -> String = "") {
+    progress(units, status)
+  }
 
   /// Computes `count` independent results, `threads` of them at a time, in any order.
   ///

@@ -13,7 +13,9 @@ package struct ExperimentOptions: ParsableArguments {
   @Option(help: "Seeds, e.g. 11,12,13 (default: the profile's).")
   package var seeds: String?
   /// Changed settings.
-  @Option(name: .customLong("set"), help: "Change a setting: --set steps=2000 (repeatable).")
+  @Option(
+    name: .customLong("set"),
+    help: "Change a setting: --set steps=2000, --set list=a,b,c (repeatable).")
   package var settings: [String] = []
   /// Only these methods.
   @Option(name: .customLong("method"), help: "Only this method (repeatable; default: all).")
@@ -42,6 +44,12 @@ package struct ExperimentOptions: ParsableArguments {
   /// Plan only.
   @Flag(help: "Print the runs and the estimated time, compute nothing.")
   package var dryRun = false
+  /// Names only.
+  @Flag(help: "Print the methods that may be named, * those of this profile; compute nothing.")
+  package var listMethods = false
+  /// Settings only.
+  @Flag(help: "Print all settings, with those of other files filled in, as YAML; compute nothing.")
+  package var printConfig = false
 
   /// Made by the argument parser.
   package init() {}
@@ -96,7 +104,16 @@ extension ExperimentCommand {
         "--keep-weights", "\(Body.name) trains no model whose weights could be kept",
         hint: "leave it out")
     }
-    let config = try loadConfig(paths, overrides, dataFolder, results)
+    let (file, stated) = try statedConfig(paths, overrides)
+    if options.listMethods { return try Self.methodLines(of: stated).forEach(Terminal.line) }
+    let config = try Body.resolve(
+      stated,
+      Places(
+        folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
+        profile: options.profile, data: dataFolder, results: results))
+    if options.printConfig {
+      return try Terminal.line(config.yaml.trimmingCharacters(in: .newlines))
+    }
     for method in options.methods where !config.methods.contains(method) {
       throw ConfigError(
         "--method \(method)", "not a method of this configuration",
@@ -166,9 +183,28 @@ extension ExperimentCommand {
     return "\(seeds)"
   }
 
-  private func loadConfig(
-    _ paths: Paths, _ overrides: [String], _ dataFolder: String, _ results: String
-  ) throws -> Body.Config {
+  /// A line a method: "* ema   EMA threshold", * where `config` runs it.
+  static func methodLines(of config: Body.Config) -> [String] {
+    let titled = Body.methodTitles
+    let names = titled.map(\.name)
+    let all =
+      titled
+      + config.methods.filter { !names.contains($0) }.map {
+        (name: $0, title: "")
+      }
+    let width = all.map(\.name.count).max() ?? 0
+    return all.map { name, title in
+      let line =
+        (config.methods.contains(name) ? "* " : "  ")
+        + name.padding(toLength: width + 2, withPad: " ", startingAt: 0) + title
+      return String(line.reversed().drop { $0 == " " }.reversed())
+    }
+  }
+
+  /// The profile's file and its settings, changed as the command line says.
+  private func statedConfig(
+    _ paths: Paths, _ overrides: [String]
+  ) throws -> (file: String, config: Body.Config) {
     let file = paths.config(experiment: Body.name, profile: options.profile)
     guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
       if FileManager.default.isReadableFile(atPath: file) {
@@ -181,11 +217,6 @@ extension ExperimentCommand {
           ? "run this from the project's folder"
           : "choose a profile among \(known.joined(separator: ", "))")
     }
-    let config = try Body.defaults.overlaid(yaml: text, file: file, overrides: overrides)
-    return try Body.resolve(
-      config,
-      Places(
-        folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
-        profile: options.profile, data: dataFolder, results: results))
+    return (file, try Body.defaults.overlaid(yaml: text, file: file, overrides: overrides))
   }
 }

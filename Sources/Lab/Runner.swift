@@ -171,7 +171,12 @@ package struct Runner<E: Experiment>: Sendable {
       context.threads = telemetry.threads
       context.dataFolder = dataFolder
       if keepWeights { context.weightsPath = weightsPath(job.methods[0], job.seed) }
-      context.advance = { progress?.advance(by: $0) }
+      context.progress = { units, status in
+        progress?.advance(by: units) {
+          let text = status()
+          return text.isEmpty ? label : "\(label), \(text)"
+        }
+      }
       context.note = { progress?.note($0) }
       if let willStep { context.willStep = { try willStep(job, $0) } }
       let records = try E.run(job, config, context)

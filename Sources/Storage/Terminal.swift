@@ -25,6 +25,13 @@ public enum Terminal {
     try? write(text, to: STDERR_FILENO, path: "standard error")
   }
 
+  /// The columns of the terminal that messages go to, 80 where it does not say.
+  public static var messageColumns: Int {
+    var size = winsize()
+    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    return Int(size.ws_col)
+  }
+
   private static func write(_ text: String, to descriptor: Int32, path: String) throws {
     var text = text
     try text.withUTF8 {

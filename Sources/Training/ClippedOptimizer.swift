@@ -110,6 +110,9 @@ public final class ClippedOptimizer {
     return result
   }
 
+  /// The learning rate of the first group at step k, nil where it has none any more.
+  public func learningRate(step k: Int) -> Double? { groups.first.flatMap { $0.rate(k) } }
+
   /// The second half of step k: the optimizers of all groups whose rate is not over.
   public func move(step k: Int) {
     let watch = Stopwatch()

@@ -1,7 +1,7 @@
 import Foundation
 import Storage
 
-/// One line of progress with the time to go: redrawn in place on a terminal, once a minute when piped.
+/// One line of progress with the time to go and what a run last said of itself: redrawn in place on a terminal, once a minute when piped.
 ///
 /// Safe to advance from many threads.
 public final class ProgressLine: @unchecked Sendable {
@@ -20,15 +20,16 @@ public final class ProgressLine: @unchecked Sendable {
     self.total = total
   }
 
-  /// `units` more are done; `reused` ones cost no time and do not enter the estimate.
-  public func advance(by units: Int, reused: Bool = false) {
+  /// `units` more are done; `reused` ones cost no time and do not enter the estimate. `status` is asked for only when the
+  /// line is shown.
+  public func advance(by units: Int, reused: Bool = false, status: () -> String = { "" }) {
     lock.withLock {
       done += units
       if reused { skipped += units }
       let now = stopwatch.seconds
       guard now - lastShown >= (onTerminal ? 0.2 : 60) else { return }
       lastShown = now
-      show(now)
+      show(now, status())
     }
   }
 
@@ -44,14 +45,15 @@ public final class ProgressLine: @unchecked Sendable {
     lock.withLock { write((onTerminal && lastShown > 0 ? "\r\u{1B}[2K" : "") + message + "\n") }
   }
 
-  private func show(_ now: Double) {
+  private func show(_ now: Double, _ status: String) {
     let fresh = done - skipped
     let share = total == 0 ? 1 : Double(done) / Double(total)
     let left = fresh == 0 ? nil : now / Double(fresh) * Double(total - done)
     let text =
       "\(label): \(Int(share * 100)) % after \(Self.duration(now))"
-      + (left.map { ", \(Self.duration($0)) to go" } ?? "")
-    write(onTerminal ? "\r\u{1B}[2K\(text)" : text + "\n")
+      + (left.map { ", \(Self.duration($0)) to go" } ?? "") + (status.isEmpty ? "" : "; \(status)")
+    // A line that wraps cannot be redrawn in place.
+    write(onTerminal ? "\r\u{1B}[2K\(text.prefix(Terminal.messageColumns - 1))" : text + "\n")
   }
 
   private func write(_ text: String) { Terminal.message(text) }

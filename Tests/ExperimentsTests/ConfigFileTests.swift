@@ -94,6 +94,41 @@ import Testing
     #expect(message("seeds: [9223372036854775807]") == "")
   }
 
+  @Test func aListNeedsNoBracketsInAnOverride() throws {
+    func config(_ overrides: String...) throws -> Config {
+      try TraceRegression.defaults.overlaid(yaml: "", file: "x.yaml", overrides: overrides)
+    }
+    #expect(try config("seeds=4,5", "methods=ema, quantile").seeds == [4, 5])
+    #expect(try config("seeds=4,5", "methods=ema, quantile").methods == ["ema", "quantile"])
+    #expect(try config("seeds=4") == config("seeds=[4]"))
+    #expect(try config("rng=numpy").rng == .numpy)
+    for (wrong, mention) in [
+      ("seeds=4,,5", "seeds"), ("seeds=", "seeds"), ("seeds=010,8", "decimal"),
+      ("seeds=4]", "YAML"), ("methods=ema,median", "median"), ("steps=7,8", "steps"),
+    ] {
+      let text = message("", [wrong])
+      #expect(text.contains(mention) && !text.contains("\n"), "\(wrong): \(text)")
+    }
+  }
+
+  @Test func methodsAreListedWithThoseOfTheProfileMarked() throws {
+    var config = MLPHeavyTails.defaults
+    config.methods = ["adam-norm"]
+    let lines = CurveCommand.methodLines(of: config)
+    #expect(lines.count == MLPHeavyTails.arms.count)
+    #expect(lines.filter { $0.hasPrefix("* ") }.count == 1)
+    #expect(lines.contains { $0.hasPrefix("* adam-norm ") })
+    #expect(lines.allSatisfy { !$0.hasSuffix(" ") })
+    #expect(
+      AnyCommand.methodLines(of: TraceRegression.defaults)
+        == TraceRegression.defaults.methods.map { "* \($0)" })
+  }
+
+  private struct CurveCommand: ExperimentCommand {
+    typealias Body = MLPHeavyTails
+    @OptionGroup var options: ExperimentOptions
+  }
+
   @Test func seedsAsACommandLineHasThem() throws {
     typealias Command = AnyCommand
     #expect(try Command.seeds("1-3,7") == "[1, 2, 3, 7]")

@@ -30,3 +30,15 @@ func expectEqual(_ a: RecordSet, _ b: RecordSet, _ comment: String) {
     #expect(x.firstDifference(from: y) == nil, "\(comment)")
   }
 }
+
+/// What was said, in order, from any thread.
+final class Messages: @unchecked Sendable {
+  private let lock = NSLock()
+  private var messages: [String] = []
+
+  /// One more.
+  func add(_ message: String) { lock.withLock { messages.append(message) } }
+
+  /// All so far.
+  var all: [String] { lock.withLock { messages } }
+}

@@ -56,6 +56,24 @@ import Training
       one, run(MLPHeavyTails.self, config, scratch.path + "/3", jobs: 3, threads: 3), "3 threads")
   }
 
+  @Test func aStepTellsItsLossAndRate() throws {
+    let config = try config(["adam-norm"], steps: 3)
+    let said = Messages()
+    var context = RunContext()
+    context.progress = { units, status in if units > 0 { said.add(status()) } }
+    let records = try MLPHeavyTails.run(
+      Job(methods: ["adam-norm"], seed: 1), config, context)
+    let rate = try #require(config.hyperparameters["adam-norm"])("learningRate")
+    #expect(said.all.count == 3)
+    for text in said.all {
+      #expect(text.wholeMatch(of: /loss [-0-9.e+]+, rate [-0-9.e+]+/) != nil, "\(text)")
+      #expect(text.hasSuffix(String(format: ", rate %.3g", rate)), "\(text)")
+    }
+    context.progress = { _, _ in }
+    let silent = try MLPHeavyTails.run(Job(methods: ["adam-norm"], seed: 1), config, context)
+    #expect(try #require(records.first).firstDifference(from: #require(silent.first)) == nil)
+  }
+
   @Test(arguments: MLPArms.all.map(\.name))
   func aKilledRunGoesOnBitForBit(_ method: String) throws {
     let config = try config([method], steps: 230)

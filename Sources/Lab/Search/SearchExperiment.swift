@@ -99,6 +99,9 @@ extension SearchExperiment {
   /// The paper's numbers are not in its text, so there is nothing to compare with.
   package static var claims: [Claim] { [] }
   package static var stream: String { name }
+  package static var methodTitles: [(name: String, title: String)] {
+    arms.filter { $0.tunedAs == $0.name }.map { ($0.name, $0.title) }
+  }
   package static var selectionMeaning: String {
     "on a tenth of the training data that the trials do not train on"
   }
