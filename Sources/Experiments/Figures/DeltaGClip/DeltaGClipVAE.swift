@@ -109,11 +109,12 @@ extension DeltaGClipVAE {
       [
         Claim(
           "deltagclip-vae-\(name)", "2404.08624, VAE",
-          "δ-GClip is competitive with Adam and SGD in its \(name) loss.",
+          "δ-GClip is competitive with Adam and SGD in its \(name) loss.", family: "deltagclip",
           Comparison(["delta-gclip"], over: ["adam", "sgd"], by: [measure], competitive)),
         Claim(
           "deltagclip-vae-\(name)-code", "2404.08624, VAE",
           "The same where the rates of Adam and SGD stay as they are, as in the authors' code.",
+          family: "deltagclip",
           Comparison(
             ["delta-gclip"], over: ["adam-authors-code", "sgd-authors-code"], by: [measure],
             competitive)),
@@ -122,10 +123,12 @@ extension DeltaGClipVAE {
       Claim(
         "deltagclip-vae-gclip", "2404.08624, VAE",
         "A lower bound on the step costs nothing: δ-GClip ends with no more test loss than GClip.",
+        family: "deltagclip",
         Comparison(["delta-gclip"], over: ["gclip"], by: [test], competitive)),
       Claim(
         "deltagclip-vae-spectral", "2605.11838 on 2404.08624's VAE",
         "Spectral clipping, constant or by quantile, is competitive with δ-GClip in its test loss.",
+        family: "deltagclip-spectral",
         Comparison(
           ["spectral-const", "spectral-quantile"], over: ["delta-gclip"], by: [test], competitive)),
     ]
