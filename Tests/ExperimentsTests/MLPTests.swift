@@ -63,7 +63,7 @@ import Training
     context.progress = { units, status in if units > 0 { said.add(status()) } }
     let records = try MLPHeavyTails.run(
       Job(methods: ["adam-norm"], seed: 1), config, context)
-    let rate = try #require(config.hyperparameters["adam-norm"])("learningRate")
+    let rate = try #require(config.hyperparameters["adam-norm"]?["learningRate"])
     #expect(said.all.count == 3)
     for text in said.all {
       #expect(text.wholeMatch(of: /loss [-0-9.e+]+, rate [-0-9.e+]+/) != nil, "\(text)")
