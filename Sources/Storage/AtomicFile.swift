@@ -33,7 +33,8 @@ public enum AtomicFile {
   public static func removeTemporariesOnSignals() {
     for number in [SIGINT, SIGTERM, SIGHUP] {
       let before = signal(number, SIG_IGN)
-      if before.map({ unsafeBitCast($0, to: Int.self) }) == 1 { continue }  // ignored, as under nohup
+      // Ignored at the start, as under nohup: it stays so.
+      if before.map({ unsafeBitCast($0, to: Int.self) }) == 1 { continue }
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler {
         unfinished.withLock { $0.forEach { unlink($0) } }
