@@ -403,7 +403,11 @@ import Testing
       "theory-theorem-3.4", "theory-bias", "theory-per-sample", "theory-rate",
     ]
     let decimal = #/\d\.\d|\de-|\d+ percentage|within -?\d|above [2-9]|above 1\d/#
-    for (id, claim) in ClaimFixtures.all where claim.criterion.contains(decimal) {
+    for (id, claim) in ClaimFixtures.all {
+      // ClaimsTests varies every comparison around its bound.
+      let bound = claim.comparison?.bound.words
+      let criterion = bound.map { claim.criterion.replacing($0, with: "") } ?? claim.criterion
+      guard criterion.contains(decimal) else { continue }
       let isLanguage = id.hasSuffix("-crossing") || id.hasSuffix("-authors-cost")
       let isSpectra = id.hasPrefix("fig1-")
       #expect(
