@@ -20,7 +20,9 @@ extension Suite {
   private static let figures = [
     FigureEntry(
       "1, 7: gradient spectra with bad tokens", make: "fig1",
-      claims: ["fig1-growth", "fig1-bulk-still", "fig1-rules"],
+      claims: [
+        "fig1-growth", "fig1-few-increase", "fig1-few-exceed", "fig1-bulk-still", "fig1-rules",
+      ],
       links: [
         ("1", out("bad-token-spectra.svg")), ("7", out("bad-token-spectra-layers.svg")),
         ("another model", out("bad-token-spectra-basic.svg")),

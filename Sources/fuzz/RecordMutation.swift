@@ -74,7 +74,7 @@ struct RecordMutation {
       guard case .double(var values) = set.values, count > 0 else {
         return with(resized(set.values, count / 2), [count / 2])
       }
-      let extremes = [Double.nan, .infinity, -.infinity, 0, -1, 1e308, 5e-324]
+      let extremes = [Double.nan, .infinity, -.infinity, 0, -1, 1e308, .leastNonzeroMagnitude]
       values[cursor.integer(below: count)] = extremes[cursor.integer(below: extremes.count)]
       return with(.double(values), set.shape)
     }

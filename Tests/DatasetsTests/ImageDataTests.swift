@@ -157,7 +157,7 @@ import Testing
     #expect(data.training == StandInImages.all.images(0..<5000) && data.classes.count == 10)
     #expect(data.normalization.mean.allSatisfy { abs($0 - 0.5) < 0.02 })
     #expect(
-      try data.digest
+      data.digest
         == Digest.sha256(of: Data(StandInImages.all.pixels + StandInImages.all.labels)))
     let error = #expect(throws: StorageError.self) {
       try ImageData.load(.standIn, folder: folder.path, batch: 5001)

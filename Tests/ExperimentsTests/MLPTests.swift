@@ -296,11 +296,12 @@ import Training
     let a = try record([0.01, 0.02, 0.5, .nan, 0.05, 0.3], [1, 1.1, 1.2, 9, 30, 31])
     let b = try record([0.2, 0.2, 0.5, .nan, 0.05, 0.3], [1, 1.1, 1.2, 9, 30, 31])
     #expect(a.share(below: 0.1) == 0.5 && b.share(below: 0.1) == 1.0 / 6)
-    let difference = MLPHeatMap.shareDifference(a, b, level: 0.1)
-    #expect(abs(difference.estimate - 1.0 / 3) < 1e-12 && difference.lower < difference.estimate)
     let bins = MLPHeatMap.bestByUpdateNorm(a, b)
     #expect(bins.count == 1 && bins[0].a == 0.01 && bins[0].b == 0.2)
     #expect(abs(MLPHeatMap.shareDifference(a, b) - 1.0 / 3) < 1e-12)
     #expect(abs(MLPHeatMap.equalUpdateRatio(a, b) - 0.05) < 1e-12)
+    let both = MLPHeatMap.bestByUpdateNorm([(spectral: a, norm: b), (spectral: b, norm: b)])
+    #expect(both.count == 1 && both[0].norm == bins[0].norm && both[0].clippedByNorm == 0.2)
+    #expect(abs(both[0].spectral - (0.01 * 0.2).squareRoot()) < 1e-12)
   }
 }

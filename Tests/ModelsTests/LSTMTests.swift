@@ -77,7 +77,7 @@ import Testing
   @Test func tenClippedStepsThatCarryTheState() throws {
     let fixture = try Fixture()
     let file = try SafetensorsFile(Self.golden("lstm-trajectory"))
-    let gradients = try Gradients(
+    let gradients = Gradients(
       fixture.model.parameters.map {
         Layer(name: $0.name, gradient: $0.gradient, weights: $0.matrix.readOnly)
       })

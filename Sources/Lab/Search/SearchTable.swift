@@ -124,8 +124,8 @@ extension SearchExperiment {
     try setNumbers("arm_rate") { try $0.best($0.parameters[0]) }
     try setNumbers("arm_low") { try $0.range($0.parameters[0]).low }
     try setNumbers("arm_high") { try $0.range($0.parameters[0]).high }
-    try setNumbers("arm_first") { $0.parameters[0].low }
-    try setNumbers("arm_last") { $0.parameters[0].high }
+    setNumbers("arm_first") { $0.parameters[0].low }
+    setNumbers("arm_last") { $0.parameters[0].high }
     table.set("arm_edge", .texts(try searches.map { try $0.edges() }))
     table.set("objective", .text(objectiveTitle))
     return table

@@ -31,16 +31,6 @@ extension MLPHeatMap {
   /// loss of the constant prediction.
   static let goodLoss = 0.1
 
-  /// Share of good cells of `a` minus that of `b`, with a bootstrap interval over the cells of the grid
-  /// (pairs of cells at one place; it says how sure the grid is, not how another seed would come out).
-  static func shareDifference(_ a: Map, _ b: Map, level: Double) -> ConfidenceInterval {
-    let pairs = zip(a.losses, b.losses).map { (a: $0 < level ? 1.0 : 0, b: $1 < level ? 1.0 : 0) }
-    var generator = RandomStream(seed: 0, name: "claims/heatmap").cursor()
-    return Statistics.bootstrapInterval(pairs, resamples: 4000, using: &generator) { pairs in
-      pairs.reduce(0) { $0 + $1.a - $1.b } / Double(pairs.count)
-    }
-  }
-
   /// Bins of equal median update norm, a quarter of a decade wide: the lowest loss of each map in every bin
   /// where both have at least three cells that did not diverge.
   static func bestByUpdateNorm(_ a: Map, _ b: Map) -> [(norm: Double, a: Double, b: Double)] {
@@ -58,6 +48,21 @@ extension MLPHeatMap {
     }
   }
 
+  /// The bins that every pair of maps has, with the geometric means of the lowest losses.
+  static func bestByUpdateNorm(
+    _ pairs: [(spectral: Map, norm: Map)]
+  ) -> [(norm: Double, spectral: Double, clippedByNorm: Double)] {
+    let seeds = pairs.map { bestByUpdateNorm($0.spectral, $0.norm) }
+    return (seeds.first ?? []).compactMap { bin in
+      let same = seeds.compactMap { $0.first { $0.norm == bin.norm } }
+      guard same.count == seeds.count else { return nil }
+      return (
+        bin.norm, RunStatistics.geometricMean(same.map(\.a)).mean,
+        RunStatistics.geometricMean(same.map(\.b)).mean
+      )
+    }
+  }
+
   // MARK: - Claims
 
   /// The seed on which the map was first seen: it is shown, and tests nothing.
@@ -68,7 +73,7 @@ extension MLPHeatMap {
 
   /// The maps of both rules, seed by seed, of the seeds that test: all but the one that was seen first, which stands in
   /// where there is no other.
-  private static func maps(
+  static func maps(
     _ set: RecordSet
   ) throws -> (seeds: Set<Int>, maps: [(spectral: Map, norm: Map)]) {
     let pairs = try set.pairs("spectral", "norm")

@@ -38,8 +38,8 @@ extension MLPHeatMap {
   }
 
   /// A block a rule with its cells (final loss, median update norm; geometric means over the seeds, NaN where a seed
-  /// diverged); "gap", log10 of the losses' ratio norm over spectral; "share", the share of cells below a loss; "best", the lowest
-  /// loss in a bin of the update norm.
+  /// diverged); "gap", log10 of the losses' ratio norm over spectral; "share", the share of cells below a loss (mean over the
+  /// seeds); "best", the lowest loss in a bin of the update norm (geometric mean over the seeds).
   package static func table(of set: RecordSet) throws -> Table {
     var table = Table()
     var maps: [String: [Map]] = [:]
@@ -77,42 +77,54 @@ extension MLPHeatMap {
     var gap = places("gap", norm[0], isLogarithmic: true)
     gap.add("gap", zip(normMean, spectralMean).map { log10($0 / $1) })
     table.add(gap)
-    let bins = bestByUpdateNorm(norm[0], spectral[0])
+    let bins = bestByUpdateNorm(Array(zip(spectral, norm).map { (spectral: $0, norm: $1) }))
     var best = Table.Block("best")
     best.add("update_norm", bins.map(\.norm))
-    best.add("norm", bins.map(\.a))
-    best.add("spectral", bins.map(\.b))
+    best.add("norm", bins.map(\.clippedByNorm))
+    best.add("spectral", bins.map(\.spectral))
     table.add(best)
     return table
   }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     var values: [(String, String)] = []
-    var maps: [String: Map] = [:]
-    for name in ["norm", "spectral", "quantile"] {
+    for name in rules {
       guard set.methods.contains(name) else {
-        values += ["share", "best", "diverged", "grid"].map { ("\($0).\(name)", "not run") }
+        values += ["share", "best", "diverged", "grid", "seeds"].map {
+          ("\($0).\(name)", "not run")
+        }
         continue
       }
-      let map = try Map(set.records(of: name)[0])
-      maps[name] = map
+      let maps = try set.records(of: name).map(Map.init)
+      let shares = maps.map { $0.share(below: goodLoss) }
+      let lowest = maps.map { $0.losses.filter(\.isFinite).min() ?? .nan }
+      let diverged = maps.map { $0.losses.count { !$0.isFinite } }
       values += [
-        ("share.\(name)", String(format: "%.0f %%", 100 * map.share(below: goodLoss))),
-        ("best.\(name)", short(map.losses.filter(\.isFinite).min() ?? .nan)),
-        ("diverged.\(name)", "\(map.losses.count { !$0.isFinite })"),
-        ("grid.\(name)", "\(map.rates.count) × \(map.columns.count)"),
+        ("share.\(name)", String(format: "%.0f %%", 100 * Statistics.mean(shares))),
+        ("best.\(name)", short(RunStatistics.geometricMean(lowest).mean)),
+        ("diverged.\(name)", short(Statistics.mean(diverged.map(Double.init)))),
+        ("grid.\(name)", "\(maps[0].rates.count) × \(maps[0].columns.count)"),
+        ("seeds.\(name)", maps.count == 1 ? "one seed" : "\(maps.count) seeds"),
       ]
     }
-    let config = try config(of: set)
-    var difference = "not known"
-    if let norm = maps["norm"], let spectral = maps["spectral"] {
-      let interval = shareDifference(spectral, norm, level: goodLoss)
-      difference = String(
-        format: "%+.0f [%+.0f, %+.0f] percentage points", 100 * interval.estimate,
-        100 * interval.lower, 100 * interval.upper)
-    }
     return values + [
-      ("steps", "\(config.settings.steps)"), ("good", "\(goodLoss)"), ("difference", difference),
+      ("steps", "\(try config(of: set).settings.steps)"), ("good", "\(goodLoss)"),
+      ("difference", try difference(set)),
     ]
+  }
+
+  /// Share of good cells, spectral minus norm, over the seeds that test.
+  private static func difference(_ set: RecordSet) throws -> String {
+    guard set.methods.contains("norm"), set.methods.contains("spectral") else { return "not known" }
+    let (seeds, maps) = try maps(set)
+    let points = maps.map { 100 * shareDifference($0.spectral, $0.norm) }
+    guard points.count > 1 else {
+      return String(format: "%+.1f percentage points, one seed", points[0])
+    }
+    let interval = Statistics.tInterval(points)
+    let names = seeds.sorted().map(String.init).joined(separator: ", ")
+    return String(
+      format: "%+.1f [%+.1f, %+.1f] percentage points over seeds \(names), Student's t, 95 %%",
+      interval.estimate, interval.lower, interval.upper)
   }
 }

@@ -11,7 +11,8 @@ extension MLPHeavyTails {
     case "sgdm-norm", "sgdm-spectral-const", "sgdm-spectral-ema", "sgdm-spectral-quantile",
       "sgdm-none":
       clippedSGDM
-    case "adam-none", "adam-norm", "muon", "muon-torch", "clipped-scion": "other optimizers"
+    case "adam-none", "adam-norm", "muon", "mucon", "muon-torch", "clipped-scion":
+      "other optimizers"
     default: "rules beyond the paper"
     }
   }
