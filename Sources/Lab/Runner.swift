@@ -210,11 +210,13 @@ package struct Runner<E: Experiment>: Sendable {
   private func isValid(_ method: String, _ seed: UInt64, _ progress: ProgressLine?) throws -> Bool {
     let file = path(method, seed)
     guard FileManager.default.fileExists(atPath: file) else { return false }
-    if keepWeights && !FileManager.default.fileExists(atPath: weightsPath(method, seed)) {
-      return false
-    }
+    let weights = weightsPath(method, seed)
+    if keepWeights && !FileManager.default.fileExists(atPath: weights) { return false }
     let record: Record
-    do { record = try Record.read(from: file) } catch {
+    do {
+      record = try Record.read(from: file)
+      if keepWeights { try SafetensorsFile(weights).verify() }
+    } catch {
       progress?.note("\(error) (computing it anew)")
       return false
     }

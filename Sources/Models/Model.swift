@@ -82,11 +82,12 @@ extension Model {
 
   /// Takes the values of a safetensors or HDF5 file.
   ///
-  /// Throws a `StorageError` for a tensor that is missing, unknown or of another shape, and names it;
-  /// the model is then unchanged. Tensors in `bufferNames` may be there or not, numbers of batches too; running
+  /// Throws a `StorageError` for a tensor that is missing, unknown or of another shape, and names it, and for a file that does
+  /// not match the checksum that `save` left in it; the model is then unchanged. Tensors in `bufferNames` may be there or not, numbers of batches too; running
   /// statistics may be missing all together, and then stay as they are. `names` are names of the file that stand for others.
   public func load(from path: String, calling names: [String: String] = [:]) throws {
     let file = try TensorFile(path)
+    try file.verify()
     let wanted = fileEntries
     let known = Set(wanted.map(\.name))
     var entries: [String: TensorEntry] = [:]
@@ -137,7 +138,7 @@ extension Model {
 
   /// Writes the state, or the gradients of the parameters, as safetensors in float32; the file is replaced atomically.
   ///
-  /// The metadata say "format: pt", without which Hugging Face's loader refuses a file.
+  /// The metadata say "format: pt", without which Hugging Face's loader refuses a file, and carry a checksum.
   public func save(to path: String, gradients: Bool = false) throws {
     let tensors: [SafetensorsTensor]
     if gradients {
@@ -169,7 +170,8 @@ extension Model {
         }
       }
     }
-    try SafetensorsFile.write(tensors, metadata: [.init(name: "format", value: "pt")], to: path)
+    try SafetensorsFile.write(
+      tensors, metadata: [.init(name: "format", value: "pt")], isSealed: true, to: path)
   }
 }
 

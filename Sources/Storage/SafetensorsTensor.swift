@@ -53,9 +53,11 @@ public struct SafetensorsTensor: Sendable {
 extension SafetensorsFile {
   /// Writes tensors to `path`, whole or not at all, named in the given order.
   ///
-  /// The bytes lie by falling element width, so that every tensor is aligned to its elements.
+  /// The bytes lie by falling element width, so that every tensor is aligned to its elements. With `isSealed` the metadata
+  /// carry a checksum of them, which `verify` compares.
   public static func write(
-    _ tensors: [SafetensorsTensor], metadata: [Metadata] = [], to path: String
+    _ tensors: [SafetensorsTensor], metadata: [Metadata] = [], isSealed: Bool = false,
+    to path: String
   ) throws {
     let layout = tensors.indices.sorted {
       let (left, right) = (tensors[$0].entry.type.width ?? 1, tensors[$1].entry.type.width ?? 1)
@@ -65,6 +67,12 @@ extension SafetensorsFile {
     precondition(
       Set(names).count == names.count && !names.contains("__metadata__"),
       "tensor names must be unique and not __metadata__: \(names.map(\.text))")
+    var metadata = metadata
+    if isSealed {
+      var checksum = Checksum.Stream()
+      for index in layout { checksum.add(tensors[index].bytes) }
+      metadata.append(.init(name: checksumName, value: checksum.text))
+    }
     let header = headerBytes(of: tensors, layout: layout, metadata: metadata)
     if header.count > SafetensorsHeader.maximumLength {
       throw StorageError(

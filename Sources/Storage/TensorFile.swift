@@ -91,6 +91,9 @@ public struct TensorFile: Sendable {
 
   // MARK: - Reading
 
+  /// Throws where the file carries a checksum of its tensors and does not match it (`SafetensorsFile.verify`).
+  public func verify() throws { try safetensors?.verify() }
+
   /// The entry of that name.
   public func entry(_ name: String) throws -> TensorEntry { entries[try place(of: name)] }
 

@@ -74,6 +74,16 @@ import Training
     #expect(try without.run() == .init(computed: 0, reused: 1))
     #expect(try with.run() == .init(computed: 1, reused: 0))
     #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == bytes)
+    // One bit of a weight: refused where it is read, computed anew where it is wanted.
+    var damaged = bytes
+    damaged[bytes.count - 3] ^= 1
+    try damaged.write(to: URL(fileURLWithPath: path))
+    let error = #expect(throws: StorageError.self) {
+      try GPT(loading: path, form: .nanoGPT, heads: 2)
+    }
+    #expect(error?.what == "damaged: its checksum does not match")
+    #expect(try with.run() == .init(computed: 1, reused: 0))
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == bytes)
   }
 
   @Test func aRecordOfOtherDataIsKeptAside() throws {
