@@ -22,7 +22,9 @@ package struct RecordSet: Sendable {
       throw StorageError(
         "holds no records", at: folder, hint: "run the experiment first (make help lists them)")
     }
-    try self.init(folder: folder, records: names.map { try Record.read(from: "\(folder)/\($0)") })
+    let records = try names.map { try Record.read(from: "\(folder)/\($0)") }
+    for record in records { try Self.checkColumns(of: record, in: folder) }
+    try self.init(folder: folder, records: records)
   }
 
   /// A set of records already in memory.
@@ -79,6 +81,24 @@ package struct RecordSet: Sendable {
         }
       }
     }
+  }
+
+  /// For a record from a file: where no data set says what it lies along, all lie along one axis; where some do, every other
+  /// is an axis itself.
+  private static func checkColumns(of record: Record, in folder: String) throws {
+    let sets = record.root.dataSets
+    let axes = Set(sets.flatMap(\.dimensions))
+    let bare = sets.filter { $0.dimensions.isEmpty && !$0.shape.isEmpty }
+    let fault = bare.first { set in
+      axes.isEmpty
+        ? set.shape != bare[0].shape : set.shape.count > 1 || !axes.contains(set.name)
+    }
+    guard let fault else { return }
+    throw StorageError(
+      axes.isEmpty
+        ? "\(fault.name) has the shape \(fault.shape), \(bare[0].name) \(bare[0].shape), and nothing says along what"
+        : "\(fault.name) does not say what it lies along", at: record.source ?? folder,
+      hint: "compute the record anew")
   }
 
   /// The records of one method, by seed.

@@ -54,7 +54,9 @@ public struct SafetensorsFile: Sendable {
 
   /// Throws where the tensors' bytes are not those that the file was sealed with; a file without a seal passes.
   public func verify() throws {
-    guard let stored = metadata.first(where: { $0.name == Self.checksumName })?.value else { return }
+    guard let stored = metadata.first(where: { $0.name == Self.checksumName })?.value else {
+      return
+    }
     var checksum = Checksum.Stream()
     try file.pieces(of: dataStart..<file.size) { checksum.add($0) }
     guard checksum.text == stored else {

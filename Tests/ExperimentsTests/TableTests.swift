@@ -228,6 +228,36 @@ import Testing
     }
   }
 
+  /// A file's data sets say what they lie along, or all have one length.
+  @Test func columnsWithoutAnAxisAreRefused() throws {
+    func read(_ losses: Int, _ isLabelled: Bool, more: Bool = false) throws {
+      let scratch = Scratch()
+      var record = Record(attributes: [
+        "method": .string("a"), "seed": .int(1), "config": .string("methods: [a]"),
+      ])
+      func add(_ name: String, _ count: Int, _ dimensions: [String]) {
+        record.add(
+          .init(
+            name, .double(Array(repeating: 1, count: count)), longName: name, units: "1",
+            dimensions: dimensions))
+      }
+      add("step", 3, [])
+      add("loss", losses, isLabelled ? ["step"] : [])
+      if more { add("more", 3, []) }
+      try record.write(to: scratch.path + "/a-seed1.h5")
+      _ = try RecordSet(folder: scratch.path)
+    }
+    try read(3, true)
+    try read(3, false)
+    for (losses, isLabelled, more, words) in [
+      (2, false, false, "loss has the shape [2], step [3], and nothing says along what"),
+      (3, true, true, "more does not say what it lies along"),
+    ] {
+      let error = #expect(throws: StorageError.self) { try read(losses, isLabelled, more: more) }
+      #expect("\(error.map(String.init(describing:)) ?? "")".contains(words), "\(words)")
+    }
+  }
+
   @Test func twoRecordsOfOneMethodAndSeedAreRefused() {
     func record(_ method: String, _ seed: Int) -> Record {
       Record(attributes: [

@@ -327,7 +327,7 @@ extension TheoryBounds {
     record.add(
       .init(
         "wide_net_loss", .double(net.losses), longName: "loss of the wide net under delta-GClip",
-        units: "1"))
+        units: "1", dimensions: ["wide_net_step"]))
     let counts = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
     record.add(
       .init("samples", .int64(counts.map { Int64($0) }), longName: "samples n", units: "1"))
