@@ -83,10 +83,18 @@ package struct RecordSet: Sendable {
     }
   }
 
-  /// For a record from a file: where no data set says what it lies along, all lie along one axis; where some do, every other
-  /// is an axis itself.
+  /// For a record from a file: whole numbers are small enough to be counted with; where no data set says what it
+  /// lies along, all lie along one axis; where some do, every other is an axis itself.
   private static func checkColumns(of record: Record, in folder: String) throws {
     let sets = record.root.dataSets
+    for set in sets {
+      guard case .int64(let values) = set.values,
+        values.contains(where: { $0.magnitude > 1 << 53 })
+      else { continue }
+      throw StorageError(
+        "\(set.name) holds whole numbers beyond 2^53", at: record.source ?? folder,
+        hint: "compute the record anew")
+    }
     let axes = Set(sets.flatMap(\.dimensions))
     let bare = sets.filter { $0.dimensions.isEmpty && !$0.shape.isEmpty }
     let fault = bare.first { set in

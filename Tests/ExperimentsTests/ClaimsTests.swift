@@ -151,7 +151,7 @@ import Testing
     #expect(effect(1, 0, .infinity) == "1.0 [0, ∞]")
     #expect(effect(.infinity, 0.5, .infinity) == "∞ [0.50, ∞]")
     #expect(effect(.infinity, .infinity, .infinity) == "∞")
-    #expect(effect(0, -.infinity, 2000 * .leastNonzeroMagnitude) == "0 [-∞, 1.0e-320]")
+    #expect(effect(0, -.infinity, 2024 * .leastNonzeroMagnitude) == "0 [-∞, 1.0e-320]")
     #expect(effect(2, .nan, .nan) == "2.00" && effect(.nan, .nan, .nan) == "—")
     #expect(effect(1e300, -1e300, 1.7e308).hasPrefix("1.0e+300 ["))
     #expect(significant(1234.5, 2) == "1234" && significant(0.00123, 2) == "0.0012")
@@ -290,7 +290,7 @@ import Testing
 
   // MARK: - Fig 4
 
-  private func heatMaps(_ seeds: [Int], good: Int) throws -> RecordSet {
+  private func heatMaps(_ seeds: [Int], good: Int, last: Double = 3) throws -> RecordSet {
     try RecordSet(
       folder: "memory",
       records: ["norm", "spectral"].flatMap { method in
@@ -300,7 +300,7 @@ import Testing
             "config": "methods: [norm, spectral]\n",
           ])
           record.add(.init("learning_rate", .double([1, 2])))
-          record.add(.init("tau", .double([1, 2, 3])))
+          record.add(.init("tau", .double([1, 2, last])))
           let below = method == "norm" ? 2 : good
           let losses = (0..<6).map { $0 < below ? 0.01 : 0.5 - 0.01 * Double(seed) * Double($0) }
           record.add(.init("final_train_loss", .double(losses), shape: [2, 3]))
@@ -323,6 +323,16 @@ import Testing
     let equal = try #require(MLPHeatMap.claims.first { $0.id == "fig4-equal-update" })
     // A ratio of one is not below one.
     #expect(try equal.evaluate(heatMaps([2, 3, 4], good: 4)).verdict == .notReproduced)
+  }
+
+  @Test func mapsOfTwoGridsAreRefused() throws {
+    let set = try heatMaps([1, 2], good: 4)
+    #expect(try MLPHeatMap.table(of: set)[block: "norm"]?.rows == 6)
+    #expect(try MLPHeatMap.captionValues(of: set).contains { $0 == ("seeds.norm", "2 seeds") })
+    let other = try heatMaps([3], good: 4, last: 4)
+    let mixed = try RecordSet(folder: "memory", records: set.records + other.records)
+    let error = #expect(throws: StorageError.self) { try MLPHeatMap.table(of: mixed) }
+    #expect(error?.what == "its grid is not that of the map of another seed")
   }
 
   // MARK: - Registration

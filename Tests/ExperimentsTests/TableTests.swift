@@ -230,7 +230,7 @@ import Testing
 
   /// A file's data sets say what they lie along, or all have one length.
   @Test func columnsWithoutAnAxisAreRefused() throws {
-    func read(_ losses: Int, _ isLabelled: Bool, more: Bool = false) throws {
+    func read(_ losses: Int, _ isLabelled: Bool, more: Bool = false, step: Int64 = 3) throws {
       let scratch = Scratch()
       var record = Record(attributes: [
         "method": .string("a"), "seed": .int(1), "config": .string("methods: [a]"),
@@ -241,7 +241,7 @@ import Testing
             name, .double(Array(repeating: 1, count: count)), longName: name, units: "1",
             dimensions: dimensions))
       }
-      add("step", 3, [])
+      record.add(.init("step", .int64([1, 2, step]), longName: "steps", units: "1"))
       add("loss", losses, isLabelled ? ["step"] : [])
       if more { add("more", 3, []) }
       try record.write(to: scratch.path + "/a-seed1.h5")
@@ -256,6 +256,9 @@ import Testing
       let error = #expect(throws: StorageError.self) { try read(losses, isLabelled, more: more) }
       #expect("\(error.map(String.init(describing:)) ?? "")".contains(words), "\(words)")
     }
+    try read(3, true, step: 1 << 53)
+    let error = #expect(throws: StorageError.self) { try read(3, true, step: .max) }
+    #expect(error?.what == "step holds whole numbers beyond 2^53")
   }
 
   @Test func twoRecordsOfOneMethodAndSeedAreRefused() {

@@ -21,6 +21,19 @@ extension MLPHeatMap {
     }
   }
 
+  /// The maps of all seeds of a rule, which must be of one grid.
+  private static func seeds(of name: String, in set: RecordSet) throws -> [Map] {
+    let records = try set.records(of: name)
+    let maps = try records.map(Map.init)
+    for (record, map) in zip(records, maps)
+    where map.rates != maps[0].rates || map.columns != maps[0].columns {
+      throw StorageError(
+        "its grid is not that of the map of another seed", at: record.source ?? set.folder,
+        hint: "remove the records of one of the two grids")
+    }
+    return maps
+  }
+
   /// The columns that place the cells of `map`, row by row.
   private static func places(_ name: String, _ map: Map, isLogarithmic: Bool) -> Table.Block {
     var block = Table.Block(name)
@@ -45,7 +58,7 @@ extension MLPHeatMap {
     var maps: [String: [Map]] = [:]
     var means: [String: [Double]] = [:]
     for name in rules where set.methods.contains(name) {
-      let own = try set.records(of: name).map(Map.init)
+      let own = try seeds(of: name, in: set)
       func mean(_ values: (Map) -> [Double]) -> [Double] {
         own[0].losses.indices.map { cell in
           CurveSeries.Summary.geometricMean(own.map { values($0)[cell] }).mean
@@ -95,7 +108,7 @@ extension MLPHeatMap {
         }
         continue
       }
-      let maps = try set.records(of: name).map(Map.init)
+      let maps = try seeds(of: name, in: set)
       let shares = maps.map { $0.share(below: goodLoss) }
       let lowest = maps.map { $0.losses.filter(\.isFinite).min() ?? .nan }
       let diverged = maps.map { $0.losses.count { !$0.isFinite } }

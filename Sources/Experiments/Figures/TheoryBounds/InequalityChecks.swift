@@ -216,10 +216,13 @@ extension TheoryBounds {
     // Instances of different shapes have different numbers of parameters: the rest is NaN.
     let width = worst.map(\.count).max() ?? 0
     result.add(
-      .init("rows", .int64(rows.map { Int64($0) }), longName: "rows of the worst instance"))
+      .init(
+        "rows", .int64(rows.map { Int64($0) }), longName: "rows of the worst instance",
+        dimensions: ["statement"]))
     result.add(
-      .init("columns", .int64(columns.map { Int64($0) }), longName: "columns of the worst instance")
-    )
+      .init(
+        "columns", .int64(columns.map { Int64($0) }), longName: "columns of the worst instance",
+        dimensions: ["statement"]))
     result.add(
       .init(
         "worst_instance",
