@@ -22,7 +22,7 @@ thousands = steps >= 5000 ? 1000.0 : 1.0
 set xrange [0 : steps/thousands]
 # The legend has the upper third for itself.
 set yrange [low/1.6 : high*(high/low)**0.5]
-x1 = 0.66; gap = 0.055; left = 0.07
+x1 = 0.645; gap = 0.055; left = 0.07
 w = (x1 - left - (columns - 1)*gap) / columns
 top = 1 - 0.3/height; vgap = 0.62/height
 h = (top - foot - (rows - 1)*vgap) / rows
@@ -44,7 +44,7 @@ do for [g=1:n_group] {
        1/0 with lines lc rgb grey lw 1.4 dt '.' title (strlen(dotted) > 0 ? "authors' curve" : "")
 }
 unset logscale y
-eval(place(0.84, 0.985, foot, top))
+eval(place(0.85, 0.985, foot, top))
 set xrange [*:*]; set yrange [*:*]
 # What diverged stands at the right edge, three times as far as the worst of the others.
 limit = 0
