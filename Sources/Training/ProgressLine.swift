@@ -58,8 +58,9 @@ public final class ProgressLine: @unchecked Sendable {
 
   private func write(_ text: String) { Terminal.message(text) }
 
-  /// Seconds as people say them: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min.
+  /// Seconds as people say them: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min; "an unknown time" for what is none.
   public static func duration(_ seconds: Double) -> String {
+    guard seconds.magnitude < 1e15 else { return "an unknown time" }
     if seconds < 10 { return String(format: "%.1f s", seconds) }
     let whole = Int(seconds.rounded())
     if whole < 60 { return "\(whole) s" }

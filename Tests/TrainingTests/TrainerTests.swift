@@ -203,4 +203,12 @@ import Testing
     }
     #expect(square.squareRoot() <= 0.1 * (1 + 1e-6) && square > 0)
   }
+
+  @Test(arguments: [
+    (0.44, "0.4 s"), (12.4, "12 s"), (185, "3 min 05 s"), (7800, "2 h 10 min"),
+    (.infinity, "an unknown time"), (.nan, "an unknown time"), (1e300, "an unknown time"),
+  ])
+  func durationsAreWords(_ seconds: Double, _ words: String) {
+    #expect(ProgressLine.duration(seconds) == words)
+  }
 }

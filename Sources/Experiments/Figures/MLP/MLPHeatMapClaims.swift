@@ -36,7 +36,8 @@ extension MLPHeatMap {
   static func bestByUpdateNorm(_ a: Map, _ b: Map) -> [(norm: Double, a: Double, b: Double)] {
     func bins(_ map: Map) -> [Int: [Double]] {
       var found: [Int: [Double]] = [:]
-      for (norm, loss) in zip(map.updateNorms, map.losses) where norm > 0 && loss.isFinite {
+      for (norm, loss) in zip(map.updateNorms, map.losses)
+      where norm > 0 && norm.isFinite && loss.isFinite {
         found[Int((4 * log10(norm)).rounded(.down)), default: []].append(loss)
       }
       return found
