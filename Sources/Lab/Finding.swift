@@ -232,6 +232,34 @@ package struct Finding: Sendable, Equatable {
     return min(1, 2 * law.upperTail((above ? distance : -distance) / error))
   }
 
+  /// About how many values would decide what these leave open: the smallest number with which the 95 % interval about their
+  /// mean, at their spread, leaves out every bound. Nil where they decide, where they are no mean of values that differ, and
+  /// beyond ten thousand.
+  package var decidingCount: Int? {
+    guard verdict == .inconclusive, let sample = units, sample.values.count >= 2,
+      sample.values.allSatisfy(\.isFinite)
+    else { return nil }
+    let bounds: [Double] =
+      switch bound {
+      case .above(let x), .below(let x), .notAbove(let x): [x]
+      case .within(let a, let b): [a, b]
+      }
+    let mean = Statistics.mean(sample.values)
+    let distance = bounds.map { abs(mean - sample.place(of: $0)) }.min() ?? 0
+    let spread = Statistics.sampleStandardDeviation(sample.values)
+    func decides(_ n: Int) -> Bool {
+      let t = StudentT(degreesOfFreedom: Double(n - 1)).quantile(upperTail: 0.025)
+      return t * spread / Double(n).squareRoot() < distance
+    }
+    var (few, many) = (max(2, needed) - 1, 10_000)
+    guard decides(many) else { return nil }
+    while many - few > 1 {
+      let middle = (few + many) / 2
+      if middle > 1, decides(middle) { many = middle } else { few = middle }
+    }
+    return many
+  }
+
   /// The one rule from numbers to a verdict.
   package var verdict: Verdict {
     count < needed || estimate.isNaN ? .inconclusive : bound.verdict(low: low, high: high)
@@ -254,7 +282,8 @@ package struct Finding: Sendable, Equatable {
 
   /// The whole finding in words, from its numbers alone.
   package var words: String {
-    "\(statistic): \(effect), \(bound.words)? \(verdict.rawValue) (n = \(sample))"
+    "\(statistic): \(effect), \(bound.words)? \(verdict.rawValue) (n = \(sample)"
+      + (decidingCount.map { "; about \($0) would decide)" } ?? ")")
       + (detail.isEmpty ? "" : "; \(detail)")
   }
 }

@@ -141,6 +141,19 @@ import Testing
     #expect(verdicts("a", "a", "a") == [.inconclusive, .reproduced, .inconclusive])
   }
 
+  @Test func howManyWouldDecide() {
+    // Mean 0.1 and spread 0.1: t s / √n < 0.1 first at n = 7 (2.447 / √7 = 0.925), not at 6 (2.571 / √6 = 1.05).
+    let open = Finding.mean("x", [0, 0.1, 0.2], .above(0))
+    #expect(open.verdict == .inconclusive && open.decidingCount == 7)
+    #expect(open.words.hasSuffix("inconclusive (n = 3 seeds; about 7 would decide)"))
+    #expect(Finding.mean("x", [0.1, 0.11, 0.12], .above(0)).decidingCount == nil)
+    #expect(Finding.mean("x", [-0.1, 0, 0.1], .above(0)).decidingCount == nil)
+    #expect(Finding.mean("x", [0.1], .above(0)).decidingCount == nil)
+    // The nearer of two bounds, on the logarithm.
+    let ratios = Finding.ratios("x", [1, exp(0.1), exp(0.2)], .within(exp(-0.3), exp(0.2)))
+    #expect(ratios.verdict == .inconclusive && ratios.decidingCount == 7)
+  }
+
   @Test func wordsComeFromTheNumbers() {
     let finding = Finding(
       "loss", estimate: 0.94212, low: 0.9262, high: 0.9591, .below(1), count: 5)
