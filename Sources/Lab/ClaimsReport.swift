@@ -40,8 +40,11 @@ package struct ClaimsReport: Sendable {
   package let unjudged: [String]
   private let suite: Suite
 
+  /// What runs are judged by: paper's length, ours, the same with more seeds, and what `make all` runs.
+  package static let profiles = ["paper", "full", "seeds", "quick"]
+
   /// Reads the records below `results`. A claim that names a profile is held against that; any other against the longest
-  /// runs among those of the profiles paper, full and quick, of equally long ones those with the most seeds, or else
+  /// runs among those of the `profiles`, of equally long ones those with the most seeds, or else
   /// against those of smoke.
   package init(_ suite: Suite, results: String, registry: Registry? = nil) throws {
     self.suite = suite
@@ -56,7 +59,7 @@ package struct ClaimsReport: Sendable {
         read[profile] = try RecordSet(folder: "\(folder)/\(profile)")
         return read[profile]
       }
-      let usual = try Self.ordered(["paper", "full", "quick"].compactMap(set))
+      let usual = try Self.ordered(Self.profiles.compactMap(set))
       let others = try usual.isEmpty ? [set("smoke")].compactMap { $0 } : usual
       var judging = Set<String>()
       for claim in experiment.claims {

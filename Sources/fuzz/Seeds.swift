@@ -202,7 +202,7 @@ private struct SeedMaker {
     let folder = try folder("results", ["caption.md": text("{{n}} of {{profile}}: {{stamp}}")])
     var targets: [String] = []
     for name in try files.contentsOfDirectory(atPath: "results").sorted() {
-      let profiles = ["quick", "paper", "full"].filter {
+      let profiles = ["quick", "paper", "full", "seeds"].filter {
         files.fileExists(atPath: "results/\(name)/\($0)")
       }
       guard let profile = profiles.first else { continue }

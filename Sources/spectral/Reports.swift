@@ -169,7 +169,7 @@ struct Costs: ParsableCommand {
   func run() throws {
     try Terminal.line("\nmeasured (from the records in \(results)/):")
     for experiment in Suite.clipping.experiments {
-      for profile in ["smoke", "quick", "full", "paper"] {
+      for profile in ["smoke"] + ClaimsReport.profiles.reversed() {
         let folder = "\(results)/\(experiment.name)/\(profile)"
         guard FileManager.default.fileExists(atPath: folder) else { continue }
         let set = try RecordSet(folder: folder)
