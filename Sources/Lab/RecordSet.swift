@@ -173,3 +173,12 @@ extension RecordSet {
     return records.count == seeds.count ? title : "\(title) (n = \(records.count))"
   }
 }
+
+extension Record {
+  /// Throws a `StorageError` where data sets that are read side by side differ in length, whatever axes they name.
+  package func checkLengths(of paths: [String]) throws {
+    guard Set(try paths.map { try dataSet($0).values.count }).count > 1 else { return }
+    throw StorageError(
+      "its columns differ in length", at: source ?? "a record", hint: "compute the record anew")
+  }
+}

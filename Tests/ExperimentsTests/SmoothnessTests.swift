@@ -152,6 +152,13 @@ import Training
     let scatter = try SmoothnessScatter(record, "smoothness_max")
     #expect(abs(scatter.fit.l0 - 3) < 1e-12 && abs(scatter.fit.l1 - 2) < 1e-12)
     #expect(scatter.correlation == 1)
+    // Four points along an axis of their own, which no check of axes forbids.
+    record.add(
+      .init("smoothness_midpoint", .double([1, 2, 3, 4]), longName: "x", dimensions: ["other"]))
+    let error = #expect(throws: StorageError.self) {
+      try SmoothnessScatter(record, "smoothness_midpoint")
+    }
+    #expect(error?.what == "its columns differ in length")
   }
 
   @Test func changesOfAWorkloadAreCheckedByName() throws {

@@ -206,14 +206,12 @@ extension ClipCost {
 
   static func rows(_ method: String, _ set: RecordSet) throws -> [Row] {
     try set.records(of: method).flatMap { record in
+      try record.checkLengths(of: [
+        "rows", "columns", "rank", "telemetry/seconds_median", "relative_error",
+      ])
       let (m, n, r) = try (record.ints("rows"), record.ints("columns"), record.ints("rank"))
       let seconds = try record.doubles("telemetry/seconds_median")
       let error = try record.doubles("relative_error")
-      guard seconds.count == m.count else {  // the others are columns of one record (`RecordSet`)
-        throw StorageError(
-          "its columns differ in length", at: record.source ?? set.folder,
-          hint: "compute the record anew")
-      }
       return m.indices.map {
         Row(rows: m[$0], columns: n[$0], rank: r[$0], seconds: seconds[$0], error: error[$0])
       }

@@ -14,11 +14,16 @@ struct SmoothnessScatter {
 
   let step: [Double], gradientNorm: [Double], smoothness: [Double]
 
+  /// Step, gradient norm and the estimators of every point.
+  static func columns(_ record: Record, _ estimators: [String]) throws -> [[Double]] {
+    let names = ["grad_norm"] + estimators
+    try record.checkLengths(of: ["step"] + names)
+    return try [record.ints("step").map(Double.init)] + names.map { try record.doubles($0) }
+  }
+
   /// The finite points of `estimator`.
   init(_ record: Record, _ estimator: String) throws {
-    let columns =
-      try [record.ints("step").map(Double.init)]
-      + ["grad_norm", estimator].map { try record.doubles($0) }
+    let columns = try Self.columns(record, [estimator])
     let rows = columns[0].indices.filter { row in columns.allSatisfy { $0[row].isFinite } }
     let kept = columns.map { column in rows.map { column[$0] } }
     (step, gradientNorm, smoothness) = (kept[0], kept[1], kept[2])

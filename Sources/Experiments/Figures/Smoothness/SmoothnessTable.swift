@@ -14,13 +14,12 @@ extension Smoothness {
       var (seeds, steps, norms) = ([Double](), [Double](), [Double]())
       var values = SmoothnessScatter.estimators.map { _ in [Double]() }
       for record in try set.records(of: method) {
-        let step = try record.ints("step").map(Double.init)
-        seeds += try step.map { _ in Double(try record.int(attribute: "seed")) }
-        steps += step
-        norms += try record.doubles("grad_norm")
-        for (index, estimator) in SmoothnessScatter.estimators.enumerated() {
-          values[index] += try record.doubles(estimator.name)
-        }
+        let columns = try SmoothnessScatter.columns(
+          record, SmoothnessScatter.estimators.map(\.name))
+        seeds += try columns[0].map { _ in Double(try record.int(attribute: "seed")) }
+        steps += columns[0]
+        norms += columns[1]
+        for index in values.indices { values[index] += columns[2 + index] }
       }
       let last = max(1, steps.max() ?? 1)
       var block = Table.Block(method)
