@@ -32,20 +32,41 @@ struct Format: Sendable {
   func attempt(
     in work: String, _ bench: Bench, _ cursor: inout RandomCursor
   ) throws -> (Outcome, command: String, error: String) {
-    let chosen = targets[cursor.integer(below: targets.count)]
-    try copy(to: work, with: chosen)
-    let target = "\(work)/\(chosen)"
-    if changesRecords {
-      var record = try Record.read(from: target)
-      RecordMutation.mutate(&record, &cursor)
-      try record.write(to: target)
-    } else {
-      let seed = try Array(Data(contentsOf: URL(fileURLWithPath: target)))
-      try Data(Mutation.mutated(seed, &cursor)).write(to: URL(fileURLWithPath: target))
+    let target = targets[cursor.integer(below: targets.count)]
+    let command = cursor.integer(below: commands.count)
+    return try attempt(in: work, bench, command, on: target) { path in
+      if changesRecords {
+        var record = try Record.read(from: path)
+        RecordMutation.mutate(&record, &cursor)
+        try record.write(to: path)
+      } else {
+        let seed = try Array(Data(contentsOf: URL(fileURLWithPath: path)))
+        try Data(Mutation.mutated(seed, &cursor)).write(to: URL(fileURLWithPath: path))
+      }
     }
-    let command = command(cursor.integer(below: commands.count), chosen)
+  }
+
+  /// Runs a command of the list on a copy of the folder in which `damage` changed the file.
+  func attempt(
+    in work: String, _ bench: Bench, _ index: Int, on target: String,
+    damage: (_ path: String) throws -> Void
+  ) throws -> (Outcome, command: String, error: String) {
+    try copy(to: work, with: target)
+    try damage("\(work)/\(target)")
+    let command = command(index, target)
     let ending = try bench.run(command, in: work)
     return (judge(ending, command, in: work), bench.spelled(command), ending.error)
+  }
+
+  /// Every change of the first record of each entry of the folder, with every command: what `--sweep` goes through.
+  func sweep() throws -> [(target: String, mutation: RecordMutation, command: Int)] {
+    guard changesRecords else { return [] }
+    var seen: Set<Substring> = []
+    return try targets.filter { seen.insert($0.prefix { $0 != "/" }).inserted }.flatMap { target in
+      try RecordMutation.all(of: Record.read(from: "\(folder)/\(target)")).flatMap { mutation in
+        commands.indices.map { (target, mutation, $0) }
+      }
+    }
   }
 
   /// Copies the folder, but of its entries that hold targets only that of `target`.

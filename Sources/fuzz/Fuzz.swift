@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LinearAlgebra
+import Storage
 import Synchronization
 import Training
 
@@ -18,7 +19,7 @@ struct Fuzz: ParsableCommand {
       seed gives the same inputs.
       """)
 
-  @Option(help: "Inputs in all.") var count = 2000
+  @Option(help: "Inputs in all (default: 2000, of a sweep all there are).") var count: Int?
   @Option(help: "Seed of the changes.") var seed: UInt64 = 1
   @Option(help: "The first input's number: --first 17 --count 1 is input 17 alone.") var first = 0
   @Option(help: "Runs side by side.") var jobs = ProcessInfo.processInfo.activeProcessorCount
@@ -27,10 +28,12 @@ struct Fuzz: ParsableCommand {
   @Option(help: "Only formats whose name contains this.") var only = ""
   @Option(help: "Seconds that a run may take.") var seconds = 20.0
   @Flag(help: "Print a line for every input.") var list = false
+  @Flag(help: "Not drawn: every change of every attribute and data set of a record of each experiment.")
+  var sweep = false
   @Option(help: "Wrong runs to keep, a kind and format.") var keep = 10
 
   func validate() throws {
-    guard count >= 0, first >= 0, jobs >= 1, jobs <= 1024, seconds > 0, keep >= 0 else {
+    guard count ?? 0 >= 0, first >= 0, jobs >= 1, jobs <= 1024, seconds > 0, keep >= 0 else {
       throw ValidationError(
         "--count, --first, --keep: 0 or more; --jobs: 1 to 1024; --seconds: above 0")
     }
@@ -43,22 +46,39 @@ struct Fuzz: ParsableCommand {
     let seeds = place + "/seeds"
     try files.createDirectory(atPath: seeds, withIntermediateDirectories: true)
     let bench = Bench(bin: URL(fileURLWithPath: bin).path, seconds: seconds)
-    let formats = try Format.all(in: seeds, bench).filter { only.isEmpty || $0.name.contains(only) }
+    let formats = try Format.all(in: seeds, bench).filter {
+      only.isEmpty ? !sweep || $0.changesRecords : $0.name.contains(only)
+    }
     guard !formats.isEmpty else { throw ValidationError("--only \(only): no such format") }
     for format in formats {
       for line in try format.complaints(in: place + "/work-0", bench) { print(line) }
     }
+    let cases = try sweep ? formats.flatMap { format in try format.sweep().map { (format, $0) } } : []
+    if sweep { print("\(cases.count) cases") }
+    let count = sweep ? min(count ?? .max, max(0, cases.count - first)) : count ?? 2000
     let tally = Mutex(Tally())
     let pool = Mutex(Array(0..<jobs))
-    let (seed, first, keep) = (seed, first, keep)
+    let (seed, first, keep, isSweep) = (seed, first, keep, sweep)
     try runSideBySide(count: count, jobs: jobs) { index in
       let number = first + index
       let worker = pool.withLock { $0.removeLast() }
       defer { pool.withLock { $0.append(worker) } }
-      var cursor = RandomStream(seed: seed, name: "fuzz").at(step: number).cursor()
-      let format = formats[number % formats.count]
+      let format = isSweep ? cases[number].0 : formats[number % formats.count]
       let folder = "\(place)/work-\(worker)"
-      let (outcome, command, error) = try format.attempt(in: folder, bench, &cursor)
+      let (outcome, command, error): (Outcome, String, String)
+      if isSweep {
+        let (target, mutation, commandIndex) = cases[number].1
+        (outcome, command, error) = try format.attempt(
+          in: folder, bench, commandIndex, on: target
+        ) { path in
+          var record = try Record.read(from: path)
+          mutation.apply(to: &record)
+          try record.write(to: path)
+        }
+      } else {
+        var cursor = RandomStream(seed: seed, name: "fuzz").at(step: number).cursor()
+        (outcome, command, error) = try format.attempt(in: folder, bench, &cursor)
+      }
       if list { print("\(number) \(format.name) \(outcome): \(error.prefix { $0 != "\n" })") }
       let seen = tally.withLock { $0.add(outcome, format.name) }
       if outcome.isWrong, seen <= keep {

@@ -1,29 +1,44 @@
 import LinearAlgebra
 import Storage
 
-/// Changes to what a record says, while it stays a well-formed file: what a build with a fault, or a person, would write.
-struct RecordMutation {
-  static func mutate(_ record: inout Record, _ cursor: inout RandomCursor) {
-    for _ in 0..<(1 + cursor.integer(below: 2)) {
-      let names = [""] + record.groups.map(\.name)
-      let name = names[cursor.integer(below: names.count)]
-      let group = name.isEmpty ? record.root : record[group: name] ?? record.root
-      let changed = changed(group, &cursor)
-      if name.isEmpty { record.root = changed } else { record[group: name] = changed }
+/// One change to what a record says, while it stays a well-formed file: what a build with a fault, or a person, would
+/// write. The fuzzer draws from all of them; its sweep makes every one in turn.
+struct RecordMutation: Sendable {
+  private enum Place { case attribute(String), dataSet(Int) }
+
+  /// The group's name; empty for the root.
+  private let group: String
+  private let place: Place
+  private let change: Int
+
+  /// Every change of every attribute and every data set of a record.
+  static func all(of record: Record) -> [RecordMutation] {
+    ([record.root] + record.groups).flatMap { group in
+      group.attributes.names.flatMap { name in
+        attributes.indices.map { .init(group: group.name, place: .attribute(name), change: $0) }
+      }
+        + group.dataSets.indices.flatMap { index in
+          dataSets.indices.map { .init(group: group.name, place: .dataSet(index), change: $0) }
+        }
     }
   }
 
-  private static func changed(
-    _ group: Record.Group, _ cursor: inout RandomCursor
-  ) -> Record.Group {
-    var attributes = group.attributes
-    let keys = attributes.names
-    var sets = group.dataSets
-    if cursor.integer(below: 3) == 0 || sets.isEmpty, !keys.isEmpty {
-      attributes[keys[cursor.integer(below: keys.count)]] = attribute(&cursor)
-    } else if !sets.isEmpty {
-      let index = cursor.integer(below: sets.count)
-      if let set = dataSet(sets[index], &cursor) {
+  /// One or two changes, drawn.
+  static func mutate(_ record: inout Record, _ cursor: inout RandomCursor) {
+    for _ in 0..<(1 + cursor.integer(below: 2)) {
+      let all = all(of: record)
+      if !all.isEmpty { all[cursor.integer(below: all.count)].apply(to: &record) }
+    }
+  }
+
+  /// Makes the change in the record that it was listed for.
+  func apply(to record: inout Record) {
+    let old = group.isEmpty ? record.root : record[group: group] ?? record.root
+    var (attributes, sets) = (old.attributes, old.dataSets)
+    switch place {
+    case .attribute(let name): attributes[name] = Self.attributes[change]
+    case .dataSet(let index):
+      if let set = Self.dataSets[change](sets[index]) {
         sets[index] = set
       } else {
         sets.remove(at: index)
@@ -33,51 +48,57 @@ struct RecordMutation {
         .init($0.name, $0.values, shape: $0.shape, longName: $0.longName, units: $0.units)
       }
     }
-    return group.name.isEmpty
-      ? Record(attributes: attributes, dataSets: sets).root
-      : Record.Group(group.name, attributes: attributes, dataSets: sets)
+    if group.isEmpty {
+      record.root = Record(attributes: attributes, dataSets: sets).root
+    } else {
+      record[group: group] = Record.Group(group, attributes: attributes, dataSets: sets)
+    }
   }
 
   /// Nothing, or a value of any type.
-  private static func attribute(_ cursor: inout RandomCursor) -> AttributeValue? {
-    let values: [AttributeValue?] = [
-      nil, .string(""), .string("`touch pwned`\"; system('touch pwned') #"), .string("a\nb"),
-      .int(0),
-      .int(-1), .int(.max), .double(.nan), .double(.infinity), .double(-1), .strings([]), .ints([]),
-      .string("steps = 9223372036854775807"), .strings(["", "x"]),
-    ]
-    return values[cursor.integer(below: values.count)]
-  }
+  private static let attributes: [AttributeValue?] = [
+    nil, .string(""), .string("`touch pwned`\"; system('touch pwned') #"), .string("a\nb"),
+    .int(0), .int(-1), .int(.max), .double(.nan), .double(.infinity), .double(-1), .strings([]),
+    .ints([]), .string("steps = 9223372036854775807"), .strings(["", "x"]),
+  ]
 
-  /// The set shorter, longer, empty, of another type, with other values, or gone (nil).
-  private static func dataSet(
-    _ set: Record.DataSet, _ cursor: inout RandomCursor
-  ) -> Record.DataSet? {
-    let count = set.values.count
-    func with(_ values: Record.Values, _ shape: [Int]?) -> Record.DataSet {
-      .init(set.name, values, shape: shape, longName: set.longName, units: set.units)
-    }
-    switch cursor.integer(below: 6) {
-    case 0: return nil
-    case 1, 2:
-      let length = [0, 1, max(0, count - 1), count + 1][cursor.integer(below: 4)]
-      return with(resized(set.values, length), [length])
-    case 3:
-      let types: [Record.Values] = [
-        .string([String](repeating: "x", count: count)),
-        .int64([Int64](repeating: -1, count: count)),
-        .double([Double](repeating: .nan, count: count)),
-        .int64([Int64](repeating: .max, count: count)),
-      ]
-      return with(types[cursor.integer(below: types.count)], set.shape)
-    default:
-      guard case .double(var values) = set.values, count > 0 else {
-        return with(resized(set.values, count / 2), [count / 2])
+  private typealias SetChange = @Sendable (Record.DataSet) -> Record.DataSet?
+
+  /// The set gone (nil), of another length, of another type, or with a value at an end of its range.
+  private static let dataSets: [SetChange] = {
+    let lengths: [@Sendable (Int) -> Int] = [
+      { _ in 0 }, { _ in 1 }, { $0 / 2 }, { max(0, $0 - 1) }, { $0 + 1 },
+    ]
+    let types: [@Sendable (Int) -> Record.Values] = [
+      { .string([String](repeating: "x", count: $0)) },
+      { .int64([Int64](repeating: -1, count: $0)) },
+      { .int64([Int64](repeating: .max, count: $0)) },
+      { .double([Double](repeating: .nan, count: $0)) },
+    ]
+    var changes: [SetChange] = [{ _ in nil }]
+    for length in lengths {
+      changes.append {
+        let count = length($0.values.count)
+        return with($0, resized($0.values, count), [count])
       }
-      let extremes = [Double.nan, .infinity, -.infinity, 0, -1, 1e308, .leastNonzeroMagnitude]
-      values[cursor.integer(below: count)] = extremes[cursor.integer(below: extremes.count)]
-      return with(.double(values), set.shape)
     }
+    for type in types { changes.append { with($0, type($0.values.count), $0.shape) } }
+    for extreme in [Double.nan, .infinity, -.infinity, 0, -1, 1e308, .leastNonzeroMagnitude] {
+      for part in [0.0, 0.5, 1] {
+        changes.append { set in
+          guard case .double(var values) = set.values, !values.isEmpty else { return set }
+          values[Int(part * Double(values.count - 1))] = extreme
+          return with(set, .double(values), set.shape)
+        }
+      }
+    }
+    return changes
+  }()
+
+  private static func with(
+    _ set: Record.DataSet, _ values: Record.Values, _ shape: [Int]?
+  ) -> Record.DataSet {
+    .init(set.name, values, shape: shape, longName: set.longName, units: set.units)
   }
 
   /// The first `length` values, the last one again and again where there are too few.
