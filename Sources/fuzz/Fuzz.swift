@@ -28,7 +28,8 @@ struct Fuzz: ParsableCommand {
   @Option(help: "Only formats whose name contains this.") var only = ""
   @Option(help: "Seconds that a run may take.") var seconds = 20.0
   @Flag(help: "Print a line for every input.") var list = false
-  @Flag(help: "Not drawn: every change of every attribute and data set of a record of each experiment.")
+  @Flag(
+    help: "Not drawn: every change of every attribute and data set of a record of each experiment.")
   var sweep = false
   @Option(help: "Wrong runs to keep, a kind and format.") var keep = 10
 
@@ -53,7 +54,8 @@ struct Fuzz: ParsableCommand {
     for format in formats {
       for line in try format.complaints(in: place + "/work-0", bench) { print(line) }
     }
-    let cases = try sweep ? formats.flatMap { format in try format.sweep().map { (format, $0) } } : []
+    let cases =
+      try sweep ? formats.flatMap { format in try format.sweep().map { (format, $0) } } : []
     if sweep { print("\(cases.count) cases") }
     let count = sweep ? min(count ?? .max, max(0, cases.count - first)) : count ?? 2000
     let tally = Mutex(Tally())
