@@ -167,7 +167,9 @@ extension ExperimentCommand {
     let watch = Stopwatch()
     Interruption.listen()
     let outcome: Runner<Body>.Outcome
-    do { outcome = try runner.run(progress: progress, onlyGathers: cluster.collect) } catch let ended as Interruption.Ended {
+    do { outcome = try runner.run(progress: progress, onlyGathers: cluster.collect) } catch let
+      ended as Interruption.Ended
+    {
       progress.note("\(Body.name): \(ended)")
       return Interruption.die(of: ended.signal)
     }

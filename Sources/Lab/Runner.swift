@@ -171,12 +171,12 @@ package struct Runner<E: Experiment>: Sendable {
 
   /// Computes one job, or a share of it, beside other processes that compute others; `journal` is this process's own.
   func run(
-    _ job: Job, share: Share?, journal: Journal,
+    _ job: Job, share: Share?, journal: Journal, progress: ProgressLine? = nil,
     willStep: (@Sendable (Job, Int) throws -> Void)? = nil
   ) throws {
     let journals = try Journal.Share(of: journalPath)
     try withExtendedLifetime(journals) {
-      try work(off: job, journal, Tally(), nil, share: share, willStep: willStep)
+      try work(off: job, journal, Tally(), progress, share: share, willStep: willStep)
     }
   }
 
@@ -237,7 +237,8 @@ package struct Runner<E: Experiment>: Sendable {
     if onlyGathers, let times = records.first?.telemetry.dataSets.first,
       case .double(let values) = times.values
     {
-      seconds += values.filter(\.isFinite).reduce(0, +)  // that of the results, wherever they were computed
+      // That of the results, wherever they were computed.
+      seconds += values.filter(\.isFinite).reduce(0, +)
     }
     for (method, record) in zip(job.methods, records) where wanted.contains(method) {
       let record = try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)

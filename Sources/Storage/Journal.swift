@@ -118,6 +118,7 @@ public final class Journal: @unchecked Sendable {
 
     /// Creates the journal if it is missing. Throws a `StorageError` where somebody writes it.
     public init(of path: String) throws {
+      try SystemCalls.makeDirectories(SystemCalls.parentFolder(of: path))
       descriptor = try SystemCalls.openFile(path, O_RDWR | O_CREAT, doing: "open the journal")
       do { try Journal.takeLock(descriptor, path: path, shared: true) } catch {
         close(descriptor)

@@ -6,7 +6,8 @@ import Storage
 /// `spectral jobs`: how the elements that were submitted to a cluster stand.
 struct Jobs: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "How runs that were submitted to Slurm stand: waiting, running, done or failed, and why.",
+    abstract:
+      "How runs that were submitted to Slurm stand: waiting, running, done or failed, and why.",
     discussion: """
       From records, journals and logs in the folder, and what is in the queue; no accounting is \
       needed. What has failed is submitted again by the command that submitted it, and goes on \

@@ -20,7 +20,8 @@ package struct ClusterOptions: ParsableArguments {
   @Option(help: "Slurm: the partition (default: Slurm's own).")
   package var partition: String?
   /// A time limit.
-  @Option(help: "Slurm: time limit of a job, e.g. 2:00:00; a run that needs longer goes on in the next.")
+  @Option(
+    help: "Slurm: time limit of a job, e.g. 2:00:00; a run that needs longer goes on in the next.")
   package var time: String?
   /// A limit.
   @Option(help: "Slurm: how many jobs may run at a time (default: as many as there is room for).")
@@ -28,13 +29,19 @@ package struct ClusterOptions: ParsableArguments {
   /// Memory.
   @Option(help: "Slurm: memory of a job, e.g. 4G (default: the partition's).")
   package var memory: String?
+  /// Elements a job.
+  @Option(
+    help: "Slurm: runs that a job computes one after another, at least: more where they are short.")
+  package var group = 1
   /// Anything else.
   @Option(
     name: .customLong("sbatch"), parsing: .unconditionalSingleValue,
     help: "Slurm: any option of sbatch, e.g. --sbatch=--account=x (repeatable).")
   package var others: [String] = []
   /// Seconds.
-  @Option(help: "Slurm: seconds before its time limit at which a job saves its state and requeues itself.")
+  @Option(
+    help: "Slurm: seconds before its time limit at which a job saves its state and requeues itself."
+  )
   package var grace = 120
   /// What comes after.
   @Option(help: "Slurm: a shell command that follows when all records are there.")
@@ -54,7 +61,7 @@ package struct ClusterOptions: ParsableArguments {
     var settings = SlurmSettings()
     (settings.partition, settings.time, settings.concurrent) = (partition, time, concurrent)
     (settings.memory, settings.others, settings.grace) = (memory, others, grace)
-    settings.threads = threads
+    (settings.threads, settings.group) = (threads, group)
     return settings
   }
 
@@ -77,7 +84,8 @@ package struct ClusterOptions: ParsableArguments {
   /// A command line without what is said to Slurm or for this machine only.
   static func forwarded(_ arguments: [String]) -> [String] {
     let valued = [
-      "engine", "partition", "time", "concurrent", "memory", "sbatch", "grace", "then", "jobs",
+      "engine", "partition", "time", "concurrent", "memory", "sbatch", "group", "grace", "then",
+      "jobs",
       "threads",
     ].map { "--\($0)" }
     var kept: [String] = []
@@ -132,7 +140,8 @@ struct ClusterRun<E: Experiment> {
     }
     if let first = failures.first {
       throw ConfigError(
-        first, "\(failures.count) of \(own.count) failed", hint: "the same command submits them again")
+        first, "\(failures.count) of \(own.count) failed",
+        hint: "the same command submits them again")
     }
   }
 
@@ -145,15 +154,21 @@ struct ClusterRun<E: Experiment> {
     do {
       for (method, key) in element.keys where try runner.key(method, element.seed) != key {
         throw ConfigError(
-          "\(method), seed \(element.seed)", "the settings or data are not those that were submitted",
+          "\(method), seed \(element.seed)",
+          "the settings or data are not those that were submitted",
           hint: "give the command again")
       }
-      try runner.run(element.job, share: element.share, journal: journal)
+      // What a share has to do is known only to those who have the shares before.
+      let progress =
+        element.share == nil
+        ? ProgressLine(element.label, total: E.work(of: element.job, runner.config)) : nil
+      try runner.run(element.job, share: element.share, journal: journal, progress: progress)
     } catch let ended as Interruption.Ended {
       try journal.append("interrupted by signal \(ended.signal), its state is saved")
       throw ended
     } catch {
-      try journal.append("failed " + "\(error)".split(whereSeparator: \.isNewline).joined(separator: " "))
+      try journal.append(
+        "failed " + "\(error)".split(whereSeparator: \.isNewline).joined(separator: " "))
       throw error
     }
   }
@@ -171,19 +186,25 @@ struct ClusterRun<E: Experiment> {
     let arrays = (0..<list.stageCount).compactMap { stage -> SlurmArray? in
       let own = missing.filter { $0.stage == stage }
       return own.isEmpty
-        ? nil : SlurmArray(stage: stage, missing: own, of: list.stage(stage).count, limit: limit)
+        ? nil
+        : SlurmArray(
+          stage: stage, missing: own, of: list.stage(stage).count, limit: limit,
+          least: settings.group)
     }
     let folder = FileManager.default.currentDirectoryPath
     let script = SlurmScript(
       title: list.title, place: absolute(place), program: Self.program,
-      arguments: ClusterOptions.forwarded(arguments) + ["--jobs", "1", "--threads", "\(settings.threads)"],
+      arguments: ClusterOptions.forwarded(arguments) + [
+        "--jobs", "1", "--threads", "\(settings.threads)",
+      ],
       workingFolder: folder, settings: settings, then: options.then)
     try describe(list, missing, arrays, seconds: seconds, limit: limit)
     if onlyPrints {
       try Terminal.line(script.element)
       var after: String?
       for array in arrays {
-        try Terminal.line(script.submission(of: array, after: after).map(quoted).joined(separator: " "))
+        try Terminal.line(
+          script.submission(of: array, after: after).map(quoted).joined(separator: " "))
         after = "<stage\(array.stage)>"
       }
       try Terminal.line(
@@ -222,18 +243,20 @@ struct ClusterRun<E: Experiment> {
   ) throws {
     let threads = Double(runner.telemetry.threads)
     let total = runner.jobs.reduce(0) { $0 + E.work(of: $1, runner.config) }
-    let longest = runner.jobs.map { job -> Int in
-      let stages = E.stages(of: job, runner.config)
-      return stages.isEmpty
-        ? E.work(of: job, runner.config)
-        : stages.map { $0.work * max($0.block, runner.telemetry.threads) }.max() ?? 0
-    }.max() ?? 0
+    let longest =
+      runner.jobs.map { job -> Int in
+        let stages = E.stages(of: job, runner.config)
+        return stages.isEmpty
+          ? E.work(of: job, runner.config)
+          : stages.map { $0.work * max($0.block, runner.telemetry.threads) }.max() ?? 0
+      }.max() ?? 0
     let group = arrays.map(\.group).max() ?? 1
     let perElement = total > 0 ? seconds * Double(longest * group) / Double(total) : 0
     try Terminal.line(
       "\(list.elements.count) elements in \(list.stageCount) stage\(list.stageCount == 1 ? "" : "s"), "
         + "\(missing.count) of them to do; about \(ProgressLine.duration(seconds * threads)) of core time for all, "
-        + "\(ProgressLine.duration(perElement)) for the longest job; no more than \(limit - 1) jobs an array")
+        + "\(ProgressLine.duration(perElement)) for the longest job; no more than \(limit - 1) jobs an array"
+    )
     for array in arrays {
       let own = missing.count { $0.stage == array.stage }
       try Terminal.line(

@@ -13,7 +13,9 @@ package struct Submission: Equatable, Sendable {
   package static func == (a: Submission, b: Submission) -> Bool { a.text == b.text }
 
   /// All of its jobs.
-  var jobs: [String] { arrays.sorted { $0.key < $1.key }.map(\.value.job) + [collection].compactMap(\.self) }
+  var jobs: [String] {
+    arrays.sorted { $0.key < $1.key }.map(\.value.job) + [collection].compactMap(\.self)
+  }
 
   private static func path(in place: String) -> String { "\(place)/submitted.tsv" }
 
@@ -89,7 +91,7 @@ package struct ElementStates: Sendable {
       if allDone { return .done }
       guard let tasks else { return .waiting("Slurm does not answer") }
       guard let entry = tasks[SlurmTask(job: job, task: 0)] else {
-        return .failed(look.lastLine("collect") ?? "cancelled, since an element failed")
+        return .failed(look.lastLine("collect") ?? "canceled, since an element failed")
       }
       return entry.state == "PENDING" ? .waiting(entry.reason) : .running("")
     }
@@ -133,15 +135,17 @@ private struct Look {
       if entry.state == "PENDING" {
         return .waiting(last.hasPrefix("interrupted") ? "requeued, \(entry.reason)" : entry.reason)
       }
-      return array.group == 1 ? .running(entry.state.lowercased()) : .waiting("its task is at others")
+      return array.group == 1
+        ? .running(entry.state.lowercased()) : .waiting("its task is at others")
     }
     if !last.isEmpty && !last.hasPrefix("began") && !last.hasPrefix("started") {
       return .failed(reason(last))
     }
     let log = lastLine("stage\(element.stage)-\(task)")
     return .failed(
-      log ?? (last.isEmpty
-        ? "never started: cancelled, or what it waited for failed" : "ended without a word"))
+      log
+        ?? (last.isEmpty
+          ? "never started: canceled, or what it waited for failed" : "ended without a word"))
   }
 
   private func reason(_ line: String) -> String {

@@ -15,6 +15,8 @@ package struct SlurmSettings: Equatable, Sendable {
   package var others: [String] = []
   /// Cores and threads of an element.
   package var threads = 1
+  /// Elements that a job computes one after another, at least.
+  package var group = 1
   /// Seconds before the time limit at which an element saves its state and goes back into the queue.
   package var grace = 120
 
@@ -26,7 +28,8 @@ package struct SlurmSettings: Equatable, Sendable {
     if let time {
       guard let seconds = Self.seconds(time) else {
         throw ConfigError(
-          "--time \(time)", "not a time as Slurm writes it", hint: "write 90, 1:30:00 or 2-12:00:00")
+          "--time \(time)", "not a time as Slurm writes it", hint: "write 90, 1:30:00 or 2-12:00:00"
+        )
       }
       // Slurm sends the signal up to a minute early.
       guard seconds > grace + 60 else {
@@ -35,7 +38,12 @@ package struct SlurmSettings: Equatable, Sendable {
           hint: "give it more time, or --grace fewer seconds")
       }
     }
-    guard grace >= 1 else { throw ConfigError("--grace \(grace)", "no time", hint: "use 1 or more") }
+    guard group >= 1 else {
+      throw ConfigError("--group \(group)", "a job would have nothing to do", hint: "use 1 or more")
+    }
+    guard grace >= 1 else {
+      throw ConfigError("--grace \(grace)", "no time", hint: "use 1 or more")
+    }
     if let concurrent, concurrent < 1 {
       throw ConfigError("--concurrent \(concurrent)", "no element could run", hint: "use 1 or more")
     }
@@ -71,11 +79,12 @@ package struct SlurmArray: Equatable, Sendable {
   package let tasks: [Int]
   package let group: Int
 
-  /// The tasks of the `missing` elements of a stage of `count` where the largest number of a task is `limit` - 1.
-  package init(stage: Int, missing: [Element], of count: Int, limit: Int) {
+  /// The tasks of the `missing` elements of a stage of `count` where the largest number of a task is `limit` - 1; each of at
+  /// least `least` elements.
+  package init(stage: Int, missing: [Element], of count: Int, limit: Int, least: Int = 1) {
     self.stage = stage
     let most = max(1, limit - 1)
-    let group = max(1, (count + most - 1) / most)
+    let group = max(1, least, (count + most - 1) / most)
     self.group = group
     tasks = Set(missing.map { $0.number / group + 1 }).sorted()
   }
@@ -147,22 +156,22 @@ package struct SlurmScript: Sendable {
   package var element: String {
     header + "#SBATCH --cpus-per-task=\(settings.threads)\n"
       + "#SBATCH --signal=USR1@\(settings.grace)\n" + checks + """
-      status=0
-      srun --cpu-bind=cores --cpus-per-task=\(settings.threads) "$program" \(command) \\
-        --element "$1:$SLURM_ARRAY_TASK_ID:$2" || status=$?
-      case $status in
-        0) ;;
-        \(Self.requeue)) # its time is nearly over and its state is saved: back into the queue, which ends this script
-          scontrol requeue "$SLURM_JOB_ID" && sleep 300
-          echo "$node: its time was over and it could not be requeued; the same command submits it again" ;;
-        132) echo "$node: this CPU has not all instructions of the build; build on the oldest kind, or --sbatch=--exclude=$node" ;;
-        137) echo "$node: killed, by its memory limit or by hand; --memory gives it more" ;;
-        138) echo "$node: its time was over before it could save its state; --time gives it more" ;;
-        *) echo "$node: ended with status $status" ;;
-      esac
-      exit $status
+        status=0
+        srun --cpu-bind=cores --cpus-per-task=\(settings.threads) "$program" \(command) \\
+          --element "$1:$SLURM_ARRAY_TASK_ID:$2" || status=$?
+        case $status in
+          0) ;;
+          \(Self.requeue)) # its time is nearly over and its state is saved: back into the queue, which ends this script
+            scontrol requeue "$SLURM_JOB_ID" && sleep 300
+            echo "$node: its time was over and it could not be requeued; the same command submits it again" ;;
+          132) echo "$node: this CPU has not all instructions of the build; build on the oldest kind, or --sbatch=--exclude=$node" ;;
+          137) echo "$node: killed, by its memory limit or by hand; --memory gives it more" ;;
+          138) echo "$node: its time was over before it could save its state; --time gives it more" ;;
+          *) echo "$node: ended with status $status" ;;
+        esac
+        exit $status
 
-      """
+        """
   }
 
   /// The script of the job that makes records of what the elements left, after them.
@@ -273,7 +282,8 @@ package enum Slurm {
   /// State and reason of what is in the queue, by job and task; task 0 is a job without tasks. Nil where Slurm does not
   /// answer.
   package static func queue(of user: String) -> [SlurmTask: (state: String, reason: String)]? {
-    guard let (status, output, _) = try? run(["squeue", "-h", "-r", "-u", user, "-o", "%F|%K|%T|%r"]),
+    guard
+      let (status, output, _) = try? run(["squeue", "-h", "-r", "-u", user, "-o", "%F|%K|%T|%r"]),
       status == 0
     else { return nil }
     var queue: [SlurmTask: (state: String, reason: String)] = [:]

@@ -146,7 +146,9 @@ extension SearchExperiment {
   package static func stages(of job: Job, _ config: Config) -> [Stage] {
     let (plan, steps) = (config.own.plan, Double(config.settings.stepCount))
     let rungs = (0..<plan.rungs).map { rung in
-      Stage(results: plan.count(rung: rung), work: Int((plan.fraction(rung: rung) * steps).rounded(.up)))
+      Stage(
+        results: plan.count(rung: rung), work: Int((plan.fraction(rung: rung) * steps).rounded(.up))
+      )
     }
     let confirmation = Stage(
       results: SearchPlan.finalists * plan.confirmationSeeds.count,
