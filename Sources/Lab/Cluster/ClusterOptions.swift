@@ -250,7 +250,7 @@ struct ClusterRun<E: Experiment> {
           ? E.work(of: job, runner.config)
           : stages.map { $0.work * max($0.block, runner.telemetry.threads) }.max() ?? 0
       }.max() ?? 0
-    let group = arrays.map(\.group).max() ?? 1
+    let group = arrays.map { min($0.group, list.stage($0.stage).count) }.max() ?? 1
     let perElement = total > 0 ? seconds * Double(longest * group) / Double(total) : 0
     try Terminal.line(
       "\(list.elements.count) elements in \(list.stageCount) stage\(list.stageCount == 1 ? "" : "s"), "

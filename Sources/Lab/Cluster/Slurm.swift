@@ -276,7 +276,8 @@ package enum Slurm {
     if status == 124 || ["temporarily", "limit", "policy"].contains(where: errors.contains) {
       throw ConfigError("Slurm", "takes no more jobs now (\(reason))", hint: later)
     }
-    throw ConfigError("sbatch", reason, hint: "set it right and give the command again; \(later)")
+    throw ConfigError(
+      "sbatch", reason, hint: "nothing is lost: when that is set right the same command submits it")
   }
 
   /// State and reason of what is in the queue, by job and task; task 0 is a job without tasks. Nil where Slurm does not
