@@ -17,17 +17,21 @@ BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 # The data are in data/, or where the environment or the command line's DATA_DIR says.
 export PROFILE JOBS RESULTS OUT SEEDS BIN
+# ENGINE=slurm: runs are submitted to Slurm, with these; docs/CLUSTER.md.
+ENGINE ?= local
+CLUSTER ?= all
+export ENGINE PARTITION TIME CONCURRENT MEMORY GROUP THREADS SBATCH DRY
 export OPENBLAS_NUM_THREADS := 1
 
 FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages \
+.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills cluster-test fuzz bench mutants docs lint clean help build packages \
 	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
-	@$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md
+	@$(if $(filter local,$(ENGINE)),$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md,$(BIN)/spectral jobs $(RESULTS))
 
 $(FIGURES): build
 	@./experiments/figure run $@
@@ -71,14 +75,17 @@ repeat: build ## determinism: the same records at 1, 2 and 3 jobs, and after a k
 kills: build ## KILLS kills by TERM, INT and KILL over all experiments (default 200), and a disk that fills up: records must be equal
 	@./experiments/kills $(BIN) $(KILLS)
 
+cluster-test: build ## a Slurm of this machine's own, as root: arrays, kills, time limits; records equal the local engine's (CLUSTER=ci: a minute)
+	@./experiments/slurm-test $(BIN) $(CLUSTER)
+
 fuzz: build ## N damaged files of every format for the executables (default 50000, about an hour): traps, hangs, wrong results
 	@$(BIN)/fuzz --count $(N) --seed $(SEED) --jobs $(JOBS) --bin $(BIN)
 
 bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and NumPy)
 	@./Benchmarks/all $(BIN)
 
-campaign: build ## the long runs of experiments/campaign.tsv, resumable, at the lowest priority (DRY=--dry-run lists them)
-	@./experiments/campaign $(DRY)
+campaign: build ## the long runs of experiments/campaign.tsv, resumable, at the lowest priority (DRY=--dry-run lists them; PROMOTE=1: with the winners of their searches)
+	@./experiments/campaign $(DRY) $(if $(PROMOTE),--promote)
 
 mutants: packages ## small faults put into the sources one at a time: which of them do the tests not catch?
 	@./experiments/mutants

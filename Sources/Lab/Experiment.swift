@@ -26,6 +26,9 @@ package protocol Experiment: Sendable {
   static func resolve(_ config: Config, _ places: Places) throws -> Config
   /// How many steps of progress a unit takes.
   static func work(of unit: Job, _ config: Config) -> Int
+  /// What a unit can be cut into for several processes: the stages of its `ResultBoard`, in the order of the calls of `map`;
+  /// none where it cannot.
+  static func stages(of unit: Job, _ config: Config) -> [Stage]
   /// The methods that may be named, with what they are; empty where a name holds numbers and there is no list.
   static var methodTitles: [(name: String, title: String)] { get }
   /// Seconds that a step of progress takes on one worker, from a small piece of the real work.
@@ -61,6 +64,8 @@ extension Experiment {
   }
   /// Most units run on one thread.
   package static var parallelWithinJob: Bool { false }
+  /// And in one piece.
+  package static func stages(of unit: Job, _ config: Config) -> [Stage] { [] }
   /// Most train nothing that is of further use.
   package static var keepsWeights: Bool { false }
   /// Most records stand alone.
@@ -114,10 +119,44 @@ package struct Job: Equatable, Sendable {
   }
 }
 
+/// Results of a unit that do not wait for each other, but for those of the stages before.
+package struct Stage: Equatable, Sendable {
+  /// How many.
+  package var results: Int
+  /// How many of them one process had better compute.
+  package var block: Int
+  /// Steps of progress that one takes.
+  package var work: Int
+
+  /// A stage of `results`.
+  package init(results: Int, block: Int = 1, work: Int) {
+    (self.results, self.block, self.work) = (results, block, work)
+  }
+}
+
+/// A part of a unit that a process of its own computes.
+package struct Share: Equatable, Sendable {
+  /// The stage, from 0.
+  package var stage: Int
+  /// Which block of its results, from 0; results of a stage that come to be fewer leave the last blocks empty.
+  package var block: Int
+  /// Results in a block.
+  package var size: Int
+
+  /// Thrown where the share is done, since the unit is not.
+  struct Done: Error {}
+}
+
 /// What a run may use of the world around it.
 package struct RunContext: Sendable {
   /// Where the run saves its unfinished state, nil for none.
   package var checkpointPath: String?
+  /// A folder in which processes that share a unit leave their results, and what else the unit's own state is, nil for none.
+  package var piecesFolder: String?
+  /// The only part of the unit to compute, nil for all of it.
+  package var share: Share?
+  /// Whether nothing is to be computed but what is left when all results are there.
+  package var onlyGathers = false
   /// Where the run is to leave the weights it trained, nil for nowhere.
   package var weightsPath: String?
   /// What the state belongs to.
@@ -161,10 +200,46 @@ package struct RunContext: Sendable {
 
   /// The checkpoint of this run for a state of type `State`.
   package func checkpoint<State: Codable>(_ state: State.Type) -> Checkpoint<State>? {
-    checkpointPath.map {
-      Checkpoint(
-        path: $0, identity: identity, secondsBetween: checkpointSeconds, warn: note)
+    checkpointPath.map { checkpoint(state, at: $0) }
+  }
+
+  /// Where the process that computes a share keeps the state of one result, by name; nil outside a share.
+  package func pieceCheckpoint<State: Codable>(
+    _ state: State.Type, _ name: String
+  ) -> Checkpoint<State>? {
+    guard share != nil else { return nil }
+    return piecesFolder.map { checkpoint(state, at: "\($0)/\(name).state") }
+  }
+
+  private func checkpoint<State: Codable>(
+    _ state: State.Type, at path: String
+  ) -> Checkpoint<State> {
+    Checkpoint(path: path, identity: identity, secondsBetween: checkpointSeconds, warn: note)
+  }
+
+  /// What is known already of the results of a unit, of this process and of others.
+  fileprivate func known<Result: Codable>(_ count: Int) throws -> [Result?] {
+    var files = checkpointPath.map { [$0] } ?? []
+    if let folder = piecesFolder {
+      let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+      files += names.filter { $0.hasSuffix(".piece") }.sorted().map { "\(folder)/\($0)" }
     }
+    var results = [Result?](repeating: nil, count: count)
+    for file in files {
+      guard let saved = try checkpoint([Result?].self, at: file).load(), saved.count == count
+      else { continue }
+      for (index, result) in saved.enumerated() where result != nil { results[index] = result }
+    }
+    return results
+  }
+
+  /// Where the results of this process go.
+  fileprivate func boardCheckpoint<Result: Codable>(
+    _ result: Result.Type
+  ) -> Checkpoint<[Result?]>? {
+    guard let share, let piecesFolder else { return checkpoint([Result?].self) }
+    let name = "stage\(share.stage)-block\(share.block)-of-\(share.size).piece"
+    return checkpoint([Result?].self, at: "\(piecesFolder)/\(name)")
   }
 }
 
@@ -174,29 +249,54 @@ package final class ResultBoard<Result: Codable & Sendable>: @unchecked Sendable
   private let context: RunContext
   private var results: [Result?]
   private var checkpoint: Checkpoint<[Result?]>?
+  private var stage = -1
 
   /// Takes over what an earlier process finished.
   init(count: Int, _ context: RunContext) throws {
     self.context = context
-    results = Array(repeating: nil, count: count)
-    checkpoint = context.checkpoint([Result?].self)
-    if let saved = try checkpoint?.load(), saved.count == count { results = saved }
+    results = try context.known(count)
+    checkpoint = context.boardCheckpoint(Result.self)
   }
 
   /// The results `range`: those that are missing are computed, `threads` at a time, in any order; `progress` says how
   /// many steps one was.
+  ///
+  /// In a process that computes a share, throws `Share.Done` when that is saved, and a `StorageError` if an earlier stage has
+  /// not all its results.
   package func map(
     _ range: Range<Int>, progress: (Int) -> Int, _ body: @escaping @Sendable (Int) throws -> Result
   ) throws -> [Result] {
-    let missing = lock.withLock { range.filter { results[$0] == nil } }
+    stage += 1
+    let unknown = lock.withLock { range.filter { results[$0] == nil } }
     let steps = range.map(progress)
     context.advance(
-      steps.reduce(0, +) - missing.reduce(0) { $0 + steps[$1 - range.lowerBound] })
-    try runSideBySide(count: missing.count, jobs: context.threads) { [context] index in
-      try context.willStep?(missing[index])
-      let result = try body(missing[index])
-      try self.put(result, at: missing[index])
-      context.advance(steps[missing[index] - range.lowerBound])
+      steps.reduce(0, +) - unknown.reduce(0) { $0 + steps[$1 - range.lowerBound] })
+    let isShared = context.share?.stage == stage
+    let missing = unknown.filter { index in
+      guard let share = context.share, isShared else { return true }
+      return (index - range.lowerBound) / share.size == share.block
+    }
+    if context.share != nil || context.onlyGathers, !isShared, !missing.isEmpty {
+      throw StorageError(
+        "stage \(stage) has \(range.count - missing.count) of its \(range.count) results",
+        at: context.piecesFolder ?? "a shared run",
+        hint: "spectral jobs says why; the command that submitted it submits what is missing")
+    }
+    do {
+      try runSideBySide(count: missing.count, jobs: context.threads) { [context] index in
+        try context.willStep?(missing[index])
+        let result = try body(missing[index])
+        try self.put(result, at: missing[index])
+        context.advance(steps[missing[index] - range.lowerBound])
+      }
+    } catch let ended as Interruption.Ended {
+      // A result that was given up in its middle saved nothing; those beside it are kept.
+      try lock.withLock { try checkpoint?.save(results) }
+      throw ended
+    }
+    if isShared {
+      try lock.withLock { try checkpoint?.save(results) }
+      throw Share.Done()
     }
     return lock.withLock { range.compactMap { results[$0] } }
   }

@@ -47,6 +47,8 @@ package struct ExperimentOptions: ParsableArguments {
   /// Names only.
   @Flag(help: "Print the methods that may be named, * those of this profile; compute nothing.")
   package var listMethods = false
+  /// A cluster.
+  @OptionGroup(title: "Clusters") package var cluster: ClusterOptions
   /// Settings only.
   @Flag(help: "Print all settings, with those of other files filled in, as YAML; compute nothing.")
   package var printConfig = false
@@ -121,22 +123,34 @@ extension ExperimentCommand {
           "\(suggestion(for: method, among: config.methods))its methods are \(config.methods.joined(separator: ", "))"
       )
     }
-    let cores = ProcessInfo.processInfo.activeProcessorCount
+    let cluster = options.cluster
+    let isLocal = cluster.engine == .local
+    // Of a job of a cluster there are many; this machine's cores say nothing there.
+    let cores = isLocal ? ProcessInfo.processInfo.activeProcessorCount : 1
     let telemetry = Telemetry(
       root: paths.root, threads: options.threads ?? (Body.parallelWithinJob ? cores : 1),
-      jobs: options.jobs ?? (Body.parallelWithinJob ? 1 : cores))
+      jobs: isLocal ? options.jobs ?? (Body.parallelWithinJob ? 1 : cores) : 1)
     let runner = Runner<Body>(
       config: config, wanted: options.methods.isEmpty ? nil : options.methods,
       profile: options.profile, overrides: overrides.filter { !$0.hasPrefix("seeds=") },
       results: results, dataFolder: dataFolder, telemetry: telemetry,
       checkpointSeconds: options.checkpointSeconds, keepWeights: options.keepWeights)
 
+    if let element = cluster.element {
+      return try ClusterRun(runner: runner, options: cluster).compute(element)
+    }
     let jobs = runner.jobs
-    let estimate = try runner.estimatedSeconds()
+    let estimate = cluster.collect ? 0 : try runner.estimatedSeconds()
+    if !isLocal {
+      return try ClusterRun(runner: runner, options: cluster).submit(
+        Array(CommandLine.arguments.dropFirst()), seconds: estimate, onlyPrints: options.dryRun)
+    }
     try Terminal.line(
       "\(Body.name), profile \(options.profile): \(jobs.count) runs, \(telemetry.jobs) side by side, "
         + "\(telemetry.threads) thread\(telemetry.threads == 1 ? "" : "s") each; "
-        + "about \(ProgressLine.duration(estimate)) if nothing can be reused")
+        + (cluster.collect
+          ? "collected from what jobs left"
+          : "about \(ProgressLine.duration(estimate)) if nothing can be reused"))
     try Terminal.line(
       "commit \(telemetry.commit); BLAS \(telemetry.blas.core), 1 thread a call; "
         + "LAPACK \(telemetry.blas.lapackLibrary)")
@@ -153,7 +167,9 @@ extension ExperimentCommand {
     let watch = Stopwatch()
     Interruption.listen()
     let outcome: Runner<Body>.Outcome
-    do { outcome = try runner.run(progress: progress) } catch let ended as Interruption.Ended {
+    do { outcome = try runner.run(progress: progress, onlyGathers: cluster.collect) } catch let
+      ended as Interruption.Ended
+    {
       progress.note("\(Body.name): \(ended)")
       return Interruption.die(of: ended.signal)
     }

@@ -141,62 +141,117 @@ package struct Runner<E: Experiment>: Sendable {
   }
 
   /// Runs what is missing. Every finished record stays whatever happens to the others.
+  ///
+  /// With `onlyGathers` nothing is trained: records are made of what elements left, and a `StorageError` says what is missing.
   package func run(
-    progress: ProgressLine? = nil, willStep: (@Sendable (Job, Int) throws -> Void)? = nil
+    progress: ProgressLine? = nil, onlyGathers: Bool = false,
+    willStep: (@Sendable (Job, Int) throws -> Void)? = nil
   ) throws -> Outcome {
     try FileManager.default.createDirectoryOrExplain(folder)
-    let (journal, _) = try Journal.open(resuming: "\(folder)/journal.log")
+    let (journal, _) = try Journal.open(resuming: journalPath)
     defer { journal.release() }
     try removeLeftovers()  // the journal's lock says that nobody else writes here
     let jobs = jobs
+    if onlyGathers { try checkThatAllIsThere(jobs) }
     let tally = Tally()
     try runSideBySide(count: jobs.count, jobs: telemetry.jobs) { index in
-      let job = jobs[index]
-      let label = "\(job.methods.filter(wanted.contains).joined(separator: ",")) seed \(job.seed)"
-      let missing = try job.methods.filter {
-        try wanted.contains($0) && !isValid($0, job.seed, progress)
-      }
-      if missing.isEmpty {
-        progress?.advance(by: E.work(of: job, config), reused: true)
-        tally.add(reused: job.methods.count(where: wanted.contains))
-        return try journal.append("reused \(label)")
-      }
-      try journal.append("started \(label)")
-      let watch = Stopwatch()
-      var context = RunContext()
-      context.checkpointPath = "\(folder)/\(job.label).checkpoint"
-      let resumed = FileManager.default.fileExists(atPath: context.checkpointPath ?? "")
-      context.identity = try identity(job.methods.joined(separator: " "), job.seed)
-      context.checkpointSeconds = checkpointSeconds
-      context.threads = telemetry.threads
-      context.dataFolder = dataFolder
-      if keepWeights { context.weightsPath = weightsPath(job.methods[0], job.seed) }
-      context.progress = { units, status in
-        progress?.advance(by: units) {
-          let text = status()
-          return text.isEmpty ? label : "\(label), \(text)"
-        }
-      }
-      context.note = { progress?.note($0) }
-      if let willStep { context.willStep = { try willStep(job, $0) } }
-      let records = try E.run(job, config, context)
-      let seconds = watch.seconds / Double(records.count)  // methods of one job share its time
-      for (method, record) in zip(job.methods, records) where wanted.contains(method) {
-        let record = try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)
-        try keepOtherData(method, job.seed, from: record, progress)
-        try record.write(to: path(method, job.seed))
-      }
-      // Only now is the unfinished state of no more use.
-      if let checkpoint = context.checkpointPath, FileManager.default.fileExists(atPath: checkpoint)
-      {
-        try FileManager.default.removeItem(atPath: checkpoint)
-      }
-      tally.add(computed: job.methods.count(where: wanted.contains))
-      try journal.append("finished \(label)")
+      try work(
+        off: jobs[index], journal, tally, progress, onlyGathers: onlyGathers, willStep: willStep)
     }
     try journal.sync()
     let (computed, reused) = tally.outcome
     return Outcome(computed: computed, reused: reused)
+  }
+
+  /// The journal of whoever has the folder to himself.
+  var journalPath: String { "\(folder)/journal.log" }
+
+  /// Where the processes that share a unit leave their results.
+  func piecesFolder(_ job: Job) -> String { "\(folder)/\(job.label).pieces" }
+
+  /// Computes one job, or a share of it, beside other processes that compute others; `journal` is this process's own.
+  func run(
+    _ job: Job, share: Share?, journal: Journal, progress: ProgressLine? = nil,
+    willStep: (@Sendable (Job, Int) throws -> Void)? = nil
+  ) throws {
+    let journals = try Journal.Share(of: journalPath)
+    try withExtendedLifetime(journals) {
+      try work(off: job, journal, Tally(), progress, share: share, willStep: willStep)
+    }
+  }
+
+  /// A job that is not shared out is whole or missing.
+  private func checkThatAllIsThere(_ jobs: [Job]) throws {
+    let missing = try jobs.filter { E.stages(of: $0, config).isEmpty }.flatMap { job in
+      try job.methods.filter { try wanted.contains($0) && !isValid($0, job.seed, nil) }
+        .map { "\($0) seed \(job.seed)" }
+    }
+    if let first = missing.first {
+      throw StorageError(
+        "\(missing.count) record\(missing.count == 1 ? " is" : "s are") missing, the first \(first)",
+        at: folder,
+        hint: "spectral jobs says why; the command that submitted them submits what is missing")
+    }
+  }
+
+  private func work(
+    off job: Job, _ journal: Journal, _ tally: Tally, _ progress: ProgressLine?,
+    share: Share? = nil, onlyGathers: Bool = false,
+    willStep: (@Sendable (Job, Int) throws -> Void)?
+  ) throws {
+    let label = "\(job.methods.filter(wanted.contains).joined(separator: ",")) seed \(job.seed)"
+    let missing = try job.methods.filter {
+      try wanted.contains($0) && !isValid($0, job.seed, progress)
+    }
+    if missing.isEmpty {
+      progress?.advance(by: E.work(of: job, config), reused: true)
+      tally.add(reused: job.methods.count(where: wanted.contains))
+      return try journal.append("reused \(label)")
+    }
+    try journal.append("started \(label)")
+    let watch = Stopwatch()
+    var context = RunContext()
+    context.checkpointPath = "\(folder)/\(job.label).checkpoint"
+    context.piecesFolder = piecesFolder(job)
+    context.share = share
+    context.onlyGathers = onlyGathers
+    let resumed = FileManager.default.fileExists(atPath: context.checkpointPath ?? "")
+    context.identity = try identity(job.methods.joined(separator: " "), job.seed)
+    context.checkpointSeconds = checkpointSeconds
+    context.threads = telemetry.threads
+    context.dataFolder = dataFolder
+    if keepWeights { context.weightsPath = weightsPath(job.methods[0], job.seed) }
+    context.progress = { units, status in
+      progress?.advance(by: units) {
+        let text = status()
+        return text.isEmpty ? label : "\(label), \(text)"
+      }
+    }
+    context.note = { progress?.note($0) }
+    if let willStep { context.willStep = { try willStep(job, $0) } }
+    let records: [Record]
+    do { records = try E.run(job, config, context) } catch is Share.Done {
+      return try journal.append("finished \(label)")
+    }
+    var seconds = watch.seconds / Double(records.count)  // methods of one job share its time
+    if onlyGathers, let times = records.first?.telemetry.dataSets.first,
+      case .double(let values) = times.values
+    {
+      // That of the results, wherever they were computed.
+      seconds += values.filter(\.isFinite).reduce(0, +)
+    }
+    for (method, record) in zip(job.methods, records) where wanted.contains(method) {
+      let record = try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)
+      try keepOtherData(method, job.seed, from: record, progress)
+      try record.write(to: path(method, job.seed))
+    }
+    // Only now is the unfinished state of no more use.
+    for state in [context.checkpointPath, context.piecesFolder].compactMap(\.self)
+    where FileManager.default.fileExists(atPath: state) {
+      try FileManager.default.removeItem(atPath: state)
+    }
+    tally.add(computed: job.methods.count(where: wanted.contains))
+    try journal.append("finished \(label)")
   }
 
   /// Removes what writers that were killed in mid-write left behind.
@@ -207,7 +262,7 @@ package struct Runner<E: Experiment>: Sendable {
     }
   }
 
-  private func isValid(_ method: String, _ seed: UInt64, _ progress: ProgressLine?) throws -> Bool {
+  func isValid(_ method: String, _ seed: UInt64, _ progress: ProgressLine?) throws -> Bool {
     let file = path(method, seed)
     guard FileManager.default.fileExists(atPath: file) else { return false }
     let weights = weightsPath(method, seed)

@@ -110,6 +110,35 @@ public final class Journal: @unchecked Sendable {
   /// Letting go of the last reference does the same, but only once every thread has.
   public func release() { flock(descriptor, LOCK_UN) }
 
+  // MARK: - Looking on
+
+  /// Keeps whoever writes the journal at `path` out as long as it lives, and lets others like it in.
+  public final class Share: Sendable {
+    private let descriptor: Int32
+
+    /// Creates the journal if it is missing. Throws a `StorageError` where somebody writes it.
+    public init(of path: String) throws {
+      try SystemCalls.makeDirectories(SystemCalls.parentFolder(of: path))
+      descriptor = try SystemCalls.openFile(path, O_RDWR | O_CREAT, doing: "open the journal")
+      do { try Journal.takeLock(descriptor, path: path, shared: true) } catch {
+        close(descriptor)
+        throw error
+      }
+    }
+
+    deinit { close(descriptor) }
+  }
+
+  /// The whole lines of the journal at `path`, none where there is none, and whether a process writes it now; changes
+  /// nothing.
+  public static func glance(at path: String) throws -> (lines: [String], isWritten: Bool) {
+    guard FileManager.default.fileExists(atPath: path) else { return ([], false) }
+    let descriptor = try SystemCalls.openFile(path, O_RDONLY, doing: "read the journal")
+    defer { close(descriptor) }
+    let isWritten = flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+    return (wholeLines(of: try FileBytes.read(path)).lines, isWritten)
+  }
+
   // MARK: - Helpers
 
   private func currentSize() -> Int {
@@ -123,8 +152,10 @@ public final class Journal: @unchecked Sendable {
     }
   }
 
-  private static func takeLock(_ descriptor: Int32, path: String) throws {
-    while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+  private static func takeLock(
+    _ descriptor: Int32, path: String, shared: Bool = false
+  ) throws {
+    while flock(descriptor, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 {
       switch errno {
       case EINTR: continue
       case EWOULDBLOCK:

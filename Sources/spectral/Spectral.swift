@@ -27,7 +27,7 @@ struct Spectral: ParsableCommand {
       Tabulate.self,
       Caption.self,
       Claims.self, Verdicts.self, Report.self,
-      Costs.self,
+      Costs.self, Jobs.self,
       Migrate.self,
     ])
 

@@ -142,6 +142,21 @@ extension SearchExperiment {
     return Int(config.own.plan.work(continuing: continues) * Double(config.settings.stepCount))
   }
 
+  /// A trial each; a rung waits for the one before.
+  package static func stages(of job: Job, _ config: Config) -> [Stage] {
+    let (plan, steps) = (config.own.plan, Double(config.settings.stepCount))
+    let rungs = (0..<plan.rungs).map { rung in
+      Stage(
+        results: plan.count(rung: rung), work: Int((plan.fraction(rung: rung) * steps).rounded(.up))
+      )
+    }
+    let confirmation = Stage(
+      results: SearchPlan.finalists * plan.confirmationSeeds.count,
+      work: Int((SearchPlan.confirmationFraction * steps).rounded(.up)))
+    return (0..<plan.rounds).flatMap { _ in rungs }
+      + (plan.confirmationSeeds.isEmpty ? [] : [confirmation])
+  }
+
   package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
     try rehearse(Task.self, config.settings, config.methods, arms, context) { _ in nil }
   }
@@ -168,7 +183,7 @@ extension SearchExperiment {
       } _: { index in
         try train(
           trials[index - first], arm, values[index - first], settings, source,
-          continuing: continues ? states : nil)
+          continuing: continues ? states : nil, context)
       }
     }
     return [try record(arm, search, longName: objectiveMeaning(config))]
@@ -182,7 +197,7 @@ extension SearchExperiment {
   /// Trains a candidate on from the rung before; without `states` on its own whole schedule.
   private static func train(
     _ trial: Trial, _ arm: Arm, _ values: Hyperparameters, _ settings: Task.Settings,
-    _ source: Task.Source, continuing states: TrialStates<Task>?
+    _ source: Task.Source, continuing states: TrialStates<Task>?, _ context: RunContext
   ) throws -> Trial {
     let watch = Stopwatch()
     var trial = trial
@@ -192,11 +207,22 @@ extension SearchExperiment {
     let steps =
       states == nil
       ? run.task.steps : max(1, Int((trial.fraction * Double(run.task.steps)).rounded(.up)))
-    if !trial.isConfirmation, let state = states?[trial.candidate] {
+    // Where processes share the trials, what would stay in memory stays in a file, for a trial's middle, too.
+    let goesOn = states != nil && !trial.isConfirmation
+    var saved = context.pieceCheckpoint(
+      TrialState<Task>.self,
+      "candidate\(trial.candidate)" + (goesOn ? "" : "-seed\(trial.seed)-steps\(steps)"))
+    let known = goesOn ? states?[trial.candidate] : nil
+    if let state = try known ?? saved?.load(), state.step <= steps {
       try run.restore(state.run)
       trial.clippedFraction = state.clippedFraction
     }
+    func state() throws -> TrialState<Task> {
+      TrialState(
+        step: run.trainer.step, run: try run.state(), clippedFraction: trial.clippedFraction)
+    }
     while run.trainer.step < steps && !run.hasDiverged {
+      if saved?.isDue ?? false { try saved?.save(state()) }
       let isPoint = isRecorded(run.trainer.step, every: run.task.stepsPerPoint, of: steps)
       let report = try run.advance(measuring: isPoint ? .clip : [])
       guard let clip = report.clip else { continue }
@@ -205,8 +231,8 @@ extension SearchExperiment {
         trial.clippedFraction = max(before, statistics.clippedFraction)
       }
     }
-    if let states, !trial.isConfirmation, trial.fraction < 1, !run.hasDiverged {
-      states[trial.candidate] = (try run.state(), trial.clippedFraction)
+    if goesOn, trial.fraction < 1, !run.hasDiverged {
+      if saved == nil { states?[trial.candidate] = try state() } else { try saved?.save(state()) }
     }
     trial.steps = steps
     trial.loss = run.objective()
@@ -299,13 +325,19 @@ extension SearchExperiment {
   }
 }
 
+/// Where a candidate stands.
+private struct TrialState<Task: Workload>: Codable {
+  var step: Int
+  var run: TrainingRun<Task>.State
+  var clippedFraction: Double
+}
+
 /// Where candidates stand, for the rungs to come: lost with the process, and then computed again, to the same bits.
 private final class TrialStates<Task: Workload>: @unchecked Sendable {
-  typealias Entry = (run: TrainingRun<Task>.State, clippedFraction: Double)
   private let lock = NSLock()
-  private var entries: [Int: Entry] = [:]
+  private var entries: [Int: TrialState<Task>] = [:]
 
-  subscript(candidate: Int) -> Entry? {
+  subscript(candidate: Int) -> TrialState<Task>? {
     get { lock.withLock { entries[candidate] } }
     set { lock.withLock { entries[candidate] = newValue } }
   }

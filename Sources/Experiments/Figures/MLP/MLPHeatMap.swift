@@ -95,6 +95,16 @@ package enum MLPHeatMap: Experiment {
     return columns * config.own.rates.count * config.settings.steps
   }
 
+  /// The cells of one step size stay together.
+  package static func stages(of job: Job, _ config: Config) -> [Stage] {
+    let columns = (try? config.own.axis(of: job.methods[0]).values.count) ?? 0
+    return [
+      Stage(
+        results: columns * config.own.rates.count, block: max(1, columns),
+        work: config.settings.steps)
+    ]
+  }
+
   package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
     var settings = config.settings
     settings.steps = min(100, settings.steps)
@@ -131,6 +141,7 @@ package enum MLPHeatMap: Experiment {
     let run = try TrainingRun(task, arm, values, seed: seed, pool: .single)
     var norms: [Double] = []
     while run.trainer.step < settings.steps && !run.hasDiverged {
+      try Interruption.check()
       let isMeasured = run.trainer.step % updateNormEvery == updateNormEvery - 1
       let report = try run.advance(measuring: isMeasured ? .update : [])
       if let norm = report.updateNorm { norms.append(norm) }
