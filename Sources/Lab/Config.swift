@@ -112,7 +112,7 @@ extension ExperimentConfig {
   func recalled(from text: String, place: String) throws -> Self {
     let known = try mapping
     var own = Node.Mapping([])
-    for (key, value) in try compose(yaml: text)?.mapping ?? [:] where known[key] != nil {
+    for (key, value) in try plainNode(of: text, at: place)?.mapping ?? [:] where known[key] != nil {
       own[key] = value
     }
     return try overlaid(yaml: serialize(node: .mapping(own)), file: place)

@@ -94,7 +94,7 @@ package struct RecordMigration: Sendable {
   ) throws -> String {
     let knownKeys = Set(try known.lines.map { String($0.prefix { $0 != " " }) })
     var own = Node.Mapping([])
-    for (key, value) in try compose(yaml: record.string(attribute: "config"))?.mapping ?? [:] {
+    for (key, value) in try record.settings() ?? [:] {
       let old = key.string ?? ""
       if old == "settings" && !knownKeys.contains("settings") {
         own["hyperparameters"] = try hyperparameters(value, place: place)

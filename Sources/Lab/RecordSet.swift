@@ -34,9 +34,7 @@ package struct RecordSet: Sendable {
   package init(folder: String, records: [Record]) throws {
     for record in records { try Self.checkAxes(of: record, in: folder) }
     var order: [String] = []
-    if let first = records.first,
-      let settings = try compose(yaml: first.string(attribute: "config"))?.mapping
-    {
+    if let settings = try records.first?.settings() {
       order = settings["methods"]?.sequence?.compactMap(\.string) ?? []
     }
     let keyed = try records.map { record in
@@ -156,8 +154,7 @@ package struct RecordSet: Sendable {
 
   /// A value of the settings that made them.
   package func setting(_ key: String) -> Node? {
-    guard let text = try? records.first?.string(attribute: "config") else { return nil }
-    return (try? compose(yaml: text))?.mapping?[key]
+    (try? records.first?.settings())?[key]
   }
 
   private func text(_ attribute: String) -> String {
@@ -175,6 +172,13 @@ extension RecordSet {
 }
 
 extension Record {
+  /// The settings that made it; a record is data from outside, and so is their text. Nil for none.
+  ///
+  /// Throws a `StorageError` without the attribute and a `ConfigError` where it is not plain YAML.
+  package func settings() throws -> Node.Mapping? {
+    try plainNode(of: string(attribute: "config"), at: "\(source ?? "a record"), config")?.mapping
+  }
+
   /// Throws a `StorageError` where data sets that are read side by side differ in length, whatever axes they name.
   package func checkLengths(of paths: [String]) throws {
     guard Set(try paths.map { try dataSet($0).values.count }).count > 1 else { return }

@@ -1,7 +1,6 @@
 import Foundation
 import Storage
 import Training
-import Yams
 
 /// A run that could not be finished for reasons of its numbers.
 package enum RunError: Error, Equatable, CustomStringConvertible {
@@ -309,7 +308,7 @@ package struct Runner<E: Experiment>: Sendable {
   }
 
   private func setting(_ key: String, of record: Record) -> String? {
-    (try? compose(yaml: text("config", of: record)))?.mapping?[key]?.string
+    (try? record.settings())?[key]?.string
   }
 
   /// The record with the attributes every record has, and its telemetry.

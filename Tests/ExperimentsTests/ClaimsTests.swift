@@ -348,6 +348,17 @@ import Testing
     #expect(error?.what == "its grid is not that of the map of another seed")
   }
 
+  /// A record is data from outside, and its text of settings too.
+  @Test(arguments: ["`touch pwned`", "a: &a [1]\nb: [*a, *a]", "methods: [x\n"])
+  func settingsOfARecordThatAreNotYAMLAreOneLine(_ text: String) throws {
+    var records = try heatMaps([1], good: 4).records
+    records[0].root.attributes["config"] = .string(text)
+    let error = #expect(throws: ConfigError.self) {
+      try RecordSet(folder: "memory", records: records)
+    }
+    #expect(error.map { "\($0)".contains("\n") } == false)
+  }
+
   // MARK: - Registration
 
   /// The file says direction and bound once more than the claims' criteria, which are made from the bounds that judge.

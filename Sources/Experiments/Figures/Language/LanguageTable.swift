@@ -2,7 +2,6 @@ import Foundation
 import Lab
 import LinearAlgebra
 import Storage
-import Yams
 
 /// Figs 2c, 3 and 6: tables of language-model records and the numbers of their captions.
 enum LanguageTable {
@@ -69,7 +68,7 @@ enum LanguageTable {
       if case .int(let bytes)? = record.telemetry.attributes["peak_memory_bytes"] { return bytes }
       return 0
     }
-    let settings = try compose(yaml: record.string(attribute: "config"))?.mapping
+    let settings = try record.settings()
     let sketch = ["rank", "oversampling", "powerIterations"].map { name in
       (name, settings?[name]?.int.map(String.init) ?? "?")
     }
