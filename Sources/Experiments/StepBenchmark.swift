@@ -38,7 +38,12 @@ package struct StepBenchmark: Sendable {
   }
 
   /// The steps of networks that are compared with PyTorch.
-  package static let all: [StepBenchmark] = language + images + [gpt2Clip, gpt2Spectra]
+  package static let all: [StepBenchmark] =
+    language + images + [
+      gpt2Clip("gpt2-clip", .normal, powerIterations: 2),
+      gpt2Clip("gpt2-clip-warm", .lastBasis, powerIterations: 1),
+      gpt2Clip("gpt2-clip-warm-0", .lastBasis, powerIterations: 0), gpt2Spectra,
+    ]
 
   /// The step of an MLP arm at the paper's size.
   package static func mlp(_ arm: String, _ values: Hyperparameters) throws -> Run {
@@ -134,28 +139,36 @@ package struct StepBenchmark: Sendable {
   // MARK: - Pieces of GPT-2
 
   /// Algorithm 2 at rank 64 on gradients of all of GPT-2's matrices, and nothing else.
-  private static let gpt2Clip = StepBenchmark(name: "gpt2-clip") { pool in
-    let model = GPT(.gpt2, .gpt2)
-    let names = model.matrixNames
-    let optimizer = try ClippedOptimizer(
-      LayerwiseSpectralClip(
-        .constant(1), LanguageSettings.gpt2.decomposition.operation, layers: names, seed: 1),
-      on: names,
-      then: [
-        ParameterGroup(model.parameters.map(\.name), SGD(), rate: LearningRate(0.01, steps: 1))
-      ], parameters: model.parameters, pool: pool)
-    return Run(
-      prepare: {
-        for parameter in model.matrices {
-          RandomStream(seed: 1, name: parameter.name).fill(
-            normal: UnsafeMutableBufferPointer(
-              start: parameter.gradient.base, count: parameter.count))
-        }
-      },
-      step: {
-        try optimizer.clip()
-        return 0
-      }, seconds: { optimizer.seconds })
+  private static func gpt2Clip(
+    _ name: String, _ start: SketchStart, powerIterations: Int
+  ) -> StepBenchmark {
+    StepBenchmark(name: name) { pool in
+      let model = GPT(.gpt2, .gpt2)
+      let names = model.matrixNames
+      let s = LanguageSettings.gpt2
+      let optimizer = try ClippedOptimizer(
+        LayerwiseSpectralClip(
+          .constant(1),
+          .randomized(
+            rank: s.rank, oversampling: s.oversampling, powerIterations: powerIterations),
+          layers: names, seed: 1, start: start),
+        on: names,
+        then: [
+          ParameterGroup(model.parameters.map(\.name), SGD(), rate: LearningRate(0.01, steps: 1))
+        ], parameters: model.parameters, pool: pool)
+      return Run(
+        prepare: {
+          for parameter in model.matrices {
+            RandomStream(seed: 1, name: parameter.name).fill(
+              normal: UnsafeMutableBufferPointer(
+                start: parameter.gradient.base, count: parameter.count))
+          }
+        },
+        step: {
+          try optimizer.clip()
+          return 0
+        }, seconds: { optimizer.seconds })
+    }
   }
 
   /// GPT-2's gradients of 8 contexts of 128 tokens with one next token each, and all singular values of its 48 matrices: a

@@ -1,4 +1,5 @@
 import Autodiff
+import Clipping
 import Datasets
 import Foundation
 import Lab
@@ -43,6 +44,8 @@ package struct LanguageSettings: WorkloadSettings {
   package var oversampling = 5
   /// Algorithm 2: power iterations.
   package var powerIterations = 2
+  /// Algorithm 2: what a sketch starts from.
+  package var sketchStart = SketchStart.normal
   /// The text.
   package var corpus = LanguageData.Source.shakespeare
   /// Byte-pair merges, for corpora that use them.
@@ -64,12 +67,14 @@ package struct LanguageSettings: WorkloadSettings {
 
   /// Algorithm 2 as set.
   package var decomposition: Decomposition {
-    .sketch(rank: rank, oversampling: oversampling, powerIterations: powerIterations)
+    .sketch(
+      rank: rank, oversampling: oversampling, powerIterations: powerIterations, start: sketchStart)
   }
   package var stepCount: Int { steps }
   package var pointEvery: Int { recordEvery }
   package var schedule: Schedule { form == .nanoGPT ? .constant : .cosine(warmup: warmup) }
 
+  package static let later = ["sketchStart": "normal"]
   package static let limits = [
     "layers": 1000, "heads": 1000, "width": 100_000, "contextLength": 1_000_000,
     "batchSize": 1_000_000, "microBatches": 1_000_000, "rank": 100_000, "oversampling": 100_000,
