@@ -92,9 +92,13 @@ package struct StepBenchmark: Sendable {
     func small(_ s: inout LanguageSettings) {
       (s.layers, s.heads, s.width, s.contextLength, s.batchSize, s.dropout) = (4, 4, 128, 64, 12, 0)
     }
-    func gpt2(_ name: String, block: Int, _ arm: Arm) -> StepBenchmark {
+    func half(_ s: inout LanguageSettings) { s.precision = .bf16 }
+    func gpt2(
+      _ name: String, block: Int, _ arm: Arm, _ precision: ProductPrecision = .fp32
+    ) -> StepBenchmark {
       var s = LanguageSettings.gpt2
       (s.contextLength, s.batchSize, s.microBatches, s.warmup) = (block, 4, 1, 0)
+      s.precision = precision
       let settings = s
       return trainer(name, LanguageTask.self, settings, arm, ["learningRate": 0.01]) {
         random(vocabulary: 50_257, block: block)
@@ -106,7 +110,9 @@ package struct StepBenchmark: Sendable {
     return [
       nano("nanogpt-cpu", small, normClip), nano("nanogpt-cpu-spectral", small, spectral),
       nano("nanogpt-paper", { _ in }, normClip),
+      nano("nanogpt-paper-bf16", half, normClip),
       gpt2("gpt2-4x1024", block: 1024, arm("sgd", clip: none)),
+      gpt2("gpt2-4x1024-bf16", block: 1024, arm("sgd", clip: none), .bf16),
       gpt2("gpt2-4x64", block: 64, arm("adamw", { _ in Adam(isDecoupled: true) }, clip: none)),
     ]
   }()
