@@ -16,6 +16,8 @@ bool bf16_is_supported(void) {
 enum { DEPTH_PAIRS = 192 };
 // Left panels that stay in the second level meanwhile, 144 rows.
 enum { LEFT_PANELS = 12 };
+// Right panels, 256 columns, whose block of the product stays there too until its sums are complete.
+enum { RIGHT_PANELS = 8 };
 
 // Neighboring floats of two rows, rounded: 16 pairs.
 BF16 static inline __m512i interleave(__m512 low, __m512 high) {
@@ -150,19 +152,22 @@ BF16 void bf16_multiply(const uint32_t *left, const uint32_t *right, ptrdiff_t m
   ptrdiff_t pairs = (depth + 1) / 2;
   for (ptrdiff_t i0 = row_panel; i0 < row_end; i0 += LEFT_PANELS) {
     ptrdiff_t i1 = i0 + LEFT_PANELS < row_end ? i0 + LEFT_PANELS : row_end;
-    for (ptrdiff_t p = 0; p < pairs; p += DEPTH_PAIRS) {
-      ptrdiff_t terms = pairs - p < DEPTH_PAIRS ? pairs - p : DEPTH_PAIRS;
-      for (ptrdiff_t j = column_panel; j < column_end; j++) {
-        ptrdiff_t columns = n - j * BF16_RIGHT;
-        __mmask32 mask = columns >= 32 ? 0xffffffff : (1u << columns) - 1;
-        const uint32_t *b = right + (j * pairs + p) * BF16_RIGHT;
-        for (ptrdiff_t i = i0; i < i1; i++) {
-          float *target = c + i * BF16_LEFT * ldc + j * BF16_RIGHT;
-          bool old = accumulate || p > 0;
-          const float *start = old ? target : bias ? bias + j * BF16_RIGHT : NULL;
-          ptrdiff_t rows = m - i * BF16_LEFT < BF16_LEFT ? m - i * BF16_LEFT : BF16_LEFT;
-          tile(left + (i * pairs + p) * BF16_LEFT, b, terms, rows, (__mmask16)mask,
-               (__mmask16)(mask >> 16), start, old ? ldc : 0, target, ldc);
+    for (ptrdiff_t j0 = column_panel; j0 < column_end; j0 += RIGHT_PANELS) {
+      ptrdiff_t j1 = j0 + RIGHT_PANELS < column_end ? j0 + RIGHT_PANELS : column_end;
+      for (ptrdiff_t p = 0; p < pairs; p += DEPTH_PAIRS) {
+        ptrdiff_t terms = pairs - p < DEPTH_PAIRS ? pairs - p : DEPTH_PAIRS;
+        for (ptrdiff_t j = j0; j < j1; j++) {
+          ptrdiff_t columns = n - j * BF16_RIGHT;
+          __mmask32 mask = columns >= 32 ? 0xffffffff : (1u << columns) - 1;
+          const uint32_t *b = right + (j * pairs + p) * BF16_RIGHT;
+          for (ptrdiff_t i = i0; i < i1; i++) {
+            float *target = c + i * BF16_LEFT * ldc + j * BF16_RIGHT;
+            bool old = accumulate || p > 0;
+            const float *start = old ? target : bias ? bias + j * BF16_RIGHT : NULL;
+            ptrdiff_t rows = m - i * BF16_LEFT < BF16_LEFT ? m - i * BF16_LEFT : BF16_LEFT;
+            tile(left + (i * pairs + p) * BF16_LEFT, b, terms, rows, (__mmask16)mask,
+                 (__mmask16)(mask >> 16), start, old ? ldc : 0, target, ldc);
+          }
         }
       }
     }

@@ -28,6 +28,14 @@ public enum BFloat16 {
     fileprivate func panels(_ outer: Int) -> Int { (outer + width - 1) / width }
   }
 
+  /// Left panels that are worked through at a time: 144 rows.
+  private static let block = 12
+
+  /// Floats of memory that the blocks of a left factor of `depth` terms take, one a thread.
+  public static func blockSize(_ depth: Int, _ pool: WorkerPool) -> Int {
+    pool.threads * size(.left, block * Side.left.width, depth)
+  }
+
   /// Floats of memory that a factor[outer, depth] takes.
   public static func size(_ side: Side, _ outer: Int, _ depth: Int) -> Int {
     side.panels(outer) * side.width * ((depth + 1) / 2)
@@ -59,15 +67,33 @@ public enum BFloat16 {
       left.side == .left && right.side == .right && left.depth == right.depth
         && (beta == 0 || beta == 1),
       "[\(left.outer), \(left.depth)] times [\(right.outer), \(right.depth)]ᵀ, beta \(beta)")
-    // Blocks of 144 rows and, where there are few rows, of 1024 columns.
+    // Where there are few rows, also blocks of 1024 columns.
     let (rows, columns) = (left.side.panels(left.outer), right.side.panels(right.outer))
-    let (high, wide) = (12, rows >= 96 ? columns : 32)
+    let (high, wide) = (block, rows >= 8 * block ? columns : 32)
     let across = (columns + wide - 1) / wide
     pool.forEach(pieces: (rows + high - 1) / high * across) { (piece: Int) in
       let (i, j) = (piece / across * high, piece % across * wide)
       bf16_multiply(
         left.words, right.words, left.outer, right.outer, left.depth, i, min(rows, i + high), j,
         min(columns, j + wide), bias, beta == 1, c, ldc)
+    }
+  }
+
+  /// The same for left[m, k] as it stands: a thread packs a block of its rows into `room` (`blockSize`) and multiplies it while
+  /// it is in the cache. Same bits.
+  public static func multiply(
+    _ left: MatrixView<Float>, _ right: Operand, bias: UnsafePointer<Float>? = nil,
+    beta: Float = 0, in room: UnsafeMutablePointer<Float>, into c: UnsafeMutablePointer<Float>,
+    ldc: Int, _ pool: WorkerPool
+  ) {
+    let height = block * Side.left.width
+    pool.forEach(pieces: (left.rows + height - 1) / height) { piece, worker in
+      let range = (piece * height)..<min(left.rows, (piece + 1) * height)
+      let packed = pack(
+        .left, left.rows(range), transposed: false,
+        into: room + worker * size(.left, height, left.columns), .single)
+      multiply(
+        packed, right, bias: bias, beta: beta, into: c + range.lowerBound * ldc, ldc: ldc, .single)
     }
   }
 }

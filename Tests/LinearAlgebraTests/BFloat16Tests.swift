@@ -33,17 +33,31 @@ struct BFloat16Tests {
     let left = transposed.left ? matrix(k, m, "left") : matrix(m, k, "left")
     let right = transposed.right ? matrix(k, n, "right") : matrix(n, k, "right")
     let (bias, old) = (matrix(1, n, "bias"), matrix(m, n, "old"))
-    func product(_ threads: Int, bias isBiased: Bool, beta: Float) -> Matrix<Float> {
+    func product(
+      _ threads: Int, bias isBiased: Bool, beta: Float, inBlocks: Bool = false
+    ) -> Matrix<Float> {
       let pool = WorkerPool(threads: threads)
       var c = beta == 1 ? old : Matrix(rows: m, columns: n, repeating: .nan)
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: BFloat16.size(.left, m, k)) { a in
+      let room = max(BFloat16.size(.left, m, k), BFloat16.blockSize(k, pool))
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: room) { a in
         withUnsafeTemporaryAllocation(of: Float.self, capacity: BFloat16.size(.right, n, k)) { b in
           guard let a = a.baseAddress, let b = b.baseAddress else { return }
-          let packed = left.withView {
-            BFloat16.pack(.left, $0, transposed: transposed.left, into: a, pool)
-          }
           let other = right.withView {
             BFloat16.pack(.right, $0, transposed: transposed.right, into: b, pool)
+          }
+          if inBlocks {
+            return left.withView { left in
+              bias.withView { bias in
+                c.withMutableView {
+                  BFloat16.multiply(
+                    left, other, bias: isBiased ? bias.base : nil, beta: beta, in: a,
+                    into: $0.base, ldc: n, pool)
+                }
+              }
+            }
+          }
+          let packed = left.withView {
+            BFloat16.pack(.left, $0, transposed: transposed.left, into: a, pool)
           }
           bias.withView { bias in
             c.withMutableView {
@@ -77,6 +91,10 @@ struct BFloat16Tests {
         }
       }
       #expect(product(3, bias: isBiased, beta: beta) == got, "three threads")
+      guard !transposed.left else { continue }
+      for threads in [1, 3] {
+        #expect(product(threads, bias: isBiased, beta: beta, inBlocks: true) == got, "in blocks")
+      }
     }
   }
 

@@ -47,9 +47,9 @@ final class Linear: Operation {
       let (n, size) = (x.rows, BFloat16.size)
       halves.reserve(
         max(
-          size(.left, n, width) + size(.right, out, width),
-          size(.left, n, out) + size(.right, width, out),
-          size(.left, weight.shape[0], n) + size(.right, weight.shape[1], n)))
+          size(.right, out, width) + BFloat16.blockSize(width, tape.pool),
+          size(.right, width, out) + BFloat16.blockSize(out, tape.pool),
+          size(.right, weight.shape[1], n) + size(.left, weight.shape[0], n)))
     }
     let isSmall = halves == nil && out * width <= 12_800
     transposed = isSmall ? tape.scratch(out * width) : nil
@@ -107,12 +107,15 @@ final class Linear: Operation {
     transposed isRight: Bool, bias: UnsafePointer<Float>? = nil, beta: Float, in room: Workspace,
     into c: UnsafeMutablePointer<Float>, _ pool: WorkerPool
   ) {
-    let (rows, depth) = isLeft ? (left.columns, left.rows) : (left.rows, left.columns)
-    let a = BFloat16.pack(.left, left, transposed: isLeft, into: room.base, pool)
-    let b = BFloat16.pack(
-      .right, right, transposed: isRight, into: room.base + BFloat16.size(.left, rows, depth), pool)
-    BFloat16.multiply(
-      a, b, bias: bias, beta: beta, into: c, ldc: isRight ? right.columns : right.rows, pool)
+    let (columns, depth) = isRight ? (right.columns, right.rows) : (right.rows, right.columns)
+    let b = BFloat16.pack(.right, right, transposed: isRight, into: room.base, pool)
+    let rest = room.base + BFloat16.size(.right, columns, depth)
+    if isLeft {
+      let a = BFloat16.pack(.left, left, transposed: true, into: rest, pool)
+      BFloat16.multiply(a, b, bias: bias, beta: beta, into: c, ldc: columns, pool)
+    } else {
+      BFloat16.multiply(left, b, bias: bias, beta: beta, in: rest, into: c, ldc: columns, pool)
+    }
   }
 
   func forward(_ pool: WorkerPool) {
