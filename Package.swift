@@ -39,7 +39,8 @@ let package = Package(
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
     // MARK: - Floor 1: numbers
-    .target(name: "LinearAlgebra", dependencies: ["COpenBLAS", "CLAPACKE"]),
+    .target(name: "CBFloat16"),  // C of our own: instructions that Swift has no name for
+    .target(name: "LinearAlgebra", dependencies: ["CBFloat16", "COpenBLAS", "CLAPACKE"]),
     .target(name: "Storage", dependencies: ["CHDF5", "CCrypto"]),
 
     // MARK: - Floor 2: learning

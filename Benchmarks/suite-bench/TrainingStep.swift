@@ -3,8 +3,9 @@ import Foundation
 import LinearAlgebra
 import Training
 
-/// `suite-bench training-step --case CASE --threads N --steps N`: the median time of single steps after one
-/// that warms up, and the most memory held, as one JSON line.
+/// `suite-bench training-step --case CASE --threads N --steps N`: the median and the least time of single steps after one
+/// that warms up, the processor's own time (which other programs on the machine leave alone), and the most memory held,
+/// as one JSON line.
 func trainingStep(_ arguments: [String]) throws {
   func option(_ name: String) -> String? {
     arguments.firstIndex(of: "--\(name)").flatMap {
@@ -24,17 +25,20 @@ func trainingStep(_ arguments: [String]) throws {
     exit(2)
   }
   let run = try benchmark.make(WorkerPool(threads: threads))
-  var times: [Double] = []
+  var (times, processor): ([Double], [Double]) = ([], [])
   var loss = 0.0
   for step in 0...steps {
     run.prepare()
-    let watch = Stopwatch()
+    let (watch, before) = (Stopwatch(), clock())
     loss = try run.step()
-    if step > 0 { times.append(1000 * watch.seconds) }
+    guard step > 0 else { continue }
+    times.append(1000 * watch.seconds)
+    processor.append(1000 * Double(clock() - before) / Double(CLOCKS_PER_SEC))
   }
   let share = run.seconds()
   print(
-    "{\"case\": \"\(name)\", \"ms_per_step\": \(Statistics.median(times)), \"steps\": \(steps), "
+    "{\"case\": \"\(name)\", \"ms_per_step\": \(Statistics.median(times)), \"min_ms\": \(times.min() ?? .nan), "
+      + "\"cpu_ms\": \(processor.min() ?? .nan), \"steps\": \(steps), "
       + "\"threads\": \(threads), \"clip_ms\": \(1000 * share.clip / Double(steps + 1)), "
       + "\"optimizer_ms\": \(1000 * share.optimizer / Double(steps + 1)), \"loss\": \(loss), "
       + "\"peak_mb\": \(Telemetry.peakMemoryBytes >> 20), "

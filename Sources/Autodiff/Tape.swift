@@ -23,6 +23,15 @@ extension Operation {
   public var lendsOutputGradient: Bool { false }
 }
 
+/// The precision of the products of linear layers and of the classifier, forward and backward. Parameters, activations,
+/// gradients, sums, and everything else (attention, normalization, loss, optimizer) are `Float` in both.
+public enum ProductPrecision: String, Codable, Sendable, CaseIterable {
+  /// Factors in `Float`.
+  case fp32
+  /// Factors rounded to bfloat16, for CPUs where `BFloat16.isSupported`.
+  case bf16
+}
+
 /// Records a computation once and runs it forward and backward as often as wanted.
 ///
 /// Recording allocates every buffer, so that a step of training allocates nothing: fill the input
@@ -39,6 +48,8 @@ public final class Tape {
   public let pool: WorkerPool
   /// Whether layers that behave differently in training (dropout, batch norm) should train.
   public let isTraining: Bool
+  /// How linear layers and the classifier multiply.
+  public let precision: ProductPrecision
   /// What becomes of the gradients of linear layers' weights.
   public let weightGradients: WeightGradients
   /// See `weightGradients`. Factors borrow the tape's buffers: they are good until an input is filled
@@ -68,13 +79,15 @@ public final class Tape {
   /// An empty tape.
   public init(
     pool: WorkerPool = .single, isTraining: Bool = true,
-    weightGradients: WeightGradients = .dense,
+    weightGradients: WeightGradients = .dense, precision: ProductPrecision = .fp32,
     dropoutStream: RandomStream = RandomStream(seed: 0, name: "dropout")
   ) {
     self.dropoutStream = dropoutStream
     self.weightGradients = weightGradients
     self.pool = pool
     self.isTraining = isTraining
+    self.precision = precision
+    precondition(precision == .fp32 || BFloat16.isSupported, "bf16 on a CPU without it")
   }
 
   /// A tensor to be filled before `forward()`.

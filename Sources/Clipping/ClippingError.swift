@@ -12,6 +12,8 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
   case differentLayers(rule: [String], gradients: [String])
   /// A rule on single samples met a gradient whose samples are summed already.
   case needsFactors(layer: String)
+  /// A sketch that was to start from the directions of a matrix of another size.
+  case otherStart(held: Int, columns: Int, expected: Int)
 
   /// One line: what, where, what to do.
   public var description: String {
@@ -24,6 +26,10 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
       return
         "the gradient of layer '\(layer)' is not kept sample by sample, which this rule needs; "
         + "record it on a tape that keeps all factors"
+    case .otherStart(let held, let columns, let expected):
+      return
+        "the saved start of a sketch has \(held) values in rows of \(columns), this gradient's rows have "
+        + "\(expected); go on from a checkpoint of the same model and rank"
     case .unknownLayer(let name, let known):
       return "there is no layer '\(name)' here, only \(known.joined(separator: ", "))"
     case .duplicateLayer(let name):

@@ -3,7 +3,8 @@ import LinearAlgebra
 /// Layer-wise adaptive spectral clipping (§5.3): one operator, one threshold for each named layer.
 ///
 /// It is a value: encoding it saves every layer's state, decoding it resumes bit for bit. The sketches
-/// of a randomized method are keyed by (seed, layer, step), so they do not depend on the order of calls.
+/// of a randomized method are keyed by (seed, layer, step), so they do not depend on the order of calls. With
+/// `SketchStart.lastBasis` each layer also keeps the directions that its next sketch starts from.
 public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
   /// The operator.
   public let operation: SpectralClip
@@ -12,12 +13,15 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
   /// One threshold a layer, in the order of `layers`.
   public private(set) var thresholds: [Threshold]
   private let sketches: RandomStream
+  /// Where each layer's next sketch starts; nil where every one starts from normal vectors.
+  private var starts: [WarmStart]?
 
-  /// A clip of `layers`, each starting with the rule `rule`.
+  /// A clip of `layers`, each starting with the rule `rule`; `start` is for randomized methods only.
   ///
   /// Throws `ClippingError` for parameters out of range and for a layer named twice.
   public init(
-    _ rule: ThresholdRule, _ operation: SpectralClip, layers: [String], seed: UInt64
+    _ rule: ThresholdRule, _ operation: SpectralClip, layers: [String], seed: UInt64,
+    start: SketchStart = .normal
   ) throws {
     for (index, name) in layers.enumerated() where layers[..<index].contains(name) {
       throw ClippingError.duplicateLayer(name)
@@ -26,6 +30,9 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
     self.layers = layers
     thresholds = try layers.map { _ in try Threshold(rule) }
     sketches = RandomStream(seed: seed, name: "sketch")
+    if start == .lastBasis && operation.method != .exact {
+      starts = layers.map { _ in WarmStart() }
+    }
   }
 
   /// Clips `gradient`[m,n], that of `layer`, in place and updates the layer's threshold.
@@ -38,10 +45,11 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
     guard let index = layers.firstIndex(of: layer) else {
       throw ClippingError.unknownLayer(layer, known: layers)
     }
+    var start = starts?[index]
     let statistics = try gradient.withMutableView {
-      try operation.clip($0, at: threshold(index), sketch: sketch(index))
+      try operation.clip($0, at: threshold(index), sketch: sketch(index), from: &start)
     }
-    observe(statistics, index)
+    observe(statistics, index, start)
     return statistics
   }
 
@@ -59,7 +67,11 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
   }
 
   /// Only a constant rule may lack σ_1, and it does not look at it.
-  private mutating func observe(_ statistics: ClipStatistics, _ index: Int) {
+  private mutating func observe(_ statistics: ClipStatistics, _ index: Int, _ start: WarmStart?) {
+    // A step inside the ball is sketched only where someone looks at it, and looking changes no result.
+    if let start, thresholds[index].rule.isAdaptive || statistics.sigmaMaxBound > statistics.tau {
+      starts?[index] = start
+    }
     thresholds[index].observe(sigmaMax: statistics.sigmaMax ?? statistics.sigmaMaxBound)
   }
 }
@@ -74,6 +86,7 @@ extension LayerwiseSpectralClip: GradientTransform {
   public mutating func apply(to gradients: Gradients) throws {
     let found = gradients.layers
     guard found.count == layers.count, thresholds.count == layers.count,
+      starts?.count ?? layers.count == layers.count,
       zip(layers, found).allSatisfy({ $0 == $1.name })
     else {
       throw ClippingError.differentLayers(rule: layers, gradients: found.map(\.name))
@@ -81,10 +94,11 @@ extension LayerwiseSpectralClip: GradientTransform {
     // A gradient in factors needs the one workspace, so those layers are clipped one after another.
     if gradients.pool.threads == 1 || found.contains(where: { $0.gradient.factors != nil }) {
       for index in found.indices {
+        var start = starts?[index]
         let clipped = try operation.clip(
           found[index].gradient, at: threshold(index, measuring: gradients.measuresSigmaMax),
-          sketch: sketch(index), workspace: gradients.workspace)
-        observe(clipped, index)
+          sketch: sketch(index), from: &start, workspace: gradients.workspace)
+        observe(clipped, index, start)
         gradients.statistics[index] = clipped
       }
     } else {
@@ -94,22 +108,26 @@ extension LayerwiseSpectralClip: GradientTransform {
 
   private mutating func applySideBySide(to gradients: Gradients) throws {
     let found = gradients.layers
-    var results = [Result<ClipStatistics, any Error>?](repeating: nil, count: found.count)
+    var results = [Result<(ClipStatistics, WarmStart?), any Error>?](
+      repeating: nil, count: found.count)
     // The largest first, so that no thread is left with it at the end.
     let order = found.indices.sorted { found[$0].gradient.count > found[$1].gradient.count }
     results.withUnsafeMutableBufferPointer { results in
       gradients.pool.forEach(pieces: order.count) { (piece: Int) in
         let index = order[piece]
         results[index] = Result {
-          try operation.clip(
+          var start = starts?[index]
+          let clipped = try operation.clip(
             found[index].gradient.entries,
-            at: threshold(index, measuring: gradients.measuresSigmaMax), sketch: sketch(index))
+            at: threshold(index, measuring: gradients.measuresSigmaMax), sketch: sketch(index),
+            from: &start)
+          return (clipped, start)
         }
       }
     }
     for (index, result) in results.enumerated() {
-      guard let clipped = try result?.get() else { continue }
-      observe(clipped, index)
+      guard let (clipped, start) = try result?.get() else { continue }
+      observe(clipped, index, start)
       gradients.statistics[index] = clipped
     }
   }

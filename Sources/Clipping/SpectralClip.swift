@@ -77,6 +77,21 @@ public struct SpectralClip: Codable, Equatable, Sendable {
     _ gradient: MutableMatrixView<Scalar>, at threshold: ThresholdSource,
     sketch: RandomStream = .defaultSketch
   ) throws -> ClipStatistics {
+    var cold: WarmStart?
+    return try clip(gradient, at: threshold, sketch: sketch, from: &cold)
+  }
+
+  /// The same; where there is a `start`, the randomized method begins with what the clip before has left in it, and leaves
+  /// there what it finds itself.
+  ///
+  /// Also throws `ClippingError.otherStart` for a start of a matrix of another size, which is then unchanged.
+  @discardableResult
+  @_specialize(where Scalar == Float)
+  @_specialize(where Scalar == Double)
+  public func clip<Scalar>(
+    _ gradient: MutableMatrixView<Scalar>, at threshold: ThresholdSource,
+    sketch: RandomStream, from start: inout WarmStart?
+  ) throws -> ClipStatistics {
     let norm = try finiteNorm(gradient.readOnly)
     let known = try threshold.validatedTau
     if norm == 0 || known.map({ norm <= $0 }) ?? false {
@@ -89,13 +104,13 @@ public struct SpectralClip: Codable, Equatable, Sendable {
       return try clipVector(gradient, norm, threshold)
     }
     guard isOrdinary(norm, Scalar.self) else {
-      return try clipRescaled(gradient, norm, threshold, sketch)
+      return try clipRescaled(gradient, norm, threshold, sketch, &start)
     }
     switch method {
     case .randomized(let rank, let oversampling, let powerIterations):
       return try clipTruncated(
         gradient, norm: norm, at: threshold, rank: rank, oversampling: oversampling,
-        powerIterations: powerIterations, sketch: sketch)
+        powerIterations: powerIterations, sketch: sketch, &start)
     case .exact:
       if gradient.rows == 3 && gradient.columns == 3 {
         return try clip3x3(gradient, norm, threshold)
@@ -166,7 +181,7 @@ extension SpectralClip {
   /// Clips 2^-e G, whose largest entry lies in [1, 2), at 2^-e τ in Double, and scales back.
   private func clipRescaled<Scalar>(
     _ g: MutableMatrixView<Scalar>, _ norm: Double, _ threshold: ThresholdSource,
-    _ sketch: RandomStream
+    _ sketch: RandomStream, _ start: inout WarmStart?
   ) throws -> ClipStatistics {
     let exponent = g.readOnly.largestExponent
     func up(_ x: Double) -> Double { Double(sign: .plus, exponent: exponent, significand: x) }
@@ -184,7 +199,7 @@ extension SpectralClip {
           case .fixedMeasuringSigmaMax(let tau): .fixedMeasuringSigmaMax(inner(tau))
           case .fromSigmaMax: .fromSigmaMax(rule)
           }
-        return try clip(work, at: source, sketch: sketch)
+        return try clip(work, at: source, sketch: sketch, from: &start)
       }
     }
     statistics.sigmaMax = statistics.sigmaMax.map(up)

@@ -38,7 +38,12 @@ package struct StepBenchmark: Sendable {
   }
 
   /// The steps of networks that are compared with PyTorch.
-  package static let all: [StepBenchmark] = language + images + [gpt2Clip, gpt2Spectra]
+  package static let all: [StepBenchmark] =
+    language + images + [
+      gpt2Clip("gpt2-clip", .normal, powerIterations: 2),
+      gpt2Clip("gpt2-clip-warm", .lastBasis, powerIterations: 1),
+      gpt2Clip("gpt2-clip-warm-0", .lastBasis, powerIterations: 0), gpt2Spectra,
+    ]
 
   /// The step of an MLP arm at the paper's size.
   package static func mlp(_ arm: String, _ values: Hyperparameters) throws -> Run {
@@ -87,9 +92,13 @@ package struct StepBenchmark: Sendable {
     func small(_ s: inout LanguageSettings) {
       (s.layers, s.heads, s.width, s.contextLength, s.batchSize, s.dropout) = (4, 4, 128, 64, 12, 0)
     }
-    func gpt2(_ name: String, block: Int, _ arm: Arm) -> StepBenchmark {
+    func half(_ s: inout LanguageSettings) { s.precision = .bf16 }
+    func gpt2(
+      _ name: String, block: Int, _ arm: Arm, _ precision: ProductPrecision = .fp32
+    ) -> StepBenchmark {
       var s = LanguageSettings.gpt2
       (s.contextLength, s.batchSize, s.microBatches, s.warmup) = (block, 4, 1, 0)
+      s.precision = precision
       let settings = s
       return trainer(name, LanguageTask.self, settings, arm, ["learningRate": 0.01]) {
         random(vocabulary: 50_257, block: block)
@@ -101,7 +110,9 @@ package struct StepBenchmark: Sendable {
     return [
       nano("nanogpt-cpu", small, normClip), nano("nanogpt-cpu-spectral", small, spectral),
       nano("nanogpt-paper", { _ in }, normClip),
+      nano("nanogpt-paper-bf16", half, normClip),
       gpt2("gpt2-4x1024", block: 1024, arm("sgd", clip: none)),
+      gpt2("gpt2-4x1024-bf16", block: 1024, arm("sgd", clip: none), .bf16),
       gpt2("gpt2-4x64", block: 64, arm("adamw", { _ in Adam(isDecoupled: true) }, clip: none)),
     ]
   }()
@@ -134,28 +145,36 @@ package struct StepBenchmark: Sendable {
   // MARK: - Pieces of GPT-2
 
   /// Algorithm 2 at rank 64 on gradients of all of GPT-2's matrices, and nothing else.
-  private static let gpt2Clip = StepBenchmark(name: "gpt2-clip") { pool in
-    let model = GPT(.gpt2, .gpt2)
-    let names = model.matrixNames
-    let optimizer = try ClippedOptimizer(
-      LayerwiseSpectralClip(
-        .constant(1), LanguageSettings.gpt2.decomposition.operation, layers: names, seed: 1),
-      on: names,
-      then: [
-        ParameterGroup(model.parameters.map(\.name), SGD(), rate: LearningRate(0.01, steps: 1))
-      ], parameters: model.parameters, pool: pool)
-    return Run(
-      prepare: {
-        for parameter in model.matrices {
-          RandomStream(seed: 1, name: parameter.name).fill(
-            normal: UnsafeMutableBufferPointer(
-              start: parameter.gradient.base, count: parameter.count))
-        }
-      },
-      step: {
-        try optimizer.clip()
-        return 0
-      }, seconds: { optimizer.seconds })
+  private static func gpt2Clip(
+    _ name: String, _ start: SketchStart, powerIterations: Int
+  ) -> StepBenchmark {
+    StepBenchmark(name: name) { pool in
+      let model = GPT(.gpt2, .gpt2)
+      let names = model.matrixNames
+      let s = LanguageSettings.gpt2
+      let optimizer = try ClippedOptimizer(
+        LayerwiseSpectralClip(
+          .constant(1),
+          .randomized(
+            rank: s.rank, oversampling: s.oversampling, powerIterations: powerIterations),
+          layers: names, seed: 1, start: start),
+        on: names,
+        then: [
+          ParameterGroup(model.parameters.map(\.name), SGD(), rate: LearningRate(0.01, steps: 1))
+        ], parameters: model.parameters, pool: pool)
+      return Run(
+        prepare: {
+          for parameter in model.matrices {
+            RandomStream(seed: 1, name: parameter.name).fill(
+              normal: UnsafeMutableBufferPointer(
+                start: parameter.gradient.base, count: parameter.count))
+          }
+        },
+        step: {
+          try optimizer.clip()
+          return 0
+        }, seconds: { optimizer.seconds })
+    }
   }
 
   /// GPT-2's gradients of 8 contexts of 128 tokens with one next token each, and all singular values of its 48 matrices: a

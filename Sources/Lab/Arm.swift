@@ -93,8 +93,9 @@ package struct ArmSite: Sendable {
   package func spectral(
     _ rule: ThresholdRule, _ other: Decomposition? = nil
   ) throws -> LayerwiseSpectralClip {
-    try LayerwiseSpectralClip(
-      rule, (other ?? decomposition).operation, layers: layers, seed: seed)
+    let chosen = other ?? decomposition
+    return try LayerwiseSpectralClip(
+      rule, chosen.operation, layers: layers, seed: seed, start: chosen.start)
   }
 }
 
@@ -103,12 +104,21 @@ package enum Decomposition: Equatable, Sendable {
   /// All of them.
   case exact
   /// Algorithm 2.
-  case sketch(rank: Int, oversampling: Int, powerIterations: Int)
+  case sketch(rank: Int, oversampling: Int, powerIterations: Int, start: SketchStart = .normal)
 
   /// The same with another rank.
   package func with(rank: Int) -> Decomposition {
-    guard case .sketch(_, let oversampling, let powerIterations) = self else { return self }
-    return .sketch(rank: rank, oversampling: oversampling, powerIterations: powerIterations)
+    guard case .sketch(_, let oversampling, let powerIterations, let start) = self else {
+      return self
+    }
+    return .sketch(
+      rank: rank, oversampling: oversampling, powerIterations: powerIterations, start: start)
+  }
+
+  /// What a sketch starts from.
+  package var start: SketchStart {
+    if case .sketch(_, _, _, let start) = self { return start }
+    return .normal
   }
 
   /// The clip.
@@ -116,7 +126,7 @@ package enum Decomposition: Equatable, Sendable {
     get throws {
       switch self {
       case .exact: .exact
-      case .sketch(let rank, let oversampling, let powerIterations):
+      case .sketch(let rank, let oversampling, let powerIterations, _):
         try .randomized(
           rank: rank, oversampling: oversampling, powerIterations: powerIterations)
       }

@@ -46,6 +46,7 @@ package struct ComposedConfig<Settings: WorkloadSettings, Own: ExperimentKeys>: 
     try own.encode(to: encoder)
   }
 
+  package static var later: [String: String] { Settings.later }
   package static var limits: [String: Int] { Settings.limits.merging(Own.limits) { $1 } }
 
   package func validate() throws {

@@ -15,9 +15,13 @@ package protocol ExperimentConfig: Codable, Sendable, Equatable {
   func restricted(to method: String) -> Self
   /// The largest sensible value of whole numbers, where it is not a thousand million.
   static var limits: [String: Int] { get }
+  /// Settings that came when there were records already, with what they had been until then. At that value they are no part of
+  /// a record's key, so that older records keep theirs.
+  static var later: [String: String] { get }
 }
 
 extension ExperimentConfig {
+  package static var later: [String: String] { [:] }
   package static var limits: [String: Int] { [:] }
   /// Everything, for most.
   package func restricted(to method: String) -> Self { self }
@@ -87,13 +91,19 @@ extension ExperimentConfig {
     get throws { try YAMLEncoder().encode(self) }
   }
 
-  /// One "key = value" line a setting, in order: what a record's key and a checkpoint's identity are made of.
+  /// The names of all settings.
+  var names: [String] { get throws { try mapping.keys.compactMap(\.string) } }
+
+  /// One "key = value" line a setting, in order, those of `later` only where they differ from it: what a record's key and a
+  /// checkpoint's identity are made of.
   package var lines: [String] {
     get throws {
-      try mapping.map { key, value in
+      try mapping.compactMap { key, value in
         let text = (try? serialize(node: value, width: -1)) ?? ""
         let flat = text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
-        return "\(key.string ?? "") = \(flat.joined(separator: " "))"
+          .joined(separator: " ")
+        let name = key.string ?? ""
+        return Self.later[name] == flat ? nil : "\(name) = \(flat)"
       }
     }
   }

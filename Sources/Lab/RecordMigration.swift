@@ -92,7 +92,7 @@ package struct RecordMigration: Sendable {
   private func settings(
     _ record: Record, _ experiment: String, known: some ExperimentConfig, place: String
   ) throws -> String {
-    let knownKeys = Set(try known.lines.map { String($0.prefix { $0 != " " }) })
+    let knownKeys = Set(try known.names)
     var own = Node.Mapping([])
     for (key, value) in try record.settings() ?? [:] {
       let old = key.string ?? ""

@@ -104,6 +104,8 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
   func validate() throws
   /// The largest sensible value of whole numbers, where it is not a thousand million.
   static var limits: [String: Int] { get }
+  /// See `ExperimentConfig.later`.
+  static var later: [String: String] { get }
   /// A run of this part of the length, 0 < fraction <= 1, with its own whole schedule.
   func lasting(_ fraction: Double) -> Self
   /// What of it determines the records of one arm.
@@ -116,6 +118,7 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
 
 extension WorkloadSettings {
   package static var limits: [String: Int] { [:] }
+  package static var later: [String: String] { [:] }
   package var schedule: Schedule { .constant }
   package func restricted(to arm: Arm) -> Self { self }
   package func methods(_ names: [String]) -> [String] { names }

@@ -72,7 +72,20 @@ public struct Matrix<Scalar: RealScalar>: Equatable, Sendable {
 
   /// The same matrix with entries of another precision.
   public func converted<Other: RealScalar>(to: Other.Type) -> Matrix<Other> {
-    Matrix<Other>(rows: rows, columns: columns, elements: elements.map { Other($0) })
+    if let same = self as? Matrix<Other> { return same }
+    var result = Matrix<Other>(rows: rows, columns: columns)
+    withView { from in
+      result.withMutableView { to in
+        if let wide = to.base as? UnsafeMutablePointer<Double> {
+          Scalar._widen(from.base, elements.count, into: wide)
+        } else if let wide = from.base as? UnsafePointer<Double> {
+          Other._narrow(wide, elements.count, into: to.base)
+        } else {
+          preconditionFailure("from \(Scalar.self) to \(Other.self)")
+        }
+      }
+    }
+    return result
   }
 
   /// Entrywise sum of two matrices[m, n].

@@ -28,7 +28,9 @@ public func qr<Scalar>(_ a: Matrix<Scalar>) throws(LinearAlgebraError) -> QR<Sca
 /// `Double`, so for well conditioned panels the result is orthonormal to working precision at a
 /// third of Householder's cost. When a pivot says the panel is too ill conditioned for it,
 /// Householder QR takes over, which also completes the basis of a rank-deficient panel. Between power
-/// iterations one pass is enough (`refined` false): the rows need to be well conditioned, not orthonormal.
+/// iterations one pass is enough (`refined` false): the rows need to be well conditioned, not orthonormal. So it is for
+/// `Float` rows that were nearly orthogonal before: what one pass leaves is the rounding of its product, since the Gram
+/// matrix is exact to 29 spare bits.
 func orthonormalizeRows<Scalar>(
   _ panel: MutableMatrixView<Scalar>, refined: Bool = true
 ) throws(LinearAlgebraError) {
@@ -36,7 +38,8 @@ func orthonormalizeRows<Scalar>(
   precondition(q <= m, "orthonormal rows of a matrix[\(q), \(m)]: needs rows <= columns")
   guard q > 0 else { return }
   for _ in 0..<(refined ? 2 : 1) {
-    guard let inverse = inverseCholeskyFactor(gram(ofRows: panel.readOnly)) else {
+    let gram = gram(ofRows: panel.readOnly)
+    guard let inverse = inverseCholeskyFactor(gram) else {
       let info = Scalar._qr(m, q, panel.base, nil)  // row-major [q,m] is column-major [m,q]
       guard info == 0 else { throw .illegalArgument(routine: "geqrf", info: info) }
       return
@@ -44,7 +47,19 @@ func orthonormalizeRows<Scalar>(
     inverse.converted(to: Scalar.self).withView {
       Scalar._multiplyLowerTriangle(q, m, $0.base, panel.base)
     }
+    if Scalar.significandBitCount < 30 && growth(of: inverse, gram) <= 4 { return }
   }
+}
+
+/// max_i Σ_j |L⁻¹_ij| ‖x_j‖ of rows x_j with the Gram matrix `gram`: what the rounding errors of L⁻¹·x, relative to its
+/// unit rows, are multiplied by. It is 1 for orthogonal rows.
+private func growth(of inverse: Matrix<Double>, _ gram: Matrix<Double>) -> Double {
+  let norms = (0..<gram.rows).map { gram[$0, $0].squareRoot() }
+  var largest = 0.0
+  for i in 0..<gram.rows {
+    largest = max(largest, (0...i).reduce(0) { $0 + abs(inverse[i, $1]) * norms[$1] })
+  }
+  return largest
 }
 
 /// L⁻¹[q,q] of g[q,q] = L·Lᵀ, or nil when a pivot falls below 1e-6 of its diagonal entry,

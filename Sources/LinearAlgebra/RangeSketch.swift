@@ -12,13 +12,17 @@ public struct RangeSketch<Scalar: RealScalar>: Sendable {
   public let coefficients: Matrix<Scalar>
 
   /// Sketches g with `vectors` normal vectors and refines the basis by `powerIterations` applications of g·gᵀ.
+  ///
+  /// `start`[k, min(m, n)], k <= vectors, are directions that take the place of the first k of them.
   public init(
-    of g: Matrix<Scalar>, vectors: Int, powerIterations: Int, stream: RandomStream
+    of g: Matrix<Scalar>, vectors: Int, powerIterations: Int, stream: RandomStream,
+    start: Matrix<Scalar>? = nil
   ) throws(LinearAlgebraError) {
     let outcome: Result<RangeSketch, LinearAlgebraError> = g.withView { view in
       Result { () throws(LinearAlgebraError) in
         try RangeSketch(
-          of: view, vectors: vectors, powerIterations: powerIterations, stream: stream)
+          of: view, vectors: vectors, powerIterations: powerIterations, stream: stream, start: start
+        )
       }
     }
     self = try outcome.get()
@@ -28,7 +32,8 @@ public struct RangeSketch<Scalar: RealScalar>: Sendable {
   @_specialize(where Scalar == Float)
   @_specialize(where Scalar == Double)
   public init(
-    of g: MatrixView<Scalar>, vectors: Int, powerIterations: Int, stream: RandomStream
+    of g: MatrixView<Scalar>, vectors: Int, powerIterations: Int, stream: RandomStream,
+    start: Matrix<Scalar>? = nil
   ) throws(LinearAlgebraError) {
     precondition(
       vectors >= 1 && powerIterations >= 0,
@@ -40,6 +45,14 @@ public struct RangeSketch<Scalar: RealScalar>: Sendable {
     var shortPanel = Matrix<Scalar>(rows: q, columns: short)
     var longPanel = Matrix<Scalar>(rows: q, columns: long)
     shortPanel.elements.withUnsafeMutableBufferPointer { stream.fill(normal: $0) }
+    if let start {
+      precondition(
+        start.columns == short && start.rows <= q,
+        "a sketch of \(q) vectors of \(short) from a start[\(start.rows), \(start.columns)]")
+      shortPanel.elements.replaceSubrange(0..<start.elements.count, with: start.elements)
+      // Else the leading directions would hide what the normal vectors add to them.
+      try shortPanel.orthonormalizeRows(refined: false)
+    }
     let toLong: Transpose = isTall ? .yes : .no  // panel[q,short] · gᵀ (tall) or · g (wide)
     let toShort: Transpose = isTall ? .no : .yes
     func apply(_ from: Matrix<Scalar>, _ transpose: Transpose, _ to: inout Matrix<Scalar>) {

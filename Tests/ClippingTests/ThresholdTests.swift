@@ -107,10 +107,12 @@ import Testing
     #expect(throws: ClippingError.self) { try clipper.clip(&g, layer: "c") }
   }
 
-  @Test func theOrderOfLayersDoesNotMatterAndSavingResumes() throws {
+  @Test(arguments: SketchStart.allCases)
+  func theOrderOfLayersDoesNotMatterAndSavingResumes(_ start: SketchStart) throws {
     let rule = ThresholdRule.quantile(level: 0.5, window: 5)
     let operation = try SpectralClip.randomized(rank: 2)
-    var forward = try LayerwiseSpectralClip(rule, operation, layers: ["a", "b"], seed: 9)
+    var forward = try LayerwiseSpectralClip(
+      rule, operation, layers: ["a", "b"], seed: 9, start: start)
     var backward = forward
     for k in UInt64(0)..<8 {
       var (a1, b1) = (Content.random.matrix(9, 7, seed: k), Content.random.matrix(6, 8, seed: k))

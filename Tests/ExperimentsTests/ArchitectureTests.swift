@@ -37,6 +37,7 @@ import Testing
     // pattern, the folders where it belongs
     (#"\b(LAPACKE|cblas)_\w"#, ["LinearAlgebra/"]),
     (#"\bopenblas_\w"#, ["LinearAlgebra/"]),
+    (#"\bbf16_\w"#, ["LinearAlgebra/"]),
     (#"\bH5[A-Z]\w*\("#, ["Storage/"]),
     (#"\bexit\("#, ["spectral/"]),
     (
@@ -65,7 +66,7 @@ import Testing
 
   @Test func importsOnlyGoDownTheFloors() throws {
     let floors: [[String]] = [
-      ["COpenBLAS", "CLAPACKE", "CHDF5"], ["LinearAlgebra", "Storage"],
+      ["CBFloat16", "COpenBLAS", "CLAPACKE", "CHDF5"], ["LinearAlgebra", "Storage"],
       ["Clipping", "Autodiff"], ["Datasets", "Models", "Optimizers"], ["Training", "Theory"],
       ["Lab"], ["Experiments"],
       [

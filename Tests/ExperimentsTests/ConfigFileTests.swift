@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Testing
 
 @testable import Experiments
@@ -150,8 +151,12 @@ import Testing
 
   private func tryAbsurdities<E: Experiment>(_ experiment: E.Type) throws {
     let absurd = ["-1", "1000000000000", "9223372036854775808", ".nan", "1e400", "[]", "x"]
-    for line in try E.defaults.lines {
-      let key = String(line.prefix { $0 != " " })
+    let old = Dictionary(
+      uniqueKeysWithValues: try E.defaults.lines.map { line in
+        let parts = line.components(separatedBy: " = ")
+        return (parts[0], parts[1])
+      })
+    for key in try E.defaults.names {
       for value in absurd {
         do {
           let config = try E.defaults.overlaid(
@@ -161,7 +166,7 @@ import Testing
             #expect(E.work(of: job, config) >= 0, "\(E.name) \(key)=\(value)")
           }
           _ = try config.lines
-          let old = line.split(separator: " ", maxSplits: 2).last ?? ""
+          let old = old[key] ?? ""
           if Int(old) != nil || value == ".nan" && Double(old) != nil {
             #expect(!["1000000000000", ".nan"].contains(value), "\(E.name) took \(key)=\(value)")
           }
@@ -173,6 +178,15 @@ import Testing
         }
       }
     }
+  }
+
+  /// Records that were made before a setting came are found again.
+  @Test func aLaterSettingCountsOnlyWhereItDiffers() throws {
+    var config = NanoGPT.defaults
+    #expect(try config.names.contains("sketchStart") && config.yaml.contains("sketchStart: normal"))
+    #expect(try !config.lines.contains { $0.hasPrefix("sketchStart") })
+    config.sketchStart = .lastBasis
+    #expect(try config.lines.contains("sketchStart = lastBasis"))
   }
 
   @Test func editDistanceCountsEdits() {

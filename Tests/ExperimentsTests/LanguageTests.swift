@@ -1,3 +1,4 @@
+import Clipping
 import Datasets
 import Foundation
 import LinearAlgebra
@@ -33,8 +34,14 @@ import Training
   private let places = Places(
     folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")
 
-  @Test func threadsJobsAndKillsDoNotChangeABit() throws {
-    let config = try config(["sgdm-spectral", "muon-norm", "sgdm-norm-micro"])
+  /// Also with sketches that go on from the step before, and in bfloat16 where the CPU has it.
+  @Test(arguments: [SketchStart.normal, .lastBasis])
+  func threadsJobsAndKillsDoNotChangeABit(_ start: SketchStart) throws {
+    var config = try config(["sgdm-spectral", "muon-norm", "sgdm-norm-micro"])
+    if start == .lastBasis {
+      config.methods = ["sgdm-spectral"]
+      (config.sketchStart, config.precision) = (start, BFloat16.isSupported ? .bf16 : .fp32)
+    }
     let scratch = Scratch()
     let one = try run(NanoGPT.self, config, scratch.path + "/1")
     try expectEqual(
@@ -49,6 +56,18 @@ import Training
       }
       try expectEqual(one, run(NanoGPT.self, config, place), "killed before step \(step)")
     }
+  }
+
+  @Test func bfloat16IsRefusedWhereTheCPULacksIt() throws {
+    var settings = LanguageSettings.nanoGPT
+    try settings.checkPrecision(isSupported: false)
+    settings.precision = .bf16
+    try settings.checkPrecision(isSupported: true)
+    let error = #expect(throws: ConfigError.self) {
+      try settings.checkPrecision(isSupported: false)
+    }
+    #expect(error?.description.contains("AVX512_BF16") ?? false)
+    #expect(!(error?.description.contains("\n") ?? true))
   }
 
   @Test func theRecordSaysWhatHappened() throws {

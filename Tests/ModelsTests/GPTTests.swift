@@ -23,13 +23,15 @@ import Testing
     let targets: Indices
     let loss: Tensor
 
-    init(_ form: GPT.Form, batch: String, threads: Int = 1) throws {
+    init(
+      _ form: GPT.Form, batch: String, threads: Int = 1, precision: ProductPrecision = .fp32
+    ) throws {
       let name = form.rawValue
       model = try GPT(
         loading: golden("\(name)-weights"), form: form, heads: heads(form))
       let file = try SafetensorsFile(golden("\(name)-\(batch)"))
       let shape = try file.entry("input").shape
-      tape = Tape(pool: WorkerPool(threads: threads))
+      tape = Tape(pool: WorkerPool(threads: threads), precision: precision)
       tokens = tape.indices(shape)
       targets = tape.indices(shape)
       loss = model.loss(tape, tokens, targets)
@@ -91,6 +93,27 @@ import Testing
       // PyTorch in float32 is within 1.4e-7 of the same goldens; sums run in another order here.
       #expect(error <= 1e-6, "\(parameter.name): \(error)")
     }
+  }
+
+  /// The same in bfloat16: two factors are rounded in each product on the way through the layers and back.
+  @Test(
+    .enabled(if: BFloat16.isSupported, "this CPU has no AVX512_BF16"),
+    arguments: GPT.Form.allCases, [1, 3])
+  func everyGradientInBFloat16(_ form: GPT.Form, _ threads: Int) throws {
+    let fixture = try Fixture(form, batch: "batch", threads: threads, precision: .bf16)
+    let file = try SafetensorsFile(Self.golden("\(form.rawValue)-gradients"))
+    fixture.tape.forward()
+    fixture.tape.backward(from: fixture.loss)
+    let forward = Double(4 * fixture.model.shape.layers + 1)
+    let want = try file.doubles("loss")[0]
+    let error = abs(Double(fixture.loss.scalar) - want)
+    #expect(error <= 2 * forward * BFloat16.unitRoundoff * want && error > 1e-6 * want)
+    for parameter in fixture.model.parameters {
+      let error = Self.error(
+        parameter.gradient.materialized.base, try file.floats("gradient.\(parameter.name)"))
+      #expect(error <= 4 * forward * BFloat16.unitRoundoff, "\(parameter.name): \(error)")
+    }
+    #expect(fixture.tape.precision == .bf16)
   }
 
   @Test(arguments: GPT.Form.allCases)

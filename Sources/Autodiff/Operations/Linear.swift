@@ -25,6 +25,8 @@ final class Linear: Operation {
   private let keepsFactors: Bool
   /// Rows that one thread takes at a time.
   private let pieceRows: Int
+  /// Where both factors of a product in bfloat16 are packed, if that is how it multiplies.
+  private let halves: Workspace?
 
   init(_ x: Tensor, _ weight: Parameter, _ bias: Parameter?, layout: Layout, on tape: Tape) {
     precondition(weight.shape.count == 2, "linear: weight\(weight.shape)")
@@ -40,9 +42,18 @@ final class Linear: Operation {
     (self.layout, self.out, self.width) = (layout, out, width)
     inputs = [x, weight.tensor] + (bias.map { [$0.tensor] } ?? [])
     output = tape.output(x.shape.dropLast() + [out], of: inputs)
-    let isSmall = out * width <= 12_800
+    halves = tape.precision == .bf16 ? tape.workspace : nil
+    if let halves {
+      let (n, size) = (x.rows, BFloat16.size)
+      halves.reserve(
+        max(
+          size(.right, out, width) + BFloat16.blockSize(width, tape.pool),
+          size(.right, width, out) + BFloat16.blockSize(out, tape.pool),
+          size(.right, weight.shape[1], n) + size(.left, weight.shape[0], n)))
+    }
+    let isSmall = halves == nil && out * width <= 12_800
     transposed = isSmall ? tape.scratch(out * width) : nil
-    packing = !isSmall && out * width <= 1 << 20 ? tape.workspace : nil
+    packing = halves == nil && !isSmall && out * width <= 1 << 20 ? tape.workspace : nil
     packing?.reserve(max(PackedMatrix.size(out, width), PackedMatrix.size(width, out)))
     keepsFactors =
       switch tape.weightGradients {
@@ -90,7 +101,30 @@ final class Linear: Operation {
     }
   }
 
+  /// c = left · rightᵀ + bias or beta · c, with the factors rounded and packed in `room`.
+  private func multiply(
+    _ left: MatrixView<Float>, transposed isLeft: Bool, _ right: MatrixView<Float>,
+    transposed isRight: Bool, bias: UnsafePointer<Float>? = nil, beta: Float, in room: Workspace,
+    into c: UnsafeMutablePointer<Float>, _ pool: WorkerPool
+  ) {
+    let (columns, depth) = isRight ? (right.columns, right.rows) : (right.rows, right.columns)
+    let b = BFloat16.pack(.right, right, transposed: isRight, into: room.base, pool)
+    let rest = room.base + BFloat16.size(.right, columns, depth)
+    if isLeft {
+      let a = BFloat16.pack(.left, left, transposed: true, into: rest, pool)
+      BFloat16.multiply(a, b, bias: bias, beta: beta, into: c, ldc: columns, pool)
+    } else {
+      BFloat16.multiply(left, b, bias: bias, beta: beta, in: rest, into: c, ldc: columns, pool)
+    }
+  }
+
   func forward(_ pool: WorkerPool) {
+    if let halves {
+      return multiply(
+        x.matrix.readOnly, transposed: false, weight.matrix.readOnly,
+        transposed: layout == .inOut, bias: bias.map { UnsafePointer($0.base) }, beta: 0,
+        in: halves, into: output.value.base, pool)
+    }
     if let transposed {
       transpose(
         weight.base, rows: weight.shape[0], columns: weight.shape[1], into: transposed.base)
@@ -106,7 +140,11 @@ final class Linear: Operation {
   func backward(_ pool: WorkerPool, beta: [Float]) {
     guard let dy = output.gradient else { return }
     let dOutput = MatrixView(rows: x.rows, columns: out, base: UnsafePointer(dy.base))
-    if let dx = x.gradient {
+    if let dx = x.gradient, let halves {
+      multiply(
+        dOutput, transposed: false, weight.matrix.readOnly, transposed: layout == .outIn,
+        beta: beta[0], in: halves, into: dx.base, pool)
+    } else if let dx = x.gradient {
       let packed = packed(isForward: false, pool)
       pool.forRanges(of: x.rows, size: pieceRows) { range in
         multiply(
@@ -119,6 +157,11 @@ final class Linear: Operation {
     if keepsFactors {
       precondition(beta[1] == 0, "\(weight.name) is used twice on a tape that keeps factors")
       weight.gradient.setProduct(left: left, right: right)
+    } else if let halves {
+      weight.gradient.setMaterialized()
+      multiply(
+        left, transposed: true, right, transposed: true, beta: beta[1], in: halves,
+        into: weight.gradient.base, pool)
     } else {
       weight.gradient.setMaterialized()
       // Rows of the weight are shared out; each is one product over all samples, in order.

@@ -23,6 +23,8 @@ final class LinearCrossEntropy: Operation {
   private let dx: Buffer?
   private let dWeight: Buffer?
   private let dBias: Buffer?
+  /// For products in bfloat16: the weight packed for the scores and for dx, and room for a block's factors.
+  private let halves: (scores: Buffer, dx: Buffer?, room: Workspace)?
 
   init(
     _ x: Tensor, _ weight: Parameter, bias: Parameter?, _ targets: Indices, total: Int,
@@ -46,19 +48,46 @@ final class LinearCrossEntropy: Operation {
     dx = tape.isTraining ? tape.scratch(x.count) : nil
     dWeight = tape.isTraining ? tape.scratch(weight.count) : nil
     dBias = tape.isTraining && bias != nil ? tape.scratch(classes) : nil
+    guard tape.precision == .bf16 else {
+      halves = nil
+      return
+    }
+    let size = BFloat16.size
+    tape.workspace.reserve(
+      max(
+        size(.left, blockRows, width), size(.left, blockRows, classes),
+        size(.left, classes, blockRows) + size(.right, width, blockRows)))
+    halves = (
+      tape.scratch(size(.right, classes, width)),
+      tape.isTraining ? tape.scratch(size(.right, width, classes)) : nil, tape.workspace
+    )
   }
 
   /// Classes of a chunk.
   private static let chunk = 1024
 
   func forward(_ pool: WorkerPool) {
+    let packed = halves.map { halves in
+      let pack = { (buffer: Buffer, transposed: Bool) in
+        BFloat16.pack(
+          .right, self.weight.matrix.readOnly, transposed: transposed, into: buffer.base, pool)
+      }
+      return HalfWeight(
+        scores: pack(halves.scores, false), dx: halves.dx.map { pack($0, true) }, room: halves.room)
+    }
     for start in stride(from: 0, to: x.rows, by: blockRows) {
       let rows = start..<min(x.rows, start + blockRows)
-      scores(rows, pool)
+      if let packed { scores(rows, packed, pool) } else { scores(rows, pool) }
       pool.forRanges(of: rows.count, size: max(1, pieceSize / classes)) { range in
         for i in range { softmax(i, row: start + i) }
       }
-      if let dx, let dWeight { gradients(rows, dx.base, dWeight.base, pool) }
+      if let dx, let dWeight {
+        if let packed {
+          gradients(rows, packed, dx.base, dWeight.base, pool)
+        } else {
+          gradients(rows, dx.base, dWeight.base, pool)
+        }
+      }
       if let dBias {
         addRows(
           MatrixView(rows: rows.count, columns: classes, base: UnsafePointer(logits.base)),
@@ -89,6 +118,42 @@ final class LinearCrossEntropy: Operation {
         m, n, width, source + i * width, lda: width, weight.base + j * width, ldb: width,
         transposeB: .yes, beta: bias == nil ? 0 : 1, into: block, ldc: classes)
     }
+  }
+
+  /// The weight as a factor in bfloat16, and room for others.
+  private struct HalfWeight {
+    let scores: BFloat16.Operand
+    let dx: BFloat16.Operand?
+    let room: Workspace
+  }
+
+  private func block(_ rows: Range<Int>) -> MatrixView<Float> { x.matrix.rows(rows).readOnly }
+
+  private func scores(_ rows: Range<Int>, _ packed: HalfWeight, _ pool: WorkerPool) {
+    let left = BFloat16.pack(
+      .left, block(rows), transposed: false, into: packed.room.base, pool)
+    BFloat16.multiply(
+      left, packed.scores, bias: bias.map { UnsafePointer($0.base) }, into: logits.base,
+      ldc: classes, pool)
+  }
+
+  private func gradients(
+    _ rows: Range<Int>, _ packed: HalfWeight, _ dx: UnsafeMutablePointer<Float>,
+    _ dWeight: UnsafeMutablePointer<Float>, _ pool: WorkerPool
+  ) {
+    let room = packed.room.base
+    let d = MatrixView(rows: rows.count, columns: classes, base: UnsafePointer(logits.base))
+    if let weight = packed.dx {
+      BFloat16.multiply(
+        BFloat16.pack(.left, d, transposed: false, into: room, pool), weight,
+        into: dx + rows.lowerBound * width, ldc: width, pool)
+    }
+    let left = BFloat16.pack(.left, d, transposed: true, into: room, pool)
+    let right = BFloat16.pack(
+      .right, block(rows), transposed: true,
+      into: room + BFloat16.size(.left, classes, rows.count), pool)
+    BFloat16.multiply(
+      left, right, beta: rows.lowerBound == 0 ? 0 : 1, into: dWeight, ldc: width, pool)
   }
 
   /// The loss of one row, and on a training tape its logits' gradients in their place.

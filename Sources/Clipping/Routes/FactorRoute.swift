@@ -15,10 +15,19 @@ extension SpectralClip {
     _ gradient: LayerGradient, at threshold: ThresholdSource,
     sketch: RandomStream = .defaultSketch, workspace: FactoredSpectrum
   ) throws -> ClipStatistics {
+    var cold: WarmStart?
+    return try clip(gradient, at: threshold, sketch: sketch, from: &cold, workspace: workspace)
+  }
+
+  /// The same with a start for the randomized method.
+  func clip(
+    _ gradient: LayerGradient, at threshold: ThresholdSource, sketch: RandomStream,
+    from start: inout WarmStart?, workspace: FactoredSpectrum
+  ) throws -> ClipStatistics {
     guard method == .exact, let factors = gradient.factors,
       LayerGradient.isThin(
         rank: factors.left.rows, rows: gradient.rows, columns: gradient.columns)
-    else { return try clip(gradient.materialized, at: threshold, sketch: sketch) }
+    else { return try clip(gradient.materialized, at: threshold, sketch: sketch, from: &start) }
     workspace.load(left: factors.left, right: factors.right)
     guard workspace.frobeniusNorm.isFinite, hasSafeSquares(workspace.scale) else {
       return try clip(gradient.materialized, at: threshold)

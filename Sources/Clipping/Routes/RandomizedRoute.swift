@@ -7,22 +7,32 @@ extension SpectralClip {
   /// of its coefficients B, the subtracted U diag(σ - τ)₊ Vᵀ is (QᵀW) · diag(1 - τ/σ)₊ · (WᵀB): no
   /// vector is ever divided by a singular value. Values beyond the rank, and everything outside
   /// the sketched subspace, stay as they are, so more than `rank` values above τ leave ‖C‖₂ > τ.
+  ///
+  /// With a `start` the directions that it holds, if any, begin the sketch, and the new ones, WᵀB divided by their
+  /// singular values, are left in it.
   func clipTruncated<Scalar>(
     _ g: MutableMatrixView<Scalar>, norm: Double, at threshold: ThresholdSource, rank: Int,
-    oversampling: Int, powerIterations: Int, sketch stream: RandomStream
+    oversampling: Int, powerIterations: Int, sketch stream: RandomStream, _ start: inout WarmStart?
   ) throws -> ClipStatistics {
+    let directions = try start?.directions(
+      for: (min(rank + oversampling, g.rows, g.columns), min(g.rows, g.columns)), of: Scalar.self)
     let sketch = try RangeSketch(
       of: g.readOnly, vectors: rank + oversampling, powerIterations: powerIterations,
-      stream: stream)
+      stream: stream, start: directions)
     let keep = min(rank, sketch.basis.rows)
     // B = WΣZᵀ; B is small, and a clipped value needs W only.
     let core = try leftSingular(sketch.coefficients, keep: keep)
+    if start != nil {
+      var right = matmul(core.w, sketch.coefficients)
+      right.scaleRows(by: core.sigma.prefix(keep).map { $0 > 0 ? 1 / $0 : 0 })
+      start = WarmStart(right)
+    }
     let sigmaMax = core.sigma.first ?? 0
     let tau = try threshold.tau(sigmaMax: sigmaMax)
     guard sigmaMax <= tau || sigmaMax * Double(Scalar.ulpOfOne) <= 1e-3 * tau else {
       return try clipFarBelow(
         g, norm, threshold, rank: rank, oversampling: oversampling,
-        powerIterations: powerIterations, stream)
+        powerIterations: powerIterations, stream, directions)
     }
     var statistics = statistics(g.readOnly, norm, core.sigma, keep: keep, above: tau, tau: tau)
     let clipped = core.sigma.prefix(statistics.clippedCount)
@@ -48,11 +58,12 @@ extension SpectralClip {
   /// term is left out where it is no more than rounding errors.
   private func clipFarBelow<Scalar>(
     _ g: MutableMatrixView<Scalar>, _ norm: Double, _ threshold: ThresholdSource, rank: Int,
-    oversampling: Int, powerIterations: Int, _ stream: RandomStream
+    oversampling: Int, powerIterations: Int, _ stream: RandomStream, _ directions: Matrix<Scalar>?
   ) throws -> ClipStatistics {
     var rest = g.readOnly.widened()
     let sketch = try RangeSketch(
-      of: rest, vectors: rank + oversampling, powerIterations: powerIterations, stream: stream)
+      of: rest, vectors: rank + oversampling, powerIterations: powerIterations, stream: stream,
+      start: directions?.converted(to: Double.self))
     let core = try svd(sketch.coefficients)
     let sigmaMax = core.sigma.first ?? 0
     let tau = try threshold.tau(sigmaMax: sigmaMax)

@@ -54,6 +54,8 @@ package struct ImageSettings: WorkloadSettings {
   package var oversampling = 5
   /// Algorithm 2: power iterations.
   package var powerIterations = 1
+  /// Algorithm 2: what a sketch starts from.
+  package var sketchStart = SketchStart.normal
 
   /// The defaults.
   package init() {}
@@ -65,6 +67,7 @@ package struct ImageSettings: WorkloadSettings {
   /// Rates fall linearly to 0.
   package var schedule: Schedule { .linear() }
 
+  package static let later = ["sketchStart": "normal"]
   package static let limits = [
     "epochs": 100_000, "whiteningEpochs": 100_000, "batchSize": 1_000_000,
     "microBatches": 1_000_000, "rank": 100_000, "oversampling": 100_000, "powerIterations": 1000,
@@ -255,7 +258,7 @@ package final class ImageTask: Workload {
   package var decomposition: Decomposition {
     .sketch(
       rank: settings.rank, oversampling: settings.oversampling,
-      powerIterations: settings.powerIterations)
+      powerIterations: settings.powerIterations, start: settings.sketchStart)
   }
 
   /// An arm moves and clips the convolutions, whatever it calls them.

@@ -1,4 +1,5 @@
 import Autodiff
+import Clipping
 import Datasets
 import Foundation
 import Lab
@@ -43,6 +44,10 @@ package struct LanguageSettings: WorkloadSettings {
   package var oversampling = 5
   /// Algorithm 2: power iterations.
   package var powerIterations = 2
+  /// Algorithm 2: what a sketch starts from.
+  package var sketchStart = SketchStart.normal
+  /// How linear layers and the classifier multiply; bf16 is for CPUs that have AVX512_BF16.
+  package var precision = ProductPrecision.fp32
   /// The text.
   package var corpus = LanguageData.Source.shakespeare
   /// Byte-pair merges, for corpora that use them.
@@ -64,12 +69,14 @@ package struct LanguageSettings: WorkloadSettings {
 
   /// Algorithm 2 as set.
   package var decomposition: Decomposition {
-    .sketch(rank: rank, oversampling: oversampling, powerIterations: powerIterations)
+    .sketch(
+      rank: rank, oversampling: oversampling, powerIterations: powerIterations, start: sketchStart)
   }
   package var stepCount: Int { steps }
   package var pointEvery: Int { recordEvery }
   package var schedule: Schedule { form == .nanoGPT ? .constant : .cosine(warmup: warmup) }
 
+  package static let later = ["sketchStart": "normal", "precision": "fp32"]
   package static let limits = [
     "layers": 1000, "heads": 1000, "width": 100_000, "contextLength": 1_000_000,
     "batchSize": 1_000_000, "microBatches": 1_000_000, "rank": 100_000, "oversampling": 100_000,
@@ -103,6 +110,15 @@ package struct LanguageSettings: WorkloadSettings {
       "batchSize", batchSize, batchSize % microBatches == 0,
       "a multiple of the \(microBatches) micro-batches")
     try check("dropout", dropout, dropout >= 0 && dropout < 1, "a number in [0, 1)")
+  }
+
+  /// Throws a `ConfigError` for products that this CPU cannot form. What has been computed elsewhere can be read here.
+  func checkPrecision(isSupported: Bool = BFloat16.isSupported) throws {
+    guard precision == .fp32 || isSupported else {
+      throw ConfigError(
+        "setting 'precision'", "bf16 needs a CPU with AVX512_BF16, and this one is without it",
+        hint: "use fp32 here, whose records have keys of their own")
+    }
   }
 
   /// Which set an arm clips, its name says.
@@ -174,6 +190,7 @@ package final class LanguageTask: Workload {
     _ settings: LanguageSettings, _ arm: Arm, _ data: LanguageData, seed: UInt64, pool: WorkerPool
   ) throws {
     (self.settings, self.data, self.seed, self.pool) = (settings, data, seed, pool)
+    try settings.checkPrecision()
     let stream = RandomStream(seed: seed, name: "language")
     model = GPT(
       settings.form,
@@ -188,7 +205,7 @@ package final class LanguageTask: Workload {
         "\(settings.batchSize) sequences do not divide into \(microBatches) micro-batches",
         hint: "choose a multiple of \(microBatches)")
     }
-    tape = Tape(pool: pool, dropoutStream: stream.child("dropout"))
+    tape = Tape(pool: pool, precision: settings.precision, dropoutStream: stream.child("dropout"))
     let shape = [settings.batchSize / microBatches, settings.contextLength]
     tokens = tape.indices(shape)
     targets = tape.indices(shape)
@@ -298,7 +315,7 @@ package final class LanguageTask: Workload {
   }
 
   private func makeEvaluation(rows: Int) -> Evaluation {
-    let tape = Tape(pool: pool, isTraining: false)
+    let tape = Tape(pool: pool, isTraining: false, precision: settings.precision)
     let shape = [rows, settings.contextLength]
     let (tokens, targets) = (tape.indices(shape), tape.indices(shape))
     return (tape, tokens, targets, model.loss(tape, tokens, targets))
