@@ -32,16 +32,25 @@ struct Grad: ParsableCommand {
       vae: the variational autoencoder of arXiv 2404.08624 (names Encoder.FC_layer_1.weight … \
       Decoder.FC_output.bias; widths are read from the weights, the paper's are 784-50-50-50); batch tensors input [B, 784] \
       in [0, 1] and noise [B, 50]; squared errors and divergence, summed over the batch.
+
+      vit: a vision transformer under timm's names (cls_token, pos_embed, patch_embed.proj, blocks.N…, norm, head); sizes are read \
+      from the weights; batch tensors input [B, 3, H, W], sides of whole patches, and target [B] (I32 or I64); mean cross-entropy. \
+      Where the images have another grid than pos_embed, that is interpolated (--positions).
       """)
 
   enum ModelName: String, ExpressibleByArgument, CaseIterable {
-    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae
+    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae, vit
   }
 
-  @Option(help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18 or vae.")
+  @Option(help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae or vit.")
   var model: ModelName
-  @Option(help: "Attention heads of nanogpt and gpt2 (default: width / 64).")
+  @Option(help: "Attention heads of nanogpt, gpt2 and vit (default: width / 64).")
   var heads: Int?
+  @Option(
+    help:
+      "How the positions of vit serve another grid: bicubic (to its size), or authors-code (the scale of arXiv 2404.08624's code)."
+  )
+  var positions = PositionGrid.bicubic
   @Option(help: "Its weights, under PyTorch's state-dict names.")
   var weights: String
   @Option(help: "The batch.")
@@ -69,6 +78,9 @@ struct Grad: ParsableCommand {
       let model = try ResNet18(loading: weights)
       try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
     case .vae: try runVAE()
+    case .vit:
+      let model = try ViT(loading: weights, heads: heads, positions: positions)
+      try runImages(model, model.shape.channels) { model.loss($0, model.logits($0, $1), $2) }
     }
   }
 
@@ -184,6 +196,20 @@ struct Grad: ParsableCommand {
           "the pools of cifarnet bring sides of \(sides.lowerBound) to \(sides.upperBound) down to one place, "
           + "others to none or more")
     }
+    if let vit = network as? ViT {
+      let (patch, grid) = (vit.shape.patch, vit.shape.grid)
+      guard shape[2] % patch == 0, shape[3] % patch == 0 else {
+        throw StorageError(
+          "images of \(shape[2])×\(shape[3])", at: batch,
+          hint: "the model cuts them into whole patches of \(patch)×\(patch)")
+      }
+      guard positions != .own || (shape[2] == grid * patch && shape[3] == grid * patch) else {
+        throw StorageError(
+          "images of \(shape[2])×\(shape[3])", at: batch,
+          hint: "the positions are for \(grid)×\(grid) patches of \(patch): use --positions bicubic"
+        )
+      }
+    }
     if model == .resnet18, shape[0] == 1, shape[2] <= 8, shape[3] <= 8 {
       throw StorageError(
         "one image of \(shape[2])×\(shape[3])", at: batch,
@@ -245,3 +271,5 @@ struct Grad: ParsableCommand {
     return (entry.shape[0], try file.floats(name))
   }
 }
+
+extension PositionGrid: ExpressibleByArgument {}
