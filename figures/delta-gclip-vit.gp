@@ -22,6 +22,7 @@ do for [c=0:2] {
   factor = c == 0 ? 1 : 100
   eval(place(left + c*(w + gap), left + c*(w + gap) + w, top - h, top))
   low = 1e300; high = -1e300
+  set yrange [*:*]
   do for [k=1:n_arm] { if (arm_group[k] == g || c > 0) {
     stats table index b(arm[k]) using (@e):(column("epoch") < 1 ? NaN : factor*column(series.".mean")) nooutput
     if (STATS_records > 0 && STATS_min_y < low) { low = STATS_min_y }

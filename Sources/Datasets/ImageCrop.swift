@@ -18,7 +18,7 @@ public struct ImageCrop: Sendable, Equatable {
   public static func random(
     height: Int, width: Int, scale: ClosedRange<Double>, using generator: inout RandomCursor
   ) -> ImageCrop {
-    func uniform() -> Double { Double.random(in: 0..<1, using: &generator) }
+    func uniform() -> Double { Double(generator.next() >> 11) * 0x1p-53 }
     for _ in 0..<10 {
       let area =
         Double(height * width)

@@ -101,17 +101,17 @@ import Training
 
   @Test func trainingLearns() throws {
     var given = try config(["adam"])
-    (given.trainingImages, given.testImages, given.epochs) = (24, 10, 40)
-    (given.width, given.smallestCrop) = (12, 1)
-    given.hyperparameters["adam"] = ["learningRate": 0.003]
+    (given.trainingImages, given.testImages, given.epochs) = (16, 10, 60)
+    (given.width, given.smallestCrop) = (24, 1)
+    given.hyperparameters["adam"] = ["learningRate": 0.01]
     let run = try TrainingRun<ViTTask>(
       given.settings, ViTArms.all.named("adam", place: "test"),
       #require(given.hyperparameters["adam"]),
       ViTTask.load(given.settings, folder: "nowhere"), seed: 1)
     let first = try run.advance().loss
-    while run.trainer.step < run.task.steps - 3 { try run.advance() }
-    let last = try (0..<3).map { _ in try run.advance().loss }
-    #expect((last.max() ?? .nan) < 0.8 * first, "\(first) to \(last)")
+    while run.trainer.step < run.task.steps - 2 { try run.advance() }
+    let last = try (0..<2).map { _ in try run.advance().loss }
+    #expect(last[0] + last[1] < 1.6 * first, "\(first) to \(last)")
   }
 
   @Test(arguments: [
