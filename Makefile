@@ -28,7 +28,7 @@ RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
 .PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills cluster-test fuzz bench mutants docs lint clean help build packages \
-	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb $(FIGURES) $(filter-out -,$(ALIASES))
+	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb data-minilm $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 	@$(if $(filter local,$(ENGINE)),$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md,$(BIN)/spectral jobs $(RESULTS))
@@ -129,6 +129,9 @@ data-fashion: ## download Fashion-MNIST (31 MB)
 
 data-ptb: ## download Penn Treebank by words (2 MB)
 	@./data/fetch ptb
+
+data-minilm: ## download MiniLM, a BERT of 23 million parameters, and its vocabulary (84 MB; needs unzip)
+	@./data/fetch minilm
 
 help: ## this list, with the measured cost of each experiment
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 27

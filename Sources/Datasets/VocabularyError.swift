@@ -5,9 +5,14 @@ public enum VocabularyError: Error, Equatable, CustomStringConvertible {
   /// A character outside the vocabulary, the position-th Unicode scalar of the text.
   case unknownCharacter(Unicode.Scalar, position: Int, size: Int)
 
+  /// A list of pieces that is no vocabulary: why.
+  case notAVocabulary(String)
+
   /// One line: what, where, what to do.
   public var description: String {
     switch self {
+    case .notAVocabulary(let reason):
+      return "\(reason); get the vocabulary that belongs to the model"
     case .unknownToken(let id, let position, let size):
       return "token \(id) at position \(position) is outside the vocabulary 0..<\(size); "
         + "decode with the vocabulary that the text was encoded with"

@@ -8,7 +8,7 @@ extension Suite {
       MLPSearch.self, MLPHeatMap.self, CIFAR10ResNet18.self, CIFAR10Truncation.self,
       CIFAR10Search.self, NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self,
       TheoryBounds.self, Smoothness.self, LSTMCurves.self, DeltaGClipVAE.self,
-      DeltaGClipVAESearch.self,
+      DeltaGClipVAESearch.self, DeltaGClipViT.self, DeltaGClipViTSearch.self,
     ], figures: figures, title: "Spectral gradient clipping, reproduced",
     question:
       "Is it better to clamp the singular values of a gradient matrix at a threshold than to rescale the gradient by its "
@@ -93,6 +93,11 @@ extension Suite {
         "deltagclip-vae-training", "deltagclip-vae-test", "deltagclip-vae-test-code",
         "deltagclip-vae-spectral",
       ], links: [("picture", out("delta-gclip-vae.svg"))]),
+    FigureEntry(
+      "2404.08624: δ-GClip, vision transformer on CIFAR-10", make: "delta-gclip-vit",
+      claims: [
+        "deltagclip-vit-error", "deltagclip-vit-ablation", "deltagclip-vit-spectral",
+      ], links: [("picture", out("delta-gclip-vit.svg"))]),
   ]
 }
 

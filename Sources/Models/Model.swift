@@ -84,8 +84,11 @@ extension Model {
   ///
   /// Throws a `StorageError` for a tensor that is missing, unknown or of another shape, and names it, and for a file that does
   /// not match the checksum that `save` left in it; the model is then unchanged. Tensors in `bufferNames` may be there or not, numbers of batches too; running
-  /// statistics may be missing all together, and then stay as they are. `names` are names of the file that stand for others.
-  public func load(from path: String, calling names: [String: String] = [:]) throws {
+  /// statistics may be missing all together, and then stay as they are. `names` are names of the file that stand for others; `kept` are
+  /// parameters that may be missing, and then stay as they are.
+  public func load(
+    from path: String, calling names: [String: String] = [:], keeping kept: Set<String> = []
+  ) throws {
     let file = try TensorFile(path)
     try file.verify()
     let wanted = fileEntries
@@ -113,7 +116,9 @@ extension Model {
     var values: [[Float]] = []
     for (want, old) in zip(wanted, self.values) {
       guard let entry = entries[want.name] else {
-        if want.name.hasSuffix(".num_batches_tracked") || isStatistic(want.name) && !hasStatistics {
+        if kept.contains(want.name) || want.name.hasSuffix(".num_batches_tracked")
+          || isStatistic(want.name) && !hasStatistics
+        {
           values.append(old)
           continue
         }

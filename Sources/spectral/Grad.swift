@@ -32,16 +32,28 @@ struct Grad: ParsableCommand {
       vae: the variational autoencoder of arXiv 2404.08624 (names Encoder.FC_layer_1.weight … \
       Decoder.FC_output.bias; widths are read from the weights, the paper's are 784-50-50-50); batch tensors input [B, 784] \
       in [0, 1] and noise [B, 50]; squared errors and divergence, summed over the batch.
+
+      vit: a vision transformer under timm's names (cls_token, pos_embed, patch_embed.proj, blocks.N…, norm, head); sizes are read \
+      from the weights; batch tensors input [B, 3, H, W], sides of whole patches, and target [B] (I32 or I64); mean cross-entropy. \
+      Where the images have another grid than pos_embed, that is interpolated (--positions).
+
+      bert: BertForSequenceClassification under Hugging Face's names (those under `bert.` with or without it); sizes are read from the \
+      weights; batch tensors input_ids and attention_mask [B, T] and labels [B] (I32 or I64); mean cross-entropy, no dropout.
       """)
 
   enum ModelName: String, ExpressibleByArgument, CaseIterable {
-    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae
+    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae, vit, bert
   }
 
-  @Option(help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18 or vae.")
+  @Option(help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae, vit or bert.")
   var model: ModelName
-  @Option(help: "Attention heads of nanogpt and gpt2 (default: width / 64).")
+  @Option(help: "Attention heads of nanogpt, gpt2, vit and bert (default: width / 64).")
   var heads: Int?
+  @Option(
+    help:
+      "How the positions of vit serve another grid: bicubic (to its size), or authors-code (the scale of arXiv 2404.08624's code)."
+  )
+  var positions = PositionGrid.bicubic
   @Option(help: "Its weights, under PyTorch's state-dict names.")
   var weights: String
   @Option(help: "The batch.")
@@ -69,7 +81,68 @@ struct Grad: ParsableCommand {
       let model = try ResNet18(loading: weights)
       try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
     case .vae: try runVAE()
+    case .bert: try runBERT()
+    case .vit:
+      let model = try ViT(loading: weights, heads: heads, positions: positions)
+      try runImages(model, model.shape.channels) { model.loss($0, model.logits($0, $1), $2) }
     }
+  }
+
+  private func runBERT() throws {
+    let bert = try BERT.load(weights, heads: heads).model
+    let file = try TensorFile(batch)
+    let shapes = try ["input_ids", "attention_mask"].map { try file.entry($0).shape }
+    let labelShape = try file.entry("labels").shape
+    guard shapes[0].count == 2, shapes[0] == shapes[1], !shapes[0].contains(0),
+      labelShape == [shapes[0][0]]
+    else {
+      throw StorageError(
+        "input_ids has the shape \(shapes[0]), attention_mask \(shapes[1]), labels \(labelShape)",
+        at: batch, hint: "the model takes token ids and mask [B, T] and labels [B]")
+    }
+    let length = shapes[0][1]
+    guard length <= bert.shape.positions else {
+      throw StorageError(
+        "sequences of \(length) tokens", at: batch,
+        hint: "this model's positions end at \(bert.shape.positions)")
+    }
+    try checkNames(
+      of: file, "a batch of bert holds input_ids and attention_mask [B, T] and labels [B]",
+      known: ["input_ids", "attention_mask", "labels"])
+    let (ids, mask, labels) = try (
+      file.ints("input_ids"), file.ints("attention_mask"), file.ints("labels")
+    )
+    if let place = ids.firstIndex(where: { $0 < 0 || $0 >= bert.shape.vocabulary }) {
+      throw StorageError(
+        "input_ids[\(place / length), \(place % length)] is the token id \(ids[place])", at: batch,
+        hint: "the model's vocabulary is 0 ..< \(bert.shape.vocabulary)")
+    }
+    if let place = mask.firstIndex(where: { $0 != 0 && $0 != 1 }) {
+      throw StorageError(
+        "attention_mask[\(place / length), \(place % length)] is \(mask[place])", at: batch,
+        hint: "the mask is 1 for tokens and 0 for padding")
+    }
+    if let row = labels.indices.first(where: { row in
+      !mask[(row * length)..<((row + 1) * length)].contains(1)
+    }) {
+      throw StorageError(
+        "the mask of sequence \(row) hides every token", at: batch,
+        hint: "a sequence needs a token")
+    }
+    if let place = labels.firstIndex(where: { $0 < 0 || $0 >= bert.shape.labels }) {
+      throw StorageError(
+        "labels[\(place)] is the label \(labels[place])", at: batch,
+        hint: "the model's labels are 0 ..< \(bert.shape.labels)")
+    }
+    let tape = Tape(pool: WorkerPool(threads: threads))
+    let tensors = [(shapes[0], ids), (shapes[0], mask), (labelShape, labels)].map {
+      shape, values in
+      let indices = tape.indices(shape)
+      indices.assign(values.map { Int32($0) })
+      return indices
+    }
+    let logits = bert.logits(tape, tensors[0], mask: tensors[1])
+    try differentiate(bert, tape, bert.loss(tape, logits, tensors[2]))
   }
 
   private func runVAE() throws {
@@ -184,6 +257,20 @@ struct Grad: ParsableCommand {
           "the pools of cifarnet bring sides of \(sides.lowerBound) to \(sides.upperBound) down to one place, "
           + "others to none or more")
     }
+    if let vit = network as? ViT {
+      let (patch, grid) = (vit.shape.patch, vit.shape.grid)
+      guard shape[2] % patch == 0, shape[3] % patch == 0 else {
+        throw StorageError(
+          "images of \(shape[2])×\(shape[3])", at: batch,
+          hint: "the model cuts them into whole patches of \(patch)×\(patch)")
+      }
+      guard positions != .own || (shape[2] == grid * patch && shape[3] == grid * patch) else {
+        throw StorageError(
+          "images of \(shape[2])×\(shape[3])", at: batch,
+          hint: "the positions are for \(grid)×\(grid) patches of \(patch): use --positions bicubic"
+        )
+      }
+    }
     if model == .resnet18, shape[0] == 1, shape[2] <= 8, shape[3] <= 8 {
       throw StorageError(
         "one image of \(shape[2])×\(shape[3])", at: batch,
@@ -245,3 +332,5 @@ struct Grad: ParsableCommand {
     return (entry.shape[0], try file.floats(name))
   }
 }
+
+extension PositionGrid: ExpressibleByArgument {}

@@ -14,6 +14,11 @@ extension Twin {
       attention(1, 37, heads: 2, size: 16, isFused: false),
       attention(2, 33, heads: 3, size: 8, isFused: true),
       attention(1, 70, heads: 1, size: 5, isFused: true),
+      attention(2, 5, heads: 2, size: 3, isFused: true, .everywhere),
+      attention(1, 70, heads: 2, size: 8, isFused: false, .everywhere),
+      attention(3, 7, heads: 2, size: 3, isFused: false, .masked),
+      attention(2, 40, heads: 1, size: 4, isFused: true, .masked),
+      classToken(batch: 3, places: 4, sources: 5, width: 3),
     ]
     + [
       embedding(batch: 1, length: 1, rows: 3, width: 2),
@@ -86,9 +91,19 @@ extension Twin {
       record: { tape, p in tape.layerNorm(p[0].tensor, p[1], p[2]) }, curvature: n == 2 ? 1e4 : 100)
   }
 
+  /// Keys that a twin's queries meet; masked: those of hidden samples' own pattern, no sample without a key.
+  enum Keys: String { case causal, everywhere, masked }
+
   static func attention(
-    _ batch: Int, _ t: Int, heads: Int, size d: Int, isFused: Bool
+    _ batch: Int, _ t: Int, heads: Int, size d: Int, isFused: Bool, _ keys: Keys = .causal
   ) -> Twin {
+    @Sendable func isMet(_ b: Int, _ i: Int, _ j: Int) -> Bool {
+      switch keys {
+      case .causal: j <= i
+      case .everywhere: true
+      case .masked: j == b || (j + b) % 3 == 0 && j < t - b
+      }
+    }
     let width = heads * d
     let stride = isFused ? 3 * width : width
     /// Entry of q, k or v (index 0, 1, 2): which input, which element.
@@ -101,9 +116,11 @@ extension Twin {
       inputs[place.0][place.1]
     }
     @Sendable func probabilities(_ x: [[Double]], _ b: Int, _ h: Int, _ i: Int) -> [Double] {
-      let scores = (0...i).map { j in
-        (0..<d).reduce(0.0) { $0 + at(x, place(0, b, h, i, $1)) * at(x, place(1, b, h, j, $1)) }
-          / Double(d).squareRoot()
+      let scores = (0..<t).map { (j: Int) -> Double in
+        guard isMet(b, i, j) else { return -.infinity }
+        var sum = 0.0
+        for c in 0..<d { sum += at(x, place(0, b, h, i, c)) * at(x, place(1, b, h, j, c)) }
+        return sum / Double(d).squareRoot()
       }
       let top = scores.max() ?? 0
       let weights = scores.map { exp($0 - top) }
@@ -111,7 +128,7 @@ extension Twin {
       return weights.map { $0 / sum }
     }
     return Twin(
-      name: "attention \(batch)x\(t), \(heads) heads of \(d)\(isFused ? ", fused" : "")",
+      name: "attention \(batch)x\(t), \(heads) heads of \(d)\(isFused ? ", fused" : ""), \(keys)",
       shapes: Array(repeating: [batch, t, stride], count: isFused ? 1 : 3),
       forward: { x in
         var y = [Double](repeating: 0, count: batch * t * width)
@@ -154,10 +171,60 @@ extension Twin {
         return g
       },
       record: { tape, p in
-        isFused
-          ? tape.causalAttention(p[0].tensor, heads: heads)
-          : tape.causalAttention(p[0].tensor, p[1].tensor, p[2].tensor, heads: heads)
+        if keys == .causal {
+          return isFused
+            ? tape.causalAttention(p[0].tensor, heads: heads)
+            : tape.causalAttention(p[0].tensor, p[1].tensor, p[2].tensor, heads: heads)
+        }
+        let mask = tape.indices([batch, t])
+        mask.assign((0..<(batch * t)).map { isMet($0 / t, 0, $0 % t) ? 1 : 0 })
+        let scope: AttentionScope = keys == .masked ? .among(mask) : .everywhere
+        return isFused
+          ? tape.attention(p[0].tensor, heads: heads, scope: scope)
+          : tape.attention(p[0].tensor, p[1].tensor, p[2].tensor, heads: heads, scope: scope)
       }, curvature: 30)
+  }
+
+  static func classToken(batch: Int, places: Int, sources: Int, width: Int) -> Twin {
+    let map: [Double] = (0..<((places + 1) * sources)).map { (i: Int) -> Double in
+      i % 3 == 0 ? 0 : 0.25 * Double(i % 7) - 0.5
+    }
+    return Twin(
+      name: "class token \(batch)x\(places)x\(width) of \(sources)",
+      shapes: [[batch, places, width], [width], [sources, width]],
+      forward: { x in
+        var y: [Double] = []
+        for row in 0..<(batch * (places + 1)) {
+          let (sample, place) = (row / (places + 1), row % (places + 1))
+          for j in 0..<width {
+            var sum = place == 0 ? x[1][j] : x[0][(sample * places + place - 1) * width + j]
+            for source in 0..<sources {
+              sum += map[place * sources + source] * x[2][source * width + j]
+            }
+            y.append(sum)
+          }
+        }
+        return y
+      },
+      backward: { x, dy in
+        var g = x.map { [Double](repeating: 0, count: $0.count) }
+        for (index, d) in dy.enumerated() {
+          let (j, place) = (index % width, index / width % (places + 1))
+          let sample = index / width / (places + 1)
+          if place == 0 {
+            g[1][j] += d
+          } else {
+            g[0][(sample * places + place - 1) * width + j] += d
+          }
+          for source in 0..<sources {
+            g[2][source * width + j] += map[place * sources + source] * d
+          }
+        }
+        return g
+      },
+      record: { tape, p in
+        tape.classToken(p[0].tensor, p[1], positions: p[2], map: map.map { Float($0) })
+      })
   }
 
   static func embedding(batch: Int, length: Int, rows: Int, width: Int) -> Twin {

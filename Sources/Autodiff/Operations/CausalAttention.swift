@@ -1,8 +1,20 @@
 import LinearAlgebra
 
-/// Causal multi-head attention, softmax(q kᵀ/√d + mask) v, block of queries by block of queries.
+/// Which keys a query meets.
+public enum AttentionScope: Sendable {
+  /// Those up to its own place, as in a language model.
+  case causal
+  /// All of them, as in an encoder.
+  case everywhere
+  /// Those whose entry of the mask[B, T] is not 0; every row of the mask needs one.
+  case among(Indices)
+
+  var isCausal: Bool { if case .causal = self { true } else { false } }
+}
+
+/// Multi-head attention, softmax(q kᵀ/√d + mask) v, block of queries by block of queries; causal unless told otherwise.
 ///
-/// A block of queries meets only the keys up to its own end, so blocks above the diagonal cost nothing, and
+/// A causal block of queries meets only the keys up to its own end, so blocks above the diagonal cost nothing, and
 /// no more than one block's probabilities are held by a thread: memory grows with T, not with T². The
 /// backward pass computes them again from the logarithms of their sums (Dao et al. 2022).
 final class CausalAttention: Operation {
@@ -12,6 +24,7 @@ final class CausalAttention: Operation {
   /// log Σ exp of every query's row of scores, [batch, heads, length].
   private let logSums: Buffer
   private let mask: DropoutMask?
+  private let scope: AttentionScope
   private unowned let tape: Tape
   /// Scratch of one thread, in floats, and all of it.
   private let scratchSize: Int
@@ -29,7 +42,10 @@ final class CausalAttention: Operation {
   private let slices: [Slice]
 
   /// `inputs`: q, k and v[B, T, C], or the three side by side in one tensor[B, T, 3C].
-  init(_ inputs: [Tensor], heads: Int, dropout: Double, on tape: Tape) {
+  init(
+    _ inputs: [Tensor], heads: Int, scope: AttentionScope = .causal, dropout: Double,
+    on tape: Tape
+  ) {
     let isFused = inputs.count == 1
     let shape = inputs[0].shape
     let width = isFused ? shape[2] / 3 : shape[2]
@@ -37,8 +53,13 @@ final class CausalAttention: Operation {
       shape.count == 3 && inputs.allSatisfy { $0.shape == shape } && width % heads == 0
         && (!isFused || shape[2] == 3 * width),
       "attention of \(heads) heads on \(inputs.map(\.shape))")
+    if case .among(let keys) = scope {
+      precondition(
+        keys.shape == Array(shape[..<2]), "a mask\(keys.shape) of keys\(shape[..<2])")
+    }
     self.inputs = inputs
     self.heads = heads
+    self.scope = scope
     (batch, length, headSize) = (shape[0], shape[1], width / heads)
     slices = (0..<3).map {
       Slice(tensor: isFused ? 0 : $0, offset: isFused ? $0 * width : 0, stride: shape[2])
@@ -66,6 +87,19 @@ final class CausalAttention: Operation {
   ) -> PackedMatrix {
     defer { room += PackedMatrix.size(k, n) }
     return PackedMatrix(k, n, packing: source, stride: stride, transposed: transposed, into: room)
+  }
+
+  /// Keys that a query, or a block of them that ends there, can meet.
+  private func reach(_ end: Int) -> Int { scope.isCausal ? end : length }
+
+  /// Moves the scores of hidden keys so far down that their probabilities are exactly 0.
+  private func hide(
+    _ p: UnsafeMutablePointer<Float>, sample: Int, queries: Int, stride: Int
+  ) {
+    guard case .among(let keys) = scope else { return }
+    for j in 0..<length where keys.base[sample &* length &+ j] == 0 {
+      for i in 0..<queries { p[i &* stride &+ j] = -.greatestFiniteMagnitude / 4 }
+    }
   }
 
   private var scale: Float { 1 / Float(headSize).squareRoot() }
@@ -96,7 +130,7 @@ final class CausalAttention: Operation {
     for i in queries {
       let start = (piece * length + i) * maskRow
       let target = p + (i - queries.lowerBound) * stride
-      mask.forFactors(of: start..<(start + i + 1), step: tape.step) { from, factors, count in
+      mask.forFactors(of: start..<(start + reach(i + 1)), step: tape.step) { from, factors, count in
         let x = target + (from - start)
         for j in 0..<count { x[j] *= factors[j] }
       }
@@ -117,15 +151,16 @@ final class CausalAttention: Operation {
         let end = min(t, start + block)
         let n = end - start
         keys.multiply(
-          n, q + start * stride, rowStride: stride, columnStride: 1, depth: d, count: end,
+          n, q + start * stride, rowStride: stride, columnStride: 1, depth: d, count: reach(end),
           accumulate: false, into: p, ldc: row)
+        hide(p, sample: sample, queries: n, stride: row)
         for i in 0..<n {
           logSums.base[piece * t + start + i] = VectorMath.softmax(
-            p + i * row, valid: start + i + 1, count: end, scale: scale)
+            p + i * row, valid: reach(start + i + 1), count: reach(end), scale: scale)
         }
         drop(p, piece: piece, queries: start..<end, stride: row)
         values.multiply(
-          n, p, rowStride: row, columnStride: 1, depth: end, count: d, accumulate: false,
+          n, p, rowStride: row, columnStride: 1, depth: reach(end), count: d, accumulate: false,
           into: y + start * output.columns, ldc: output.columns)
       }
     }
@@ -154,10 +189,12 @@ final class CausalAttention: Operation {
         let n = end - start
         let rows = dy + start * width
         keys.multiply(
-          n, q + start * stride, rowStride: stride, columnStride: 1, depth: d, count: end,
+          n, q + start * stride, rowStride: stride, columnStride: 1, depth: d, count: reach(end),
           accumulate: false, into: p, ldc: row)
+        hide(p, sample: sample, queries: n, stride: row)
         values.multiply(
-          n, rows, rowStride: width, columnStride: 1, depth: d, count: end, accumulate: false,
+          n, rows, rowStride: width, columnStride: 1, depth: d, count: reach(end),
+          accumulate: false,
           into: dp, ldc: row)
         drop(dp, piece: piece, queries: start..<end, stride: row)
         for i in 0..<n {
@@ -166,24 +203,25 @@ final class CausalAttention: Operation {
           var inner: Float = 0
           for j in 0..<d { inner.addProduct(a[j], b[j]) }
           differentiate(
-            p + i * row, dp + i * row, valid: start + i + 1, count: end,
+            p + i * row, dp + i * row, valid: reach(start + i + 1), count: reach(end),
             logSum: logSums.base[piece * t + start + i], inner: inner)
         }
         if let dq = gradientBase(0, sample, head) {
           keyRows.multiply(
-            n, dp, rowStride: row, columnStride: 1, depth: end, count: d,
+            n, dp, rowStride: row, columnStride: 1, depth: reach(end), count: d,
             accumulate: beta[slices[0].tensor] == 1, into: dq + start * stride, ldc: stride)
         }
         let queries = PackedMatrix(
           n, d, packing: q + start * stride, stride: stride, transposed: false, into: rest)
         queries.multiply(
-          end, dp, rowStride: 1, columnStride: row, depth: n, count: d, accumulate: true, into: dk,
-          ldc: d)
+          reach(end), dp, rowStride: 1, columnStride: row, depth: n, count: d, accumulate: true,
+          into: dk, ldc: d)
         drop(p, piece: piece, queries: start..<end, stride: row)
         let given = PackedMatrix(
           n, d, packing: rows, stride: width, transposed: false, into: rest)
         given.multiply(
-          end, p, rowStride: 1, columnStride: row, depth: n, count: d, accumulate: true, into: dv,
+          reach(end), p, rowStride: 1, columnStride: row, depth: n, count: d, accumulate: true,
+          into: dv,
           ldc: d)
       }
       for (index, source) in [(1, dk), (2, dv)] {
@@ -237,5 +275,17 @@ extension Tape {
   /// The same where q, k and v lie side by side in one tensor[B, T, 3C].
   public func causalAttention(_ qkv: Tensor, heads: Int, dropout: Double = 0) -> Tensor {
     record(CausalAttention([qkv], heads: heads, dropout: dropout, on: self))
+  }
+
+  /// Self-attention of q, k and v[B, T, C] among the keys in `scope`, scaled by 1/√(C/heads).
+  public func attention(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, heads: Int, scope: AttentionScope
+  ) -> Tensor {
+    record(CausalAttention([q, k, v], heads: heads, scope: scope, dropout: 0, on: self))
+  }
+
+  /// The same where q, k and v lie side by side in one tensor[B, T, 3C].
+  public func attention(_ qkv: Tensor, heads: Int, scope: AttentionScope) -> Tensor {
+    record(CausalAttention([qkv], heads: heads, scope: scope, dropout: 0, on: self))
   }
 }

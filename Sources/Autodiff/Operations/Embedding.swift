@@ -7,8 +7,12 @@ final class Embedding: Operation {
   private let indices: Indices
   private let table: Parameter
   private let positions: Parameter?
+  /// The row of the table that gets no gradient.
+  private let padding: Int?
 
-  init(_ indices: Indices, _ table: Parameter, positions: Parameter?, on tape: Tape) {
+  init(
+    _ indices: Indices, _ table: Parameter, positions: Parameter?, padding: Int?, on tape: Tape
+  ) {
     let width = table.shape[1]
     precondition(
       positions.map { positions in
@@ -19,6 +23,7 @@ final class Embedding: Operation {
     self.indices = indices
     self.table = table
     self.positions = positions
+    self.padding = padding
     inputs = [table.tensor] + (positions.map { [$0.tensor] } ?? [])
     output = tape.output(indices.shape + [width], of: inputs)
   }
@@ -52,8 +57,10 @@ final class Embedding: Operation {
     pool.forRanges(of: width, size: 64) { range in
       for i in 0..<indices.count {
         let given = dy + i &* width
-        let a = dTable + Int(indices.base[i]) &* width
-        for j in range { a[j] += given[j] }
+        if padding != Int(indices.base[i]) {
+          let a = dTable + Int(indices.base[i]) &* width
+          for j in range { a[j] += given[j] }
+        }
         guard let dPositions else { continue }
         let b = dPositions + (i % length) &* width
         for j in range { b[j] += given[j] }
@@ -63,10 +70,11 @@ final class Embedding: Operation {
 }
 
 extension Tape {
-  /// Token embeddings, y[…, C] = table[index], or with position embeddings added, y[…, T, C] = table[index] + positions[t].
+  /// Token embeddings, y[…, C] = table[index], or with position embeddings added, y[…, T, C] = table[index] + positions[t];
+  /// row `padding` of the table gets no gradient (torch's padding_idx).
   public func embedding(
-    _ indices: Indices, _ table: Parameter, positions: Parameter? = nil
+    _ indices: Indices, _ table: Parameter, positions: Parameter? = nil, padding: Int? = nil
   ) -> Tensor {
-    record(Embedding(indices, table, positions: positions, on: self))
+    record(Embedding(indices, table, positions: positions, padding: padding, on: self))
   }
 }

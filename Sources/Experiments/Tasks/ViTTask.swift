@@ -1,0 +1,305 @@
+import Autodiff
+import Datasets
+import Foundation
+import Lab
+import LinearAlgebra
+import Models
+import Optimizers
+import Storage
+import Training
+
+/// Settings of the vision transformer of arXiv 2404.08624; the defaults are its authors', ViT-tiny.
+package struct ViTSettings: WorkloadSettings {
+  /// The images, in color.
+  package var images = ImageData.Source.cifar10
+  /// Training images that are used, at most.
+  package var trainingImages = 50_000
+  /// Test images that are used, at most.
+  package var testImages = 10_000
+  /// Pixels of an image's side when the network sees it.
+  package var imageSide = 64
+  /// The least part of an image's area that is cut out of it in training; 1 leaves images whole.
+  package var smallestCrop = 0.05
+  /// Channels of a token.
+  package var width = 192
+  /// Transformer blocks.
+  package var layers = 12
+  /// Attention heads.
+  package var heads = 3
+  /// How positions, 14×14 of them and the class token's, serve the grid of patches; `own` has as many as there are patches.
+  package var positions = PositionGrid.authorsCode
+  /// Epochs.
+  package var epochs = 100
+  /// Images a step.
+  package var batchSize = 64
+
+  /// The defaults.
+  package init() {}
+
+  /// Pixels of a patch's side.
+  static let patch = 16
+
+  /// Steps of an epoch; the incomplete batch at its end is left out.
+  package var stepsPerEpoch: Int { trainingImages / batchSize }
+  package var stepCount: Int { epochs * stepsPerEpoch }
+  package var pointEvery: Int { stepsPerEpoch }
+
+  package static let limits = [
+    "epochs": 100_000, "batchSize": 1_000_000, "width": 100_000, "layers": 1000, "heads": 1000,
+    "imageSide": 4096,
+  ]
+
+  package func lasting(_ fraction: Double) -> ViTSettings {
+    var own = self
+    own.epochs = max(1, Int((fraction * Double(epochs)).rounded()))
+    return own
+  }
+
+  package func validate() throws {
+    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
+      guard holds else { throw ConfigError.value(key, value, expected) }
+    }
+    for (key, value) in [
+      ("trainingImages", trainingImages), ("testImages", testImages), ("width", width),
+      ("layers", layers), ("heads", heads), ("epochs", epochs), ("batchSize", batchSize),
+    ] { try check(key, value, value >= 1, "a whole number >= 1") }
+    try check("heads", heads, width % heads == 0, "a divisor of the width \(width)")
+    // 32 pixels are the images' own, and larger crops would have to be smoothed first.
+    try check(
+      "imageSide", imageSide, imageSide >= 32 && imageSide % Self.patch == 0,
+      "a multiple of \(Self.patch) from 32 on")
+    try check(
+      "smallestCrop", smallestCrop, smallestCrop > 0 && smallestCrop <= 1, "a number in (0, 1]")
+    try check(
+      "batchSize", batchSize, batchSize <= trainingImages,
+      "at most the \(trainingImages) training images")
+  }
+
+  package var rehearsal: (settings: ViTSettings, step: Double, evaluation: Double) {
+    var small = self
+    small.trainingImages = min(trainingImages, max(batchSize, 512))
+    small.testImages = min(testImages, 256)
+    return (
+      small, 1,
+      Double(testImages) / Double(small.testImages) * Double(small.stepsPerEpoch)
+        / Double(max(1, stepsPerEpoch))
+    )
+  }
+}
+
+/// Color images that are cut and resized on the way to the network.
+package struct ColorImages: WorkloadSource {
+  package let data: ImageData
+  package var name: String { data.name }
+  package var digest: String { data.digest }
+  package var isStandIn: Bool { data.isStandIn }
+
+  package func holdingOut() -> ColorImages { ColorImages(data: data.holdingOut()) }
+}
+
+/// The vision transformer on CIFAR-10 (arXiv 2404.08624): pieces of the images, resized, intensities in [0, 1] and not normalized.
+package final class ViTTask: Workload {
+  package static let layerName = "parameter"
+  package static let metrics = [
+    Metric("epoch", "training epochs done"),
+    Metric("val_loss", "cross-entropy on the test images, each whole and resized, nats an image"),
+    Metric("val_accuracy", "share of the test images classified correctly"),
+    Metric("val_error", "share of the test images classified wrongly, at least half an image"),
+  ]
+  package static func trainLossMeaning(_ settings: ViTSettings) -> String {
+    "mean of the mini-batch losses since the point before (cross-entropy, nats an image)"
+  }
+  /// A mean loss of an image beyond this has diverged (it starts near log 10).
+  package static let lossLimit = 1e3
+
+  package static func load(_ settings: ViTSettings, folder: String) throws -> ColorImages {
+    let data = try ImageData.load(settings.images, folder: folder, batch: settings.batchSize)
+      .first(training: settings.trainingImages, test: settings.testImages)
+    let images = data.training
+    guard images.channels == 3, max(images.height, images.width) <= settings.imageSide else {
+      throw ConfigError(
+        "setting 'images'",
+        "\(data.name) has images[\(images.height), \(images.width), \(images.channels)]",
+        hint:
+          "the transformer takes images of three channels and at most \(settings.imageSide) pixels a side: choose cifar10"
+      )
+    }
+    return ColorImages(data: data)
+  }
+
+  package static func resolved(_ settings: ViTSettings, _ source: ColorImages) -> ViTSettings {
+    var settings = settings
+    settings.trainingImages = source.data.training.count
+    settings.testImages = source.data.test.count
+    return settings
+  }
+
+  package let model: ViT
+  package let settings: ViTSettings
+  private let data: ImageData
+  private let pass: ViTPass
+  private let crops: RandomStream
+  private var sampler: BatchSampler
+  private var step = 0
+  private let pool: WorkerPool
+  private lazy var evaluation = ViTEvaluation(model, settings, data.test, pool)
+
+  /// Throws a `ConfigError` for a batch larger than the data.
+  package init(
+    _ settings: ViTSettings, _ arm: Arm, _ source: ColorImages, seed: UInt64, pool: WorkerPool
+  ) throws {
+    (data, self.pool) = (source.data, pool)
+    self.settings = Self.resolved(settings, source)
+    let count = data.training.count
+    guard settings.batchSize <= count else {
+      throw ConfigError(
+        "setting 'batchSize'",
+        "\(count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
+        hint: "use a smaller batch or a larger set (make data-cifar gets CIFAR-10)")
+    }
+    var shape = ViT.Shape()
+    (shape.layers, shape.heads, shape.width) = (settings.layers, settings.heads, settings.width)
+    (shape.hidden, shape.classes) = (4 * settings.width, data.classes.count)
+    if settings.positions == .own { shape.grid = settings.imageSide / ViTSettings.patch }
+    let stream = RandomStream(seed: seed, name: "vit")
+    model = ViT(shape, positions: settings.positions)
+    model.initialize(stream.child("weights"))
+    pass = ViTPass(
+      model, Tape(pool: pool), rows: settings.batchSize, side: settings.imageSide)
+    sampler = BatchSampler(
+      count: count, size: settings.batchSize, order: .reshuffled, stream: stream.child("batches"))
+    crops = stream.child("crops")
+  }
+
+  // MARK: - Training
+
+  package var parameters: [Parameter] { model.parameters }
+  package var modelState: [[Float]] {
+    get { model.values }
+    set { model.values = newValue }
+  }
+  package var recordedLayers: [String] { parameters.map(\.name) }
+  package var microBatches: Int { 1 }
+  package var lossScale: Double { 1 }
+  package var lossLimit: Double { Self.lossLimit }
+  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
+  package var steps: Int { settings.stepCount }
+  package var stepsPerPoint: Int { settings.stepsPerEpoch }
+  /// Algorithm 2 as the paper sets it for images: at most ten singular values of a matrix are clipped.
+  package var decomposition: Decomposition {
+    .sketch(rank: 10, oversampling: 5, powerIterations: 1)
+  }
+
+  package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
+    self.step = step
+    let chosen = sampler.batch(step: step)
+    let (images, epoch) = (data.training, crops.at(step: step / settings.stepsPerEpoch))
+    let scale = settings.smallestCrop...1
+    pass.fill(chosen, images) { b in
+      var generator = epoch.element(chosen[chosen.startIndex + b])
+      return scale.lowerBound == 1
+        ? ImageCrop(top: 0, left: 0, height: images.height, width: images.width)
+        : .random(
+          height: images.height, width: images.width, scale: scale, using: &generator)
+    }
+    return (pass.tape, pass.loss)
+  }
+
+  // MARK: - Evaluation
+
+  package func evaluate() -> [Double] {
+    let (loss, accuracy) = evaluation.measure()
+    return [
+      Double(step + 1) / Double(settings.stepsPerEpoch), loss, accuracy,
+      ImageTask.error(accuracy: accuracy, of: data.test.count),
+    ]
+  }
+
+  package func objective(finalTrainLoss: Double) -> Double {
+    ImageTask.error(accuracy: evaluation.measure().accuracy, of: data.test.count)
+  }
+
+  package func summary(lastMetrics: [Double]) -> Attributes {
+    func last(_ index: Int) -> AttributeValue {
+      .double(lastMetrics.isEmpty ? .nan : lastMetrics[index])
+    }
+    return [
+      "parameters": .int(model.parameterCount),
+      "training_images": .int(data.training.count), "test_images": .int(data.test.count),
+      "steps_per_epoch": .int(settings.stepsPerEpoch), "final_val_loss": last(1),
+      "final_val_accuracy": last(2), "final_val_error": last(3),
+    ]
+  }
+
+  package func save(to path: String) throws { try model.save(to: path) }
+}
+
+/// A recorded pass over some images.
+private final class ViTPass {
+  let tape: Tape
+  /// The mean over the images.
+  let loss: Tensor
+  let logits: Tensor
+  private let images: Tensor
+  private let targets: Indices
+  private let side: Int
+
+  init(_ model: ViT, _ tape: Tape, rows: Int, side: Int) {
+    (self.tape, self.side) = (tape, side)
+    images = tape.input([rows, side, side, model.shape.channels])
+    targets = tape.indices([rows])
+    logits = model.logits(tape, images)
+    loss = model.loss(tape, logits, targets)
+  }
+
+  /// Writes these images, of which the b-th is cut to `crop(b)`, and their labels.
+  func fill(
+    _ numbers: some RandomAccessCollection<Int>, _ data: LabeledImages, crop: (Int) -> ImageCrop
+  ) {
+    data.writeResized(
+      numbers, side: side, into: images.value.base, pool: tape.pool, crop: crop)
+    for (row, number) in numbers.enumerated() { targets.base[row] = Int32(data.labels[number]) }
+  }
+
+  /// Images whose largest logit is their class.
+  var correct: Int {
+    let (classes, z) = (logits.columns, logits.array)
+    return (0..<targets.count).count {
+      largest(z[($0 * classes)..<(($0 + 1) * classes)]) == Int(targets.base[$0])
+    }
+  }
+}
+
+/// Loss and accuracy on images that are shown whole.
+private final class ViTEvaluation {
+  private let model: ViT
+  private let side: Int
+  private let images: LabeledImages
+  private let pool: WorkerPool
+  /// By the number of images; there are two at most: full batches, and what is left over.
+  private var passes: [Int: ViTPass] = [:]
+
+  /// Images that are evaluated at a time.
+  private static let rows = 128
+
+  init(_ model: ViT, _ settings: ViTSettings, _ images: LabeledImages, _ pool: WorkerPool) {
+    (self.model, side, self.images, self.pool) = (model, settings.imageSide, images, pool)
+  }
+
+  func measure() -> (loss: Double, accuracy: Double) {
+    var (loss, correct) = (0.0, 0)
+    let whole = ImageCrop(top: 0, left: 0, height: images.height, width: images.width)
+    for start in stride(from: 0, to: images.count, by: Self.rows) {
+      let range = start..<min(start + Self.rows, images.count)
+      let pass =
+        passes[range.count]
+        ?? ViTPass(model, Tape(pool: pool, isTraining: false), rows: range.count, side: side)
+      passes[range.count] = pass
+      pass.fill(range, images) { _ in whole }
+      pass.tape.forward()
+      loss += Double(pass.loss.scalar) * Double(range.count)
+      correct += pass.correct
+    }
+    return (loss / Double(images.count), Double(correct) / Double(images.count))
+  }
+}

@@ -1,0 +1,200 @@
+import Autodiff
+import Foundation
+import LinearAlgebra
+import Storage
+
+/// An encoder that classifies sequences (Devlin et al. 2019; post-layer norm, exact GELU), under the names of Hugging Face's
+/// BertForSequenceClassification: bert.embeddings…, bert.encoder.layer.N…, bert.pooler.dense, classifier. Nothing is dropped.
+public struct BERT: Model {
+  /// Sizes.
+  public struct Shape: Codable, Equatable, Sendable {
+    /// Token ids are 0 ..< vocabulary; 0 is the padding, which is not trained.
+    public var vocabulary = 30_522
+    /// The longest sequence.
+    public var positions = 512
+    /// Kinds of segments; all tokens are of kind 0.
+    public var types = 2
+    /// Transformer blocks.
+    public var layers = 6
+    /// Attention heads; they divide the width.
+    public var heads = 12
+    /// Channels of a token.
+    public var width = 384
+    /// Channels between the two layers of a block's MLP.
+    public var hidden = 1536
+    /// Classes.
+    public var labels = 6
+
+    /// MiniLM with six classes.
+    public init() {}
+  }
+
+  /// Sizes.
+  public let shape: Shape
+  /// In the order of Hugging Face's state dict.
+  public let parameters: [Parameter]
+  /// Counters that some writers put beside the embeddings.
+  public let bufferNames: Set<String> = [
+    "bert.embeddings.position_ids", "bert.embeddings.token_type_ids",
+  ]
+  private let words: Parameter, positions: Parameter, types: Parameter
+  private let embeddingNorm: Affine
+  private let blocks: [Block]
+  private let pooler: Affine, classifier: Affine
+
+  private typealias Affine = (weight: Parameter, bias: Parameter)
+
+  private struct Block {
+    let query: Affine, key: Affine, value: Affine, projection: Affine, norm1: Affine
+    let expansion: Affine, contraction: Affine, norm2: Affine
+  }
+
+  /// A model of zeros. Precondition: heads divide the width.
+  public init(_ shape: Shape = Shape()) {
+    precondition(
+      shape.heads >= 1 && shape.width % shape.heads == 0,
+      "\(shape.heads) heads on \(shape.width) channels")
+    self.shape = shape
+    let c = shape.width
+    var all: [Parameter] = []
+    func parameter(_ name: String, _ shape: [Int]) -> Parameter {
+      let parameter = Parameter(name, shape: shape)
+      all.append(parameter)
+      return parameter
+    }
+    func affine(_ name: String, _ weight: [Int]) -> Affine {
+      (parameter("\(name).weight", weight), parameter("\(name).bias", [weight[0]]))
+    }
+    let embeddings = "bert.embeddings."
+    words = parameter(embeddings + "word_embeddings.weight", [shape.vocabulary, c])
+    positions = parameter(embeddings + "position_embeddings.weight", [shape.positions, c])
+    types = parameter(embeddings + "token_type_embeddings.weight", [shape.types, c])
+    embeddingNorm = affine(embeddings + "LayerNorm", [c])
+    blocks = (0..<shape.layers).map { layer in
+      let name = "bert.encoder.layer.\(layer)."
+      return Block(
+        query: affine(name + "attention.self.query", [c, c]),
+        key: affine(name + "attention.self.key", [c, c]),
+        value: affine(name + "attention.self.value", [c, c]),
+        projection: affine(name + "attention.output.dense", [c, c]),
+        norm1: affine(name + "attention.output.LayerNorm", [c]),
+        expansion: affine(name + "intermediate.dense", [shape.hidden, c]),
+        contraction: affine(name + "output.dense", [c, shape.hidden]),
+        norm2: affine(name + "output.LayerNorm", [c]))
+    }
+    pooler = affine("bert.pooler.dense", [c, c])
+    classifier = affine("classifier", [shape.labels, c])
+    parameters = all
+  }
+
+  /// BERT's initialization: matrices and embeddings normal with deviation 0.02, the padding's row and biases zero, norms one and zero.
+  public func initialize(_ stream: RandomStream) {
+    for parameter in parameters {
+      if parameter.shape.count == 1 {
+        let isScale = parameter.name.hasSuffix("LayerNorm.weight")
+        parameter.tensor.value.fill(isScale ? 1 : 0)
+      } else {
+        parameter.tensor.assign(
+          stream.child(parameter.name).normals(parameter.count).map { 0.02 * $0 })
+      }
+    }
+    for j in 0..<shape.width { words.base[j] = 0 }
+  }
+
+  /// The logits [B, labels] of tokens[B, T], T at most `shape.positions`; tokens where mask[B, T] is 0 are met by none. Every row of
+  /// the mask needs a token.
+  public func logits(_ tape: Tape, _ tokens: Indices, mask: Indices) -> Tensor {
+    func linear(_ x: Tensor, _ layer: Affine) -> Tensor {
+      tape.linear(x, layer.weight, bias: layer.bias)
+    }
+    func norm(_ x: Tensor, _ layer: Affine) -> Tensor {
+      tape.layerNorm(x, layer.weight, layer.bias, epsilon: 1e-12)
+    }
+    let kinds = tape.indices(tokens.shape)  // zeros
+    var x = norm(
+      tape.add(
+        tape.embedding(tokens, words, positions: positions, padding: 0),
+        tape.embedding(kinds, types)), embeddingNorm)
+    for block in blocks {
+      let mixed = tape.attention(
+        linear(x, block.query), linear(x, block.key), linear(x, block.value), heads: shape.heads,
+        scope: .among(mask))
+      x = norm(tape.add(linear(mixed, block.projection), x), block.norm1)
+      let wide = tape.gelu(linear(x, block.expansion), .erf)
+      x = norm(tape.add(linear(wide, block.contraction), x), block.norm2)
+    }
+    return linear(tape.tanh(linear(tape.firstPosition(x), pooler)), classifier)
+  }
+
+  /// The mean cross-entropy of logits[B, labels] against labels[B].
+  public func loss(_ tape: Tape, _ logits: Tensor, _ labels: Indices) -> Tensor {
+    tape.crossEntropy(logits, labels)
+  }
+
+  // MARK: - Weight files
+
+  /// A bare BertModel's names lack `bert.`; old TensorFlow ones call a norm's weight and bias gamma and beta.
+  public func parameterName(of fileName: String) -> String {
+    var name = fileName
+    for (old, new) in [
+      (".LayerNorm.gamma", ".LayerNorm.weight"), (".LayerNorm.beta", ".LayerNorm.bias"),
+    ]
+    where name.hasSuffix(old) { name = String(name.dropLast(old.count)) + new }
+    return name.hasPrefix("bert.") || name.hasPrefix("classifier.") ? name : "bert.\(name)"
+  }
+
+  /// The model whose weights the safetensors or HDF5 file at `path` holds, and the names of the parameters that the file lacks and that
+  /// `stream` initialized in their place: the pooler's and the classifier's, where those are missing whole.
+  ///
+  /// Sizes are read from the shapes; `heads` is width/64 (at least 1) unless given, `labels` counts where there is no classifier.
+  /// Throws a `StorageError` for a file that cannot be read or is of another model, and where something is missing and `stream` is nil.
+  public static func load(
+    _ path: String, heads: Int? = nil, labels: Int = 6, completing stream: RandomStream? = nil
+  ) throws -> (model: BERT, completed: [String]) {
+    let file = try TensorFile(path)
+    var small = Shape()
+    (small.vocabulary, small.positions, small.layers, small.heads) = (1, 1, 0, 1)
+    (small.width, small.hidden, small.labels) = (1, 1, 1)
+    let probe = BERT(small)
+    let entries = Dictionary(
+      file.entries.map { (probe.parameterName(of: $0.name), $0) }, uniquingKeysWith: { a, _ in a })
+    func matrix(_ name: String) throws -> [Int] {
+      guard let entry = entries[name] else {
+        throw StorageError("no tensor \(name)", at: path, hint: "is it a file of a BERT?")
+      }
+      guard entry.shape.count == 2, !entry.shape.contains(0) else {
+        throw StorageError(
+          "the tensor \(entry.name) has the shape \(entry.shape)", at: path,
+          hint: "is it a file of a BERT?")
+      }
+      return entry.shape
+    }
+    var shape = Shape()
+    let words = try matrix("bert.embeddings.word_embeddings.weight")
+    (shape.vocabulary, shape.width) = (words[0], words[1])
+    shape.positions = try matrix("bert.embeddings.position_embeddings.weight")[0]
+    shape.types = try matrix("bert.embeddings.token_type_embeddings.weight")[0]
+    shape.layers = 0
+    while entries["bert.encoder.layer.\(shape.layers).output.dense.weight"] != nil {
+      shape.layers += 1
+    }
+    shape.hidden =
+      shape.layers == 0 ? 1 : try matrix("bert.encoder.layer.0.intermediate.dense.weight")[0]
+    shape.labels =
+      entries["classifier.weight"] == nil ? labels : try matrix("classifier.weight")[0]
+    shape.heads = heads ?? max(1, shape.width / 64)
+    guard shape.heads >= 1, shape.width % shape.heads == 0 else {
+      throw StorageError(
+        "\(shape.heads) heads do not divide the width \(shape.width)", at: path,
+        hint: "give --heads")
+    }
+    let model = BERT(shape)
+    let completed = ["bert.pooler.dense", "classifier"].flatMap { layer in
+      let own = ["\(layer).weight", "\(layer).bias"]
+      return own.contains { entries[$0] != nil } ? [] : own
+    }
+    if let stream { model.initialize(stream) }
+    try model.load(from: path, keeping: stream == nil ? [] : Set(completed))
+    return (model, completed)
+  }
+}
