@@ -71,7 +71,7 @@ import Testing
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
         "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
-        "delta-gclip-vae", "spectral", "fuzz",
+        "delta-gclip-vae", "per-sample-clipping", "spectral", "fuzz",
       ],
     ]
     func floor(_ module: String) -> Int? { floors.firstIndex { $0.contains(module) } }

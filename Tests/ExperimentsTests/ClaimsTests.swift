@@ -266,7 +266,7 @@ import Testing
     #expect(
       families == [
         "mlp-heavy-tails", "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18",
-        "cifar10-truncation", "lstm-ptb", "delta-gclip-vae",
+        "cifar10-truncation", "lstm-ptb", "delta-gclip-vae", "per-sample-clipping",
       ])
   }
 
