@@ -3,7 +3,7 @@ load table.".vars"
 width = 10.2; height = 7.0
 load "figures/style.gp"
 set multiplot
-x1 = 0.70; gap = 0.03; left = 0.075
+x1 = 0.64; gap = 0.03; left = 0.075
 w = (x1 - left - (n_group - 1)*gap) / n_group
 top = 1 - 0.3/height; vgap = 0.42/height
 h = (top - foot - 2*vgap) / 3
@@ -13,6 +13,7 @@ do for [r=0:2] {
   x = r == 2 ? "seconds" : "epoch"
   factor = r == 1 ? 100 : 1
   low = 1e300; high = -1e300; end = 0
+  set xrange [*:*]; set yrange [*:*]
   do for [k=1:n_arm] {
     stats table index b(arm[k]) using (column(x)):(column("epoch") < 1 ? NaN : factor*column(series.".mean")) nooutput
     if (STATS_records > 0) {
