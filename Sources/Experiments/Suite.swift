@@ -90,7 +90,7 @@ extension Suite {
     FigureEntry(
       "2605.02701: per-sample clipping, AlexNet on CIFAR-10", make: "per-sample-clipping",
       claims: ["persample-loss", "persample-time", "persample-error", "persample-before"],
-      links: [("picture", out("per-sample-clipping.svg"))]),
+      links: []),
     FigureEntry(
       "2404.08624: δ-GClip, autoencoder on Fashion-MNIST", make: "delta-gclip-vae",
       claims: [
