@@ -307,6 +307,10 @@ IMAGE_CASES = {
     "cifarnet-500": (5, "cifarnet", 500),
     "cifarnet-2000": (2, "cifarnet", 2000),
     "resnet18-128": (4, "resnet18", 128),
+    "alexnet-plain": (4, "alexnet", 128),
+    "alexnet-per-sample": (4, "alexnet", 128),
+    "alexnet-quarter-plain": (20, "alexnet", 128),
+    "alexnet-quarter-per-sample": (20, "alexnet", 128),
 }
 
 
@@ -371,6 +375,61 @@ def image_model(network):
     return (CifarNet() if network == "cifarnet" else ResNet18()).to(memory_format=torch.channels_last)
 
 
+def alexnet(divisor):
+    from torch import nn
+
+    a, b, c, d, e, hidden = (width // divisor for width in (64, 192, 384, 256, 256, 4096))
+    return nn.Sequential(
+        nn.Conv2d(3, a, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(a, b, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(b, c, 3, 1, 1), nn.ReLU(), nn.Conv2d(c, d, 3, 1, 1), nn.ReLU(), nn.Conv2d(d, e, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(), nn.Linear(4 * e, hidden), nn.ReLU(), nn.Dropout(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 10),
+    )
+
+
+def alexnet_peer(case, steps, threads):
+    """AlexNet in PyTorch without a clip, or with every sample's gradient by torch.func, clipped at 0.1 sqrt(k) as in the suite."""
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(3)
+    model = alexnet(4 if "quarter" in case else 1).to(memory_format=torch.channels_last)
+    images = torch.randn(128, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    target = torch.randint(10, (128,))
+    parameters = dict(model.named_parameters())
+    optimizer = torch.optim.SGD(parameters.values(), lr=0.01, momentum=0.9, fused=True)
+    limits = 0.1 * torch.arange(1, 129).sqrt()
+
+    def loss_of_one(values, x, y):
+        return F.cross_entropy(torch.func.functional_call(model, values, (x[None],)), y[None])
+
+    samples = torch.func.vmap(torch.func.grad_and_value(loss_of_one), in_dims=(None, 0, 0), randomness="different")
+
+    chunk = 128 if "quarter" in case else 16  # all samples' gradients at full width would take 12 GB
+
+    def per_sample_step():
+        optimizer.zero_grad()
+        loss, values = 0.0, {name: p.detach() for name, p in parameters.items()}
+        for x, y, limit in zip(images.split(chunk), target.split(chunk), limits.split(chunk)):
+            gradients, losses = samples(values, x, y)
+            norms = sum(g.flatten(1).square().sum(1) for g in gradients.values()).sqrt()
+            weights = (limit / norms).clamp(max=1) / 128
+            for name, p in parameters.items():
+                part = torch.tensordot(weights, gradients[name], 1).contiguous(
+                    memory_format=torch.channels_last if p.dim() == 4 else torch.contiguous_format)
+                p.grad = part if p.grad is None else p.grad.add_(part)
+            loss += losses.sum()
+        optimizer.step()
+        (loss / 128).item()
+
+    def loss_of_batch(x, y):
+        return F.cross_entropy(model(x), y)
+
+    step = training_step(loss_of_batch, (images, target), optimizer, lambda: None)
+    step = per_sample_step if case.endswith("per-sample") else step
+    print(json.dumps({"case": case, "ms_per_step": 1000 * median_time(step, steps)}))
+
+
 def image_peer(case, steps, threads):
     """One case in PyTorch, in a process of its own: the median of the steps' times."""
     import torch
@@ -378,6 +437,8 @@ def image_peer(case, steps, threads):
     torch.set_num_threads(threads)
     torch.manual_seed(3)
     _, network, batch = IMAGE_CASES[case]
+    if network == "alexnet":
+        return alexnet_peer(case, steps, threads)
     model = image_model(network)
     parameters = [p for p in model.parameters() if p.requires_grad]
     filters = [p for p in parameters if p.dim() == 4]

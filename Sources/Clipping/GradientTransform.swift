@@ -45,6 +45,7 @@ extension Gradients {
   ///
   /// Throws `LinearAlgebraError.notFinite`, which names the first entry that is not.
   func jointNorm() throws -> Double {
+    for layer in layers where layer.gradient.isSum { layer.gradient.materialize() }
     squares.withUnsafeMutableBufferPointer { squares in
       pool.forEach(pieces: layers.count) { (index: Int) in
         let gradient = layers[index].gradient

@@ -91,8 +91,10 @@ extension LayerwiseSpectralClip: GradientTransform {
     else {
       throw ClippingError.differentLayers(rule: layers, gradients: found.map(\.name))
     }
-    // A gradient in factors needs the one workspace, so those layers are clipped one after another.
-    if gradients.pool.threads == 1 || found.contains(where: { $0.gradient.factors != nil }) {
+    // A gradient in factors needs the one workspace, and a sum the threads, so those layers are clipped one after another.
+    if gradients.pool.threads == 1
+      || found.contains(where: { $0.gradient.factors != nil || $0.gradient.isSum })
+    {
       for index in found.indices {
         var start = starts?[index]
         let clipped = try operation.clip(

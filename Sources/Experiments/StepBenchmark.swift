@@ -39,7 +39,7 @@ package struct StepBenchmark: Sendable {
 
   /// The steps of networks that are compared with PyTorch.
   package static let all: [StepBenchmark] =
-    language + images + [
+    language + images + alexNet + [
       gpt2Clip("gpt2-clip", .normal, powerIterations: 2),
       gpt2Clip("gpt2-clip-warm", .lastBasis, powerIterations: 1),
       gpt2Clip("gpt2-clip-warm-0", .lastBasis, powerIterations: 0), gpt2Spectra,
@@ -141,6 +141,23 @@ package struct StepBenchmark: Sendable {
       image("resnet18-128", .resNet18, batch: 128, normClip),
     ]
   }()
+
+  /// AlexNet without a clip and with every sample clipped, at full and at quarter width.
+  private static let alexNet: [StepBenchmark] = [1, 4].flatMap { divisor in
+    [("plain", "sgdm-none", [:]), ("per-sample", "sgdm-per-sample", ["scale": 0.1])].map {
+      words, arm, values in
+      var s = AlexNetSettings()
+      (s.images, s.widthDivisor, s.trainingImages, s.testImages) = (.standIn, divisor, 128, 1)
+      s.epochs = 1000
+      let settings = s
+      return StepBenchmark(name: "alexnet\(divisor == 1 ? "" : "-quarter")-\(words)") { pool in
+        try trainer(
+          "", AlexNetTask.self, settings, AlexNetArms.all.named(arm, place: "benchmark"),
+          Hyperparameters(["learningRate": 0.01].merging(values) { $1 })
+        ) { try AlexNetTask.load(settings, folder: "") }.make(pool)
+      }
+    }
+  }
 
   // MARK: - Pieces of GPT-2
 

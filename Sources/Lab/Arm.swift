@@ -26,6 +26,8 @@ package struct Arm: Sendable {
   package var needsSamples = false
   /// Into how many micro-batches a batch is cut that are clipped one by one; nil for clipping the batch's gradient.
   package var clippedMicroBatches: Int?
+  /// Into how many micro-batches a batch is cut whose gradients are added up before the clip; nil for the workload's setting.
+  package var accumulatedMicroBatches: Int?
   /// The schedule of its learning rate, where it is the arm's own and not the workload's.
   package var schedule: Schedule?
   /// The arm whose tuned hyper-parameters it takes, itself for most.

@@ -1,3 +1,16 @@
+/// A gradient that is a sum over samples whose shares are not written out: whoever made it can tell each share's norm, and
+/// add the shares up with weights.
+public protocol SampleSum: AnyObject {
+  /// Number of samples.
+  var sampleCount: Int { get }
+  /// Adds the squared norm of every sample's share to squares[sampleCount].
+  func addSquaredNorms(to squares: UnsafeMutablePointer<Double>)
+  /// sum[rows, columns] = Σ weights[k] · share k, all weights 1 where none are given.
+  ///
+  /// Called any number of times without weights, then at most once with them, which may use up the shares.
+  func add(weights: [Double]?, into sum: UnsafeMutablePointer<Float>)
+}
+
 /// A matrix[rows, columns] in Float that may still be a product of thin factors, leftᵀ[rows, r] · right[r, columns].
 ///
 /// The gradient of a linear layer is such a product, with one row of `left` and `right` a sample. Kept
@@ -12,6 +25,10 @@ public final class LayerGradient: @unchecked Sendable {
   public let base: UnsafeMutablePointer<Float>
   /// The factors left[r, rows] and right[r, columns], nil once multiplied out.
   public private(set) var factors: (left: MatrixView<Float>, right: MatrixView<Float>)?
+  /// The sum that it is, nil once it is added up.
+  private var sum: (any SampleSum)?
+  /// What the shares of `sum` are to be multiplied by; nil for 1 each.
+  private var sumWeights: [Double]?
   /// For every row of the factors the sample it belongs to.
   public private(set) var samples: [Int] = []
   /// Whether `samples` has more than one row of some sample.
@@ -56,6 +73,7 @@ public final class LayerGradient: @unchecked Sendable {
       "[\(left.rows), \(left.columns)]ᵀ [\(right.rows), \(right.columns)] into [\(rows), \(columns)]"
     )
     factors = (left, right)
+    sum = nil
     if hasAddedRows || samples.count != left.rows { samples = Array(0..<left.rows) }
     hasAddedRows = false
   }
@@ -67,11 +85,34 @@ public final class LayerGradient: @unchecked Sendable {
     4 * rank <= 3 * min(rows, columns)
   }
 
-  /// Says that the entries now hold the matrix: the factors are forgotten.
-  public func setMaterialized() { factors = nil }
+  /// Makes the matrix a sum over samples, not yet added up.
+  public func setSum(_ sum: any SampleSum) {
+    (self.sum, sumWeights, factors) = (sum, nil, nil)
+  }
 
-  /// Multiplies the factors out, if there are any.
+  /// Whether it is a sum over samples that is not added up.
+  public var isSum: Bool { sum != nil }
+
+  /// Number of samples that can be told apart, 0 if none can.
+  public var sampleCount: Int {
+    sum?.sampleCount ?? (factors == nil ? 0 : 1 + (samples.max() ?? -1))
+  }
+
+  /// Says that the entries now hold the matrix: factors and sums are forgotten.
+  public func setMaterialized() { (factors, sum, sumWeights) = (nil, nil, nil) }
+
+  /// Computes the entries of a sum over samples and leaves it one, so that what is looked at does not change.
+  package func preview() {
+    if sumWeights != nil { materialize() }
+    sum?.add(weights: nil, into: base)
+  }
+
+  /// Multiplies the factors out or adds the samples up, if that is still to be done.
   public func materialize() {
+    if let sum {
+      sum.add(weights: sumWeights, into: base)
+      return setMaterialized()
+    }
     guard let (left, right) = factors else { return }
     gemm(left, .yes, right, .no, into: entries)
     factors = nil
@@ -111,6 +152,10 @@ public final class LayerGradient: @unchecked Sendable {
   /// Multiplies the product of rows i of the factors by weights[samples[i]]: each sample's share of the matrix is
   /// scaled.
   public func scaleSamples(by weights: [Double]) {
+    if sum != nil {
+      sumWeights = sumWeights.map { zip($0, weights).map { $0 * $1 } } ?? weights
+      return
+    }
     guard let (left, right) = factors else {
       preconditionFailure("the samples of a matrix[\(rows), \(columns)] that is multiplied out")
     }
@@ -146,6 +191,38 @@ public final class LayerGradient: @unchecked Sendable {
     let share = a.squareRoot() * b.squareRoot() * weight.squareRoot()
     left.scale(to: share, from: a)
     right.scale(to: share, from: b)
+  }
+
+  /// Adds the squared norm of every sample's share to squares[sampleCount].
+  ///
+  /// Returns false, and adds nothing, where samples cannot be told apart. From factors a share is leftₖᵀ · rightₖ, whose
+  /// squared norm is the sum of the products of inner products of its rows.
+  public func addSquaredNorms(to squares: inout [Double]) -> Bool {
+    precondition(squares.count >= sampleCount, "\(squares.count) sums of \(sampleCount) samples")
+    if let sum {
+      squares.withUnsafeMutableBufferPointer { squares in
+        guard let base = squares.baseAddress else { return }
+        sum.addSquaredNorms(to: base)
+      }
+      return true
+    }
+    guard let (left, right) = factors else { return false }
+    for i in samples.indices {
+      for j in samples.indices where samples[j] == samples[i] {
+        squares[samples[i]].addProduct(Self.dot(left, i, j), Self.dot(right, i, j))
+      }
+    }
+    return true
+  }
+
+  /// The inner product of rows i and j of x, in Double.
+  private static func dot(_ x: MatrixView<Float>, _ i: Int, _ j: Int) -> Double {
+    let n = x.columns
+    let (a, b) = (x.base + i &* n, x.base + j &* n)
+    if i == j { return Float._sumOfSquares(a, n) }
+    var sum = 0.0
+    for k in 0..<n { sum.addProduct(Double(a[k]), Double(b[k])) }
+    return sum
   }
 
   private func reserve(_ r: Int) {

@@ -71,6 +71,10 @@ public final class ClippedOptimizer {
   public func clip() throws {
     let watch = Stopwatch()
     try rule.apply(to: clipped)
+    // Sums over samples are added up by all threads, one after another.
+    for parameter in members.joined() where parameter.gradient.isSum {
+      parameter.gradient.materialize()
+    }
     seconds.clip += watch.seconds
   }
 
@@ -132,9 +136,11 @@ public final class ClippedOptimizer {
       workspace.load(left: left, right: right)
       let norm = workspace.frobeniusNorm
       guard isWanted, norm.isFinite else { return (norm, nil) }
+      if min(gradient.rows, gradient.columns) == 1 { return (norm, norm) }
       try workspace.decompose()
       return (norm, workspace.singularValues.last ?? 0)
     }
+    gradient.preview()
     let entries = gradient.entries.readOnly
     let norm = entries.frobeniusNorm
     guard isWanted, norm.isFinite else { return (norm, nil) }
@@ -144,7 +150,10 @@ public final class ClippedOptimizer {
 
   /// The entries of a gradient, which stays in factors if it is in factors: the rule is to meet it as it was.
   private func product(of gradient: LayerGradient) -> Matrix<Float> {
-    guard let (left, right) = gradient.factors else { return gradient.entries.readOnly.copied() }
+    guard let (left, right) = gradient.factors else {
+      gradient.preview()
+      return gradient.entries.readOnly.copied()
+    }
     var product = Matrix<Float>(rows: gradient.rows, columns: gradient.columns)
     product.withMutableView { gemm(left, .yes, right, .no, into: $0) }
     return product

@@ -29,6 +29,9 @@ struct Grad: ParsableCommand {
       of normalised images and target [B] of labels (I32 or I64). cifarnet: H and W 25 to 48, \
       cross-entropy with labels smoothed by 0.2, summed; resnet18: mean cross-entropy.
 
+      alexnet: widths are read from the weights (features.0.weight … classifier.6.bias); batch as of resnet18, H and W 31 to \
+      46; mean cross-entropy, no dropout.
+
       vae: the variational autoencoder of arXiv 2404.08624 (names Encoder.FC_layer_1.weight … \
       Decoder.FC_output.bias; widths are read from the weights, the paper's are 784-50-50-50); batch tensors input [B, 784] \
       in [0, 1] and noise [B, 50]; squared errors and divergence, summed over the batch.
@@ -42,10 +45,11 @@ struct Grad: ParsableCommand {
       """)
 
   enum ModelName: String, ExpressibleByArgument, CaseIterable {
-    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae, vit, bert
+    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, alexnet, vae, vit, bert
   }
 
-  @Option(help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, vae, vit or bert.")
+  @Option(
+    help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, alexnet, vae, vit or bert.")
   var model: ModelName
   @Option(help: "Attention heads of nanogpt, gpt2, vit and bert (default: width / 64).")
   var heads: Int?
@@ -80,6 +84,9 @@ struct Grad: ParsableCommand {
     case .resnet18:
       let model = try ResNet18(loading: weights)
       try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
+    case .alexnet:
+      let model = try AlexNet(loading: weights)
+      try runImages(model, model.channels) { model.loss($0, model.logits($0, $1, dropout: 0), $2) }
     case .vae: try runVAE()
     case .bert: try runBERT()
     case .vit:
@@ -270,6 +277,14 @@ struct Grad: ParsableCommand {
           hint: "the positions are for \(grid)×\(grid) patches of \(patch): use --positions bicubic"
         )
       }
+    }
+    if model == .alexnet, !shape[2...].allSatisfy(AlexNet.imageSides.contains) {
+      let sides = AlexNet.imageSides
+      throw StorageError(
+        "images of \(shape[2])×\(shape[3])", at: batch,
+        hint:
+          "the pools of alexnet bring sides of \(sides.lowerBound) to \(sides.upperBound) down to two places"
+      )
     }
     if model == .resnet18, shape[0] == 1, shape[2] <= 8, shape[3] <= 8 {
       throw StorageError(

@@ -2,7 +2,7 @@ import Foundation
 import Storage
 import Testing
 
-/// `spectral grad` on the two convolutional networks as a user runs it.
+/// `spectral grad` on the convolutional networks as a user runs it.
 @Suite struct ImageGradTests {
   let tool: SpectralTool
 
@@ -22,7 +22,7 @@ import Testing
     ])
   }
 
-  @Test(arguments: ["cifarnet", "resnet18"])
+  @Test(arguments: ["cifarnet", "resnet18", "alexnet"])
   func givesPyTorchsGradients(_ model: String) throws {
     let run = try run(model, batch: golden("\(model)-batch"))
     #expect(run.status == 0, "\(run.errors)")
@@ -70,7 +70,15 @@ import Testing
     #expect(try message("cifarnet", batch([2, 32, 32, 3], [1, 1])).contains("[2, 32, 32, 3]"))
     #expect(try message("resnet18", batch([2, 3, 32, 32], [1])).contains("target [1]"))
     #expect(try message("resnet18", batch([1, 3, 8, 8], [1])).contains("one image of 8×8"))
+    #expect(try message("alexnet", batch([1, 3, 30, 32], [1])).contains("images of 30×32"))
+    #expect(
+      try message("alexnet", batch([1, 3, 32, 32], [10])).contains("target[0] is the label 10"))
+    #expect(try message("alexnet", batch([2, 3, 32, 32], [1])).contains("target [1]"))
+    #expect(try message("alexnet", batch([1, 1, 32, 32], [1])).contains("[1, 1, 32, 32]"))
     let other = golden("resnet18-weights")
+    #expect(
+      try message("alexnet", batch([1, 3, 32, 32], [1]), weights: other)
+        .contains("no tensor features.0.weight"))
     #expect(
       try message("cifarnet", batch([1, 3, 32, 32], [1]), weights: other)
         .contains("no tensor layers.1.conv1.weight"))

@@ -2,7 +2,7 @@ import LinearAlgebra
 
 /// y[B, H', W', O] = x[B, H, W, C] * weight[O, h, w, C] (+ bias[O]) for any kernel, stride and padding: patches are laid
 /// out as rows, a block of them at a time and never all, and multiplied by the weight as a matrix[O, h·w·C].
-final class Convolution: Operation {
+final class Convolution: Operation, ImageConvolution {
   let inputs: [Tensor]
   let output: Tensor
   private let x: Tensor
@@ -11,6 +11,10 @@ final class Convolution: Operation {
   private let geometry: PatchGeometry
   private let workspace: Workspace
   private let filters: Int
+  /// Where images are to be told apart.
+  private let images: ImageGradients?
+  /// The threads of the last backward pass.
+  private var pool = WorkerPool.single
   /// Terms of an output, as whole vectors of 8 (zeros beyond h·w·C), and where the next patch begins.
   private let terms: Int, patchStride: Int, filterStride: Int
 
@@ -35,11 +39,16 @@ final class Convolution: Operation {
     inputs = [x, weight.tensor] + (bias.map { [$0.tensor] } ?? [])
     output = tape.output(
       [x.shape[0], geometry.outHeight, geometry.outWidth, filters], of: inputs)
+    images =
+      tape.weightGradients == .perSample
+      ? ImageGradients(x, output, geometry, filters: filters, on: tape) : nil
     workspace.reserve(
       max(
         terms * filterStride + tape.pool.threads * Self.block * patchStride,
         filters * patchStride + max(Self.span, tape.pool.threads * Self.block) * patchStride))
   }
+
+  var lendsOutputGradient: Bool { images != nil }
 
   func forward(_ pool: WorkerPool) {
     // weightᵀ[h·w·C, O], then each thread's patches.
@@ -69,7 +78,14 @@ final class Convolution: Operation {
   func backward(_ pool: WorkerPool, beta: [Float]) {
     guard let dy = output.gradient?.base else { return }
     if let dx = x.gradient?.base { inputGradient(dy, dx, beta[0], pool) }
-    if weight.tensor.needsGradient { weightGradient(dy, beta[1], pool) }
+    if let images {
+      self.pool = pool
+      return images.leave(self, weight, bias, beta, pool)
+    }
+    if weight.tensor.needsGradient {
+      weight.gradient.setMaterialized()
+      weightGradient(dy, beta[1], pool, into: weight.gradient.base)
+    }
     if let bias, bias.tensor.needsGradient {
       bias.gradient.setMaterialized()
       addRows(
@@ -107,7 +123,10 @@ final class Convolution: Operation {
   }
 
   /// dyᵀ · patches: the threads share out the filters, each sum runs over all outputs in order.
-  private func weightGradient(_ dy: UnsafePointer<Float>, _ beta: Float, _ pool: WorkerPool) {
+  private func weightGradient(
+    _ dy: UnsafePointer<Float>, _ beta: Float, _ pool: WorkerPool,
+    into gradient: UnsafeMutablePointer<Float>
+  ) {
     let sums = workspace.base
     let patches = sums + filters * patchStride
     let rows = output.rows
@@ -125,12 +144,24 @@ final class Convolution: Operation {
           into: sums + range.lowerBound &* patchStride, ldc: patchStride)
       }
     }
-    weight.gradient.setMaterialized()
     for o in 0..<filters {
-      let target = weight.gradient.base + o * geometry.terms
       accumulate(
-        sums + o * patchStride, 0..<geometry.terms, into: target, beta: beta)
+        sums + o * patchStride, 0..<geometry.terms, into: gradient + o * geometry.terms, beta: beta)
     }
+  }
+
+  func layOutGradient(of image: Int, into rows: UnsafeMutablePointer<Float>, stride: Int) {
+    guard let dy = output.gradient?.base else { return }
+    let places = geometry.outHeight * geometry.outWidth
+    for p in 0..<places {
+      (rows + p &* stride).update(
+        from: dy + (image &* places &+ p) &* filters, count: filters)
+    }
+  }
+
+  func addImages(into sum: UnsafeMutablePointer<Float>) {
+    guard let dy = output.gradient?.base else { return }
+    weightGradient(dy, 0, pool, into: sum)
   }
 }
 

@@ -23,6 +23,8 @@ final class Linear: Operation {
   private let packing: Workspace?
   /// Whether the weight's gradient stays factored: few enough samples that its rank is far below full.
   private let keepsFactors: Bool
+  /// A one for every row, where the bias's gradient stays factored, too: Σ rows of dy · 1.
+  private let ones: Buffer?
   /// Rows that one thread takes at a time.
   private let pieceRows: Int
   /// Where both factors of a product in bfloat16 are packed, if that is how it multiplies.
@@ -62,6 +64,8 @@ final class Linear: Operation {
         min(out, width) == 1 || LayerGradient.isThin(rank: x.rows, rows: out, columns: width)
       case .perSample: true
       }
+    ones = bias != nil && tape.weightGradients == .perSample ? tape.scratch(x.rows) : nil
+    ones?.fill(1)
     pieceRows =
       isSmall
       ? max(16, (1 << 20) / max(1, out * width) & ~15) : max(192, (x.rows + 15) / 16 & ~7)
@@ -172,7 +176,11 @@ final class Linear: Operation {
           into: weight.gradient.entries.rows(range))
       }
     }
-    if let bias {
+    if let bias, let ones {
+      precondition(beta[2] == 0, "\(bias.name) is used twice on a tape that keeps factors")
+      bias.gradient.setProduct(
+        left: dOutput, right: MatrixView(rows: x.rows, columns: 1, base: UnsafePointer(ones.base)))
+    } else if let bias {
       bias.gradient.setMaterialized()
       addRows(dOutput, to: bias.gradient.base, beta: beta[2], pool)
     }

@@ -11,7 +11,7 @@ import LinearAlgebra
 /// Why tiles: on an AVX2 core (Zen 3, one thread, CPU time) a training step takes 2.98 s with CifarNet at batch 500 and
 /// 3.59 s with ResNet-18 at batch 128, PyTorch 2.13's direct convolutions 5.37 and 6.21 s. Two thirds of that are the
 /// products, at 80 to 100 of some 110 GFLOP/s, so a plain sum of 2.25 times as many could not reach it.
-final class WinogradConvolution: Operation {
+final class WinogradConvolution: Operation, ImageConvolution {
   let inputs: [Tensor]
   let output: Tensor
   private let x: Tensor
@@ -30,6 +30,10 @@ final class WinogradConvolution: Operation {
   private let channelStride: Int, filterStride: Int
   /// As much as a row of zeros that stands for what lies outside an image.
   private let zeros: Buffer
+  /// Where images are to be told apart.
+  private let images: ImageGradients?
+  /// The threads of the last backward pass.
+  private var pool = WorkerPool.single
 
   /// Tiles that a thread takes at a time in the forward pass.
   private static let block = 128
@@ -61,6 +65,11 @@ final class WinogradConvolution: Operation {
       isPooled
         ? [batch, tileRows, tileColumns, filters] : [batch, outHeight, outWidth, filters],
       of: inputs)
+    images =
+      tape.weightGradients == .perSample
+      ? ImageGradients(
+        x, output, PatchGeometry(x.shape, kernel: (3, 3), stride: 1, padding: padding),
+        filters: filters, on: tape) : nil
     winners = isPooled && output.needsGradient ? tape.scratch(output.count) : nil
     let strides = channelStride + filterStride
     imagesAtOnce = max(1, min(batch, span / (16 * strides * tileRows * tileColumns)))
@@ -241,12 +250,17 @@ final class WinogradConvolution: Operation {
 
   // MARK: - Backward
 
+  var lendsOutputGradient: Bool { images != nil }
+
   func backward(_ pool: WorkerPool, beta: [Float]) {
     guard let dy = output.gradient?.base else { return }
-    if isWide {
-      backward(SIMD16<Float>.self, dy, pool, beta)
-    } else {
-      backward(SIMD8<Float>.self, dy, pool, beta)
+    let needsWeight = weight.tensor.needsGradient && images == nil
+    if needsWeight { weight.gradient.setMaterialized() }
+    backward(
+      dy, pool, beta, into: x.gradient?.base, needsWeight ? weight.gradient.base : nil)
+    if let images {
+      self.pool = pool
+      return images.leave(self, weight, bias, beta, pool)
     }
     if let bias, bias.tensor.needsGradient {
       bias.gradient.setMaterialized()
@@ -256,12 +270,25 @@ final class WinogradConvolution: Operation {
     }
   }
 
+  /// The gradients of x and of the weight, each where there is room for it.
+  private func backward(
+    _ dy: UnsafePointer<Float>, _ pool: WorkerPool, _ beta: [Float],
+    into dx: UnsafeMutablePointer<Float>?, _ weightGradient: UnsafeMutablePointer<Float>?
+  ) {
+    guard dx != nil || weightGradient != nil else { return }
+    if isWide {
+      backward(SIMD16<Float>.self, dy, pool, beta, into: dx, weightGradient)
+    } else {
+      backward(SIMD8<Float>.self, dy, pool, beta, into: dx, weightGradient)
+    }
+  }
+
   @inline(__always)
   private func backward<V: ChannelVector>(
-    _ type: V.Type, _ dy: UnsafePointer<Float>, _ pool: WorkerPool, _ beta: [Float]
+    _ type: V.Type, _ dy: UnsafePointer<Float>, _ pool: WorkerPool, _ beta: [Float],
+    into dx: UnsafeMutablePointer<Float>?, _ weightGradient: UnsafeMutablePointer<Float>?
   ) {
-    let needsWeight = weight.tensor.needsGradient
-    let dx = x.gradient?.base
+    let needsWeight = weightGradient != nil
     // U[16, O, C], dU[16, O, C], then V[16, tiles, C] and dM[16, tiles, O] of some images.
     let u = workspace.base
     let du = u + filterSize
@@ -306,7 +333,36 @@ final class WinogradConvolution: Operation {
         }
       }
     }
-    if needsWeight { transformWeightGradient(V.self, du, beta[1], pool) }
+    if let weightGradient {
+      transformWeightGradient(V.self, du, beta[1], pool, into: weightGradient)
+    }
+  }
+
+  func addImages(into sum: UnsafeMutablePointer<Float>) {
+    guard let dy = output.gradient?.base else { return }
+    backward(dy, pool, [0, 0, 0], into: nil, sum)
+  }
+
+  /// Where outputs are pooled, what a tile is given belongs to its winner alone.
+  func layOutGradient(of image: Int, into rows: UnsafeMutablePointer<Float>, stride: Int) {
+    guard let dy = output.gradient?.base else { return }
+    let (n, places) = (filters, outHeight &* outWidth)
+    guard let winners else {
+      for p in 0..<places {
+        (rows + p &* stride).update(from: dy + (image &* places &+ p) &* n, count: n)
+      }
+      return
+    }
+    for p in 0..<places { (rows + p &* stride).update(repeating: 0, count: n) }
+    for tile in 0..<tiles {
+      let (row, column) = (tile / tileColumns, tile % tileColumns)
+      let first = (image &* tiles &+ tile) &* n
+      for j in 0..<n {
+        let winner = Int(winners.base[first &+ j])
+        let place = (2 &* row &+ winner / 2) &* outWidth &+ 2 &* column &+ winner % 2
+        rows[place &* stride &+ j] = dy[first &+ j]
+      }
+    }
   }
 
   /// dM[16, O] = A dy Aᵀ of one tile's 2×2 outputs.
@@ -386,13 +442,13 @@ final class WinogradConvolution: Operation {
   /// The weight's gradient = beta · gradient + Gᵀ dU G.
   @inline(__always)
   private func transformWeightGradient<V: ChannelVector>(
-    _ type: V.Type, _ du: UnsafePointer<Float>, _ beta: Float, _ pool: WorkerPool
+    _ type: V.Type, _ du: UnsafePointer<Float>, _ beta: Float, _ pool: WorkerPool,
+    into gradient: UnsafeMutablePointer<Float>
   ) {
-    weight.gradient.setMaterialized()
     let (c, step) = (channels, filters * channelStride)
     pool.forRanges(of: filters, size: 16) { range in
       for filter in range {
-        let target = weight.gradient.base + 9 &* filter &* c
+        let target = gradient + 9 &* filter &* c
         var j = 0
         while j < c {
           Tile<V>(du + (filter &* channelStride &+ j), step: step)

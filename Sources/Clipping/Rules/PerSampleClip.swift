@@ -5,8 +5,8 @@ import LinearAlgebra
 /// gradient g_k of the sample at position k = 1 … n of the batch is clipped to norm a·k^(1/b), then
 /// the mean is taken: g = (1/n) Σ min(1, a k^(1/b)/‖g_k‖) g_k.
 ///
-/// The norm is over all layers together. It comes from the factors of the layers' gradients (‖δ xᵀ‖ =
-/// ‖δ‖‖x‖), so no sample's gradient is ever formed. Sensible only where the order of samples is random.
+/// The norm is over all layers together. It comes from what each layer has beside its gradient (for a linear one ‖δ xᵀ‖ =
+/// ‖δ‖‖x‖), so there is one backward pass, and the samples' gradients are added up once, weighted. Sensible only where the order of samples is random.
 public struct PerSampleClip: GradientTransform {
   /// a, the threshold of the first sample.
   public let scale: Double
@@ -45,23 +45,23 @@ public struct PerSampleClip: GradientTransform {
 
 /// The norm over all layers of every sample's own gradient (of its own loss, not its share of the mean).
 ///
-/// Throws `ClippingError.needsFactors` where there are no factors, `LinearAlgebraError.notFinite` where an entry of
-/// one is not finite.
+/// Throws `ClippingError.needsFactors` where samples cannot be told apart, `LinearAlgebraError.notFinite` where an entry of
+/// a gradient is not finite.
 func sampleNorms(of layers: [Layer]) throws -> [Double] {
-  let count = 1 + (layers.first?.gradient.samples.max() ?? 0)
+  let count = max(1, layers.first?.gradient.sampleCount ?? 0)
   var squares = [Double](repeating: 0, count: count)
   for layer in layers {
-    guard let (left, right) = layer.gradient.factors else {
+    guard layer.gradient.sampleCount <= count, layer.gradient.addSquaredNorms(to: &squares) else {
       throw ClippingError.needsFactors(layer: layer.name)
     }
-    let samples = layer.gradient.samples
-    for i in samples.indices {
-      for j in samples.indices where samples[j] == samples[i] {
-        squares[samples[i]].addProduct(dot(left, i, j), dot(right, i, j))
-      }
+  }
+  if !squares.allSatisfy(\.isFinite) {
+    try checkFactorsFinite(of: layers)
+    for layer in layers where layer.gradient.isSum {
+      layer.gradient.preview()
+      try layer.gradient.entries.readOnly.checkFinite()
     }
   }
-  if !squares.allSatisfy(\.isFinite) { try checkFactorsFinite(of: layers) }
   return squares.map { Double(count) * max(0, $0).squareRoot() }
 }
 
@@ -71,14 +71,4 @@ func checkFactorsFinite(of layers: [Layer]) throws {
     try left.checkFinite()
     try right.checkFinite()
   }
-}
-
-/// The inner product of rows i and j of x, in Double.
-private func dot(_ x: MatrixView<Float>, _ i: Int, _ j: Int) -> Double {
-  let n = x.columns
-  let (a, b) = (x.base + i &* n, x.base + j &* n)
-  if i == j { return Float._sumOfSquares(a, n) }
-  var sum = 0.0
-  for k in 0..<n { sum.addProduct(Double(a[k]), Double(b[k])) }
-  return sum
 }

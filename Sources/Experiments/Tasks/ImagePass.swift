@@ -43,12 +43,15 @@ final class TrainingPass {
   }
 
   /// Images whose largest logit is their class.
-  var correct: Int {
-    let z = UnsafeBufferPointer(start: logits.value.base, count: logits.count)
-    let classes = logits.columns
-    return (0..<targets.count).count {
-      largest(z[($0 * classes)..<(($0 + 1) * classes)]) == Int(targets.base[$0])
-    }
+  var correct: Int { countCorrect(logits, targets) }
+}
+
+/// Rows of logits[B, classes] whose largest entry is at their target.
+func countCorrect(_ logits: Tensor, _ targets: Indices) -> Int {
+  let z = UnsafeBufferPointer(start: logits.value.base, count: logits.count)
+  let classes = logits.columns
+  return (0..<targets.count).count {
+    largest(z[($0 * classes)..<(($0 + 1) * classes)]) == Int(targets.base[$0])
   }
 }
 
@@ -63,14 +66,15 @@ final class ImageEvaluation {
   /// Images that are evaluated at a time.
   private static let rows = 200
 
-  init(_ classifier: ImageClassifier, _ data: ImageData, _ pool: WorkerPool) {
+  /// `logits` records the network on normalized images[B, H, W, C].
+  init(_ data: ImageData, _ pool: WorkerPool, logits: (Tape, Tensor) -> Tensor) {
     self.data = data.test
     normalization = data.normalization
     tape = Tape(pool: pool, isTraining: false)
     images = tape.input([
       min(Self.rows, data.test.count), data.test.height, data.test.width, data.test.channels,
     ])
-    logits = classifier.logits(tape, images, whiteningBias: .frozen)
+    self.logits = logits(tape, images)
   }
 
   /// The share of the first `count` test images whose largest logit, averaged over the views, is their class, and the

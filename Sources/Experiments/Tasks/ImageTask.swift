@@ -204,7 +204,9 @@ package final class ImageTask: Workload {
   private var batches: ImageBatches
   private var pass: TrainingPass?
   private var step = 0
-  private lazy var evaluation = ImageEvaluation(classifier, data, pool)
+  private lazy var evaluation = ImageEvaluation(data, pool) { [classifier] in
+    classifier.logits($0, $1, whiteningBias: .frozen)
+  }
 
   /// Throws a `ConfigError` for a batch larger than the data.
   package init(

@@ -87,16 +87,6 @@ package struct ViTSettings: WorkloadSettings {
   }
 }
 
-/// Color images that are cut and resized on the way to the network.
-package struct ColorImages: WorkloadSource {
-  package let data: ImageData
-  package var name: String { data.name }
-  package var digest: String { data.digest }
-  package var isStandIn: Bool { data.isStandIn }
-
-  package func holdingOut() -> ColorImages { ColorImages(data: data.holdingOut()) }
-}
-
 /// The vision transformer on CIFAR-10 (arXiv 2404.08624): pieces of the images, resized, intensities in [0, 1] and not normalized.
 package final class ViTTask: Workload {
   package static let layerName = "parameter"

@@ -1,0 +1,153 @@
+import Foundation
+import Lab
+import LinearAlgebra
+import Storage
+
+/// AlexNet of arXiv 2605.02701: no clip, the standard clip, the clip of every sample and of every micro-batch, and the spectral clip
+/// beside them.
+package enum PerSampleAlexNet: CurveExperiment {
+  package typealias Task = AlexNetTask
+  package static let name = "per-sample-clipping"
+  package static let abstract =
+    "AlexNet on CIFAR-10: no clip, norm clip, per-sample, micro-batch and spectral clips (2605.02701)."
+  package static let version = 1
+  package static let arms = AlexNetArms.all
+  package static let defaults = CurveConfig(
+    AlexNetSettings(), methods: arms.map(\.name), seeds: [1, 2, 3])
+}
+
+/// Hyper-parameters of AlexNet's arms.
+package enum PerSampleSearch: SearchExperiment {
+  package typealias Task = AlexNetTask
+  package static let name = "per-sample-search"
+  package static let abstract = "Hyper-parameters of per-sample-clipping's methods."
+  package static let arms = AlexNetArms.all
+  package static let command = "per-sample-clipping search"
+  package static let objective = "final_val_loss"
+  package static let defaults = SearchConfig(
+    AlexNetSettings(), methods: arms.filter { $0.tunedAs == $0.name }.map(\.name))
+
+  package static func objectiveMeaning(_ config: Config) -> String {
+    "cross-entropy of the \(config.selection == .heldOut ? "held-out training" : "test") images, nats an image"
+  }
+
+  package static func captionSettings(_ config: Config) -> [(String, String)] {
+    let s = config.settings
+    return [
+      ("epochs", "\(s.epochs)"), ("batchSize", "\(s.batchSize)"),
+      ("trainingImages", "\(s.trainingImages)"), ("widthDivisor", "\(s.widthDivisor)"),
+    ]
+  }
+}
+
+// MARK: - Table and caption
+
+extension PerSampleAlexNet {
+  private static let spectral = "the spectral clips beside them"
+  private static let own = "whole batches, samples, micro-batches"
+
+  /// Curves of training loss and of both accuracies by epoch and by the seconds of undisturbed steps, final values, milliseconds of
+  /// a step.
+  package static func table(of set: RecordSet) throws -> Table {
+    try set.curveTable(
+      axis: (
+        "epoch",
+        { record in
+          let perEpoch = try record.int(attribute: "steps_per_epoch")
+          return try record.ints("step").map { Double($0) / Double(perEpoch) }
+        }
+      ),
+      series: [
+        .init("train_loss", .geometricMean), .init("train_accuracy", .mean),
+        .init("val_accuracy", .mean),
+      ],
+      finals: [
+        .init("final_train_loss", .geometricMean, diverged: AlexNetTask.lossLimit),
+        .init("final_val_accuracy", .mean),
+      ],
+      group: { $0.contains("spectral") || $0 == "sgdm-per-sample-flat" ? spectral : own },
+      groups: [own, spectral], seconds: RunStatistics.undisturbedSeconds,
+      more: { finals, records in
+        finals.add("step_ms", try records.map { try 1000 * RunStatistics.secondsPerStep($0) })
+      })
+  }
+
+  package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
+    let record = set.records[0]
+    let settings = try config(of: set).settings
+    let lines = try set.methods.map { method -> (loss: Double, text: String) in
+      let losses = try set.values("final_train_loss", of: method)
+      let title = try set.title(of: method)
+      let summary = RunStatistics.geometricMean(losses, limit: AlexNetTask.lossLimit)
+      if summary.diverged > 0 {
+        return (.infinity, "\(title): \(summary.diverged) of \(losses.count) runs diverged")
+      }
+      let accuracy = 100 * Statistics.mean(try set.values("final_val_accuracy", of: method))
+      let time = try 1000 * RunStatistics.secondsPerStep(set.records(of: method))
+      return (
+        summary.mean,
+        "\(title) \(significant(summary.mean, 3)) (\(significant(accuracy, 3)) %, \(significant(time, 2)) ms a step)"
+      )
+    }
+    return [
+      ("ranking", lines.sorted { $0.loss < $1.loss }.map(\.text).joined(separator: "; ")),
+      ("data", escaped(try record.string(attribute: "data"))),
+      ("trainingImages", "\(settings.trainingImages)"), ("testImages", "\(settings.testImages)"),
+      ("widthDivisor", "\(settings.widthDivisor)"), ("epochs", "\(settings.epochs)"),
+      ("batchSize", "\(settings.batchSize)"), ("dropout", "\(settings.dropout)"),
+      ("translate", "\(settings.translate)"), ("microBatches", "\(AlexNetArms.microBatches)"),
+      ("microBatchSize", "\(settings.batchSize / AlexNetArms.microBatches)"),
+      ("rank", "\(settings.rank)"), ("parameters", "\(try record.int(attribute: "parameters"))"),
+    ]
+  }
+}
+
+// MARK: - Claims
+
+extension PerSampleAlexNet {
+  private static let training = Measure(
+    "training loss", note: "mean of the last epoch's mini-batches", final: "final_train_loss",
+    series: "train_loss", limit: AlexNetTask.lossLimit)
+  private static let error = Measure(
+    "test error", note: "share of the test images not classified correctly",
+    final: "final_val_accuracy", series: "val_accuracy", limit: 1
+  ) { try ImageTask.error(accuracy: $0, of: $1.int(attribute: "test_images")) }
+
+  private static let item = "2605.02701, AlexNet"
+  private static let others = ["sgdm-none", "sgdm-norm"]
+
+  package static let claims: [Claim] = [
+    Claim(
+      "persample-loss", item,
+      "Per-sample clipping ends with a lower training loss than SGDM without a clip and with the standard clip.",
+      family: "persample", Comparison(["sgdm-per-sample"], over: others, by: [training])),
+    Claim(
+      "persample-time", item, "And at equal time, whatever it costs.", family: "persample",
+      Comparison(["sgdm-per-sample"], over: others, by: [training], at: .equalTime)),
+    Claim(
+      "persample-error", item, "And with a lower error on the test images.", family: "persample",
+      Comparison(["sgdm-per-sample"], over: others, by: [error])),
+    Claim(
+      "persample-position", item,
+      "Thresholds that grow with the position in the batch end with a lower training loss than one for all.",
+      family: "persample",
+      Comparison(["sgdm-per-sample"], over: ["sgdm-per-sample-flat"], by: [training])),
+    Claim(
+      "persample-before", item,
+      "Clipping each micro-batch before accumulating ends with a lower training loss than clipping their mean.",
+      family: "persample-micro",
+      Comparison(["sgdm-norm-before"], over: ["sgdm-norm-after"], by: [training])),
+    Claim(
+      "persample-before-time", item, "And at equal time: it costs nearly nothing.",
+      family: "persample-micro",
+      Comparison(
+        ["sgdm-norm-before"], over: ["sgdm-norm-after"], by: [training], at: .equalTime)),
+    Claim(
+      "persample-spectral", "2605.11838 on 2605.02701's AlexNet",
+      "The spectral clip, constant or by quantile, ends with a lower training loss than per-sample clipping.",
+      family: "persample-spectral",
+      Comparison(
+        ["sgdm-spectral-const", "sgdm-spectral-quantile"], over: ["sgdm-per-sample"],
+        by: [training])),
+  ]
+}

@@ -1,0 +1,273 @@
+import Autodiff
+import Datasets
+import Foundation
+import Lab
+import LinearAlgebra
+import Models
+import Optimizers
+import Storage
+import Training
+
+/// Settings of AlexNet on CIFAR-10. arXiv 2605.02701 names the network and CIFAR-100; the rest is not public, so it is ours.
+package struct AlexNetSettings: WorkloadSettings {
+  /// The images.
+  package var images = ImageData.Source.cifar10
+  /// Training images that are used, at most.
+  package var trainingImages = 50_000
+  /// Test images that are used, at most.
+  package var testImages = 10_000
+  /// All widths are AlexNet's divided by it.
+  package var widthDivisor = 1
+  /// Epochs.
+  package var epochs = 100
+  /// Images a step.
+  package var batchSize = 128
+  /// Probability with which a value is dropped before each of the hidden linear layers.
+  package var dropout = AlexNet.dropout
+  /// Mirror images.
+  package var flip = ImageAugmentation.Flip.alternating
+  /// Shifts up to so many pixels.
+  package var translate = 2
+  /// Algorithm 2: singular values that may be clipped.
+  package var rank = 10
+  /// Algorithm 2: further sketch vectors.
+  package var oversampling = 5
+  /// Algorithm 2: power iterations.
+  package var powerIterations = 1
+
+  /// The defaults.
+  package init() {}
+
+  /// Steps of an epoch.
+  package var stepsPerEpoch: Int { trainingImages / batchSize }
+  package var stepCount: Int { epochs * stepsPerEpoch }
+  package var pointEvery: Int { stepsPerEpoch }
+
+  package static let limits = [
+    "epochs": 100_000, "batchSize": 1_000_000, "rank": 100_000, "oversampling": 100_000,
+    "powerIterations": 1000,
+  ]
+
+  package func lasting(_ fraction: Double) -> AlexNetSettings {
+    var own = self
+    own.epochs = max(1, Int((fraction * Double(epochs)).rounded()))
+    return own
+  }
+
+  package func validate() throws {
+    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
+      guard holds else { throw ConfigError.value(key, value, expected) }
+    }
+    for (key, value) in [
+      ("trainingImages", trainingImages), ("testImages", testImages), ("epochs", epochs),
+      ("batchSize", batchSize), ("rank", rank),
+    ] { try check(key, value, value >= 1, "a whole number >= 1") }
+    for (key, value) in [("oversampling", oversampling), ("powerIterations", powerIterations)] {
+      try check(key, value, value >= 0, "a whole number >= 0")
+    }
+    try check(
+      "widthDivisor", widthDivisor, [1, 2, 4, 8, 16, 32, 64].contains(widthDivisor), "1, 2, … 64")
+    try check("dropout", dropout, dropout >= 0 && dropout < 1, "a number in [0, 1)")
+    try check("translate", translate, (0..<16).contains(translate), "a whole number in [0, 15]")
+    try check(
+      "batchSize", batchSize, batchSize <= trainingImages,
+      "at most the \(trainingImages) training images")
+  }
+
+  package var rehearsal: (settings: AlexNetSettings, step: Double, evaluation: Double) {
+    var small = self
+    small.trainingImages = min(trainingImages, max(batchSize, 1000))
+    small.testImages = min(testImages, 200)
+    return (
+      small, 1,
+      Double(testImages) / Double(small.testImages)
+        * Double(small.stepsPerEpoch) / Double(max(1, stepsPerEpoch))
+    )
+  }
+}
+
+/// AlexNet on CIFAR-10 (arXiv 2605.02701): every parameter is moved and clipped by the arm, biases included.
+package final class AlexNetTask: Workload {
+  package static let layerName = "parameter"
+  package static let metrics = [
+    Metric("epoch", "training epochs done"),
+    Metric(
+      "train_accuracy",
+      "share of the augmented training images since the point before that were classified correctly, with dropout"
+    ),
+    Metric("val_loss", "cross-entropy on the test images, nats an image"),
+    Metric("val_accuracy", "share of the test images classified correctly"),
+  ]
+  package static func trainLossMeaning(_ settings: AlexNetSettings) -> String {
+    "mean of the mini-batch losses since the point before (cross-entropy with dropout, nats an image)"
+  }
+  /// A mean loss of an image beyond this has diverged (it starts at log 10).
+  package static let lossLimit = 1e3
+
+  package static func load(_ settings: AlexNetSettings, folder: String) throws -> ColorImages {
+    let data = try ImageData.load(settings.images, folder: folder, batch: settings.batchSize)
+      .first(training: settings.trainingImages, test: settings.testImages)
+    let sides = AlexNet.imageSides
+    guard sides.contains(data.training.height), sides.contains(data.training.width) else {
+      throw ConfigError(
+        "setting 'images'",
+        "\(data.name) has images of \(data.training.height)×\(data.training.width)",
+        hint: "AlexNet takes sides of \(sides.lowerBound) to \(sides.upperBound): choose cifar10")
+    }
+    return ColorImages(data: data)
+  }
+
+  package static func resolved(
+    _ settings: AlexNetSettings, _ source: ColorImages
+  ) -> AlexNetSettings {
+    var settings = settings
+    settings.trainingImages = source.data.training.count
+    settings.testImages = source.data.test.count
+    return settings
+  }
+
+  package let model: AlexNet
+  package let settings: AlexNetSettings
+  package let microBatches: Int
+  package let stepsPerPoint: Int, steps: Int
+  package var pending = [0.0, 0.0]  // images classified correctly since the last point, and images
+  private let data: ImageData
+  private let pool: WorkerPool
+  private let pass: AlexNetPass
+  private var batches: ImageBatches
+  private var step = 0
+  private lazy var evaluation = ImageEvaluation(data, pool) { [model] in model.logits($0, $1) }
+
+  /// Throws a `ConfigError` for a batch larger than the data, or one that the arm cannot cut.
+  package init(
+    _ settings: AlexNetSettings, _ arm: Arm, _ source: ColorImages, seed: UInt64, pool: WorkerPool
+  ) throws {
+    (self.settings, self.pool, data) = (settings, pool, source.data)
+    let count = data.training.count
+    guard settings.batchSize <= count else {
+      throw ConfigError(
+        "setting 'batchSize'",
+        "\(count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
+        hint: "use a smaller batch or a larger set (make data-cifar gets CIFAR-10)")
+    }
+    let parts = arm.clippedMicroBatches ?? arm.accumulatedMicroBatches ?? 1
+    guard settings.batchSize % parts == 0 else {
+      throw ConfigError(
+        "setting 'batchSize'",
+        "\(settings.batchSize) images do not divide into \(parts) micro-batches",
+        hint: "choose a multiple of \(parts)")
+    }
+    microBatches = parts
+    let stream = RandomStream(seed: seed, name: "alexnet")
+    model = AlexNet(
+      widthDivisor: settings.widthDivisor, classes: data.classes.count,
+      channels: data.training.channels)
+    model.initialize(stream.child("weights"))
+    batches = ImageBatches(
+      data.training, size: settings.batchSize,
+      augmentation: ImageAugmentation(flip: settings.flip, translate: settings.translate),
+      normalization: data.normalization, stream: stream.child("batches"))
+    (stepsPerPoint, steps) = (batches.batchesPerEpoch, settings.epochs * batches.batchesPerEpoch)
+    // A micro-batch that is clipped by itself has its own mean; else its part of the batch's mean.
+    pass = AlexNetPass(
+      model,
+      Tape(
+        pool: pool, weightGradients: arm.needsSamples ? .perSample : .dense,
+        dropoutStream: stream.child("dropout")),
+      data.training, rows: settings.batchSize / parts, dropout: settings.dropout,
+      weight: arm.clippedMicroBatches == nil ? 1 / Float(parts) : 1)
+  }
+
+  // MARK: - Training
+
+  package var parameters: [Parameter] { model.parameters }
+  package var modelState: [[Float]] {
+    get { model.values }
+    set { model.values = newValue }
+  }
+  package var recordedLayers: [String] { parameters.map(\.name) }
+  package var lossLimit: Double { Self.lossLimit }
+  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
+  package var decomposition: Decomposition {
+    .sketch(
+      rank: settings.rank, oversampling: settings.oversampling,
+      powerIterations: settings.powerIterations)
+  }
+
+  package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
+    self.step = step
+    let chosen = batches.batch(step: step)
+    let size = chosen.count / microBatches
+    let first = chosen.startIndex + microBatch * size
+    pass.fill(chosen[first..<(first + size)], data) {
+      batches.transform(image: $0, epoch: step / stepsPerPoint)
+    }
+    return (pass.tape, pass.loss)
+  }
+
+  package func observe(step: Int, microBatch: Int) {
+    pending[0] += Double(pass.correct)
+    pending[1] += Double(settings.batchSize / microBatches)
+  }
+
+  // MARK: - Evaluation
+
+  package func evaluate() -> [Double] {
+    let trained = pending[0] / pending[1]
+    pending = [0, 0]
+    let held = evaluation.measure(.none, count: data.test.count)
+    return [Double(step + 1) / Double(stepsPerPoint), trained, held.loss, held.accuracy]
+  }
+
+  package func objective(finalTrainLoss: Double) -> Double {
+    evaluation.measure(.none, count: data.test.count).loss
+  }
+
+  package func summary(lastMetrics: [Double]) -> Attributes {
+    func last(_ index: Int) -> AttributeValue {
+      .double(lastMetrics.isEmpty ? .nan : lastMetrics[index])
+    }
+    return [
+      "training_images": .int(data.training.count), "test_images": .int(data.test.count),
+      "steps_per_epoch": .int(stepsPerPoint), "micro_batches": .int(microBatches),
+      "final_train_accuracy": last(1), "final_val_loss": last(2), "final_val_accuracy": last(3),
+    ]
+  }
+
+  package func save(to path: String) throws { try model.save(to: path) }
+}
+
+/// A recorded forward and backward pass over some images.
+private final class AlexNetPass {
+  let tape: Tape
+  let loss: Tensor
+  private let images: Tensor, logits: Tensor
+  private let targets: Indices
+
+  /// The loss is the mean over `rows` images, times `weight`.
+  init(
+    _ model: AlexNet, _ tape: Tape, _ data: LabeledImages, rows: Int, dropout: Double, weight: Float
+  ) {
+    self.tape = tape
+    images = tape.input([rows, data.height, data.width, data.channels])
+    targets = tape.indices([rows])
+    logits = model.logits(tape, images, dropout: dropout)
+    let mean = model.loss(tape, logits, targets)
+    loss = weight == 1 ? mean : tape.scale(mean, by: weight)
+  }
+
+  /// Writes the images of these numbers, each changed by `transform(number)`, and their labels.
+  func fill(
+    _ numbers: ArraySlice<Int>, _ data: ImageData, transform: (Int) -> ImageTransform
+  ) {
+    data.training.write(
+      numbers, normalization: data.normalization, into: images.value.base, pool: tape.pool
+    ) { transform(numbers[numbers.startIndex + $0]) }
+    for (row, number) in numbers.enumerated() {
+      targets.base[row] = Int32(data.training.labels[number])
+    }
+  }
+
+  /// Images whose largest logit is their class.
+  var correct: Int { countCorrect(logits, targets) }
+}
