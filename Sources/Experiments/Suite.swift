@@ -9,7 +9,7 @@ extension Suite {
       CIFAR10Search.self, NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self,
       TheoryBounds.self, Smoothness.self, LSTMCurves.self, DeltaGClipVAE.self,
       DeltaGClipVAESearch.self, DeltaGClipViT.self, DeltaGClipViTSearch.self,
-      DeltaGClipVAESearch.self, PerSampleAlexNet.self, PerSampleSearch.self,
+      PerSampleAlexNet.self, PerSampleSearch.self,
     ], figures: figures, title: "Spectral gradient clipping, reproduced",
     question:
       "Is it better to clamp the singular values of a gradient matrix at a threshold than to rescale the gradient by its "
@@ -91,7 +91,7 @@ extension Suite {
     FigureEntry(
       "2605.02701: per-sample clipping, AlexNet on CIFAR-10", make: "per-sample-clipping",
       claims: ["persample-loss", "persample-time", "persample-error", "persample-before"],
-      links: []),
+      links: [("picture", out("per-sample-clipping.svg"))]),
     FigureEntry(
       "2404.08624: δ-GClip, autoencoder on Fashion-MNIST", make: "delta-gclip-vae",
       claims: [
