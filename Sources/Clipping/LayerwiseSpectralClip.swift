@@ -45,6 +45,12 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
     return statistics
   }
 
+  /// Whether this has the layers, the rules, the operator and the seed of `other`, whatever each has seen.
+  package func isContinuation(of other: LayerwiseSpectralClip) -> Bool {
+    operation == other.operation && layers == other.layers && sketches == other.sketches
+      && thresholds.map(\.rule) == other.thresholds.map(\.rule)
+  }
+
   private func threshold(_ index: Int, measuring: Bool = false) -> ThresholdSource {
     let threshold = thresholds[index]
     if threshold.rule.includesPresentValue { return .fromSigmaMax { threshold.tau(sigmaMax: $0) } }
