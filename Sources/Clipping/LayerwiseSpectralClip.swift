@@ -35,12 +35,18 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
   public mutating func clip<Scalar>(
     _ gradient: inout Matrix<Scalar>, layer: String
   ) throws -> ClipStatistics {
+    try gradient.withMutableView { try clip($0, layer: layer) }
+  }
+
+  /// The same for a borrowed matrix.
+  @discardableResult
+  public mutating func clip<Scalar>(
+    _ gradient: MutableMatrixView<Scalar>, layer: String
+  ) throws -> ClipStatistics {
     guard let index = layers.firstIndex(of: layer) else {
       throw ClippingError.unknownLayer(layer, known: layers)
     }
-    let statistics = try gradient.withMutableView {
-      try operation.clip($0, at: threshold(index), sketch: sketch(index))
-    }
+    let statistics = try operation.clip(gradient, at: threshold(index), sketch: sketch(index))
     observe(statistics, index)
     return statistics
   }

@@ -88,14 +88,20 @@ struct Strided<Scalar: RealScalar> {
   var workSpace: Int { 8 * (4 * rows * columns + 4 * min(rows, columns) * min(rows, columns)) }
 
   func checkFinite() throws {
+    if stride == columns {
+      return try MatrixView(rows: rows, columns: columns, base: UnsafePointer(base)).checkFinite()
+    }
     for row in 0..<rows {
       try MatrixView(rows: 1, columns: columns, base: UnsafePointer(base + row * stride))
         .checkFinite()
     }
   }
 
-  /// Lends the entries, without gaps, to `body`.
-  func withEntries<R>(_ body: (inout Matrix<Scalar>) throws -> R) rethrows -> R {
+  /// Lends the entries, without gaps, to `body`: themselves, or a copy where there are gaps.
+  func withEntries<R>(_ body: (MutableMatrixView<Scalar>) throws -> R) rethrows -> R {
+    if stride == columns || rows == 1 {
+      return try body(MutableMatrixView(rows: rows, columns: columns, base: base))
+    }
     var elements = [Scalar]()
     elements.reserveCapacity(rows * columns)
     for row in 0..<rows {
@@ -104,7 +110,7 @@ struct Strided<Scalar: RealScalar> {
     }
     var matrix = Matrix(rows: rows, columns: columns, elements: elements)
     elements = []
-    let result = try body(&matrix)
+    let result = try matrix.withMutableView(body)
     matrix.withView { view in
       for row in 0..<rows {
         (base + row * stride).update(from: view.base + row * columns, count: columns)

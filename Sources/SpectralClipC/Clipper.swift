@@ -47,7 +47,7 @@ final class Clipper: @unchecked Sendable {
             threads().forEach(pieces: order.count) { (piece: Int) in
               let index = order[piece]
               outcomes[index] = Result {
-                try matrices[index].withEntries { try updated[index].clip(&$0, layer: "\(index)") }
+                try matrices[index].withEntries { try updated[index].clip($0, layer: "\(index)") }
               }
             }
           }

@@ -64,12 +64,11 @@ private func clip<Scalar>(
 ) throws {
   guard tau >= 0 else { throw Refusal(SPECTRALCLIP_BAD_THRESHOLD) }
   let options = try Options(options)
-  try matrix.checkFinite()
   try requireMemory(matrix.workSpace)
   let statistics = try withSingleThreadedBLAS {
     try matrix.withEntries {
       try options.operation.clip(
-        &$0, at: tau, sketch: RandomStream(seed: options.seed, name: "sketch"))
+        $0, at: .fixed(tau), sketch: RandomStream(seed: options.seed, name: "sketch"))
     }
   }
   report?.pointee = spectralclip_report(statistics)
