@@ -28,6 +28,7 @@ RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
 .PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills cluster-test fuzz bench mutants docs lint clean help build packages \
+	library-test install uninstall \
 	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb data-minilm $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
@@ -132,6 +133,15 @@ data-ptb: ## download Penn Treebank by words (2 MB)
 
 data-minilm: ## download MiniLM, a BERT of 23 million parameters, and its vocabulary (84 MB; needs unzip)
 	@./data/fetch minilm
+
+library-test: build ## the C library's test, compiled with cc against the optimized library
+	@./examples/c/check $(BIN)
+
+install: build ## programs, C library, header and pkg-config file below PREFIX (needed; for example PREFIX=$$HOME/.local)
+	@./experiments/install install "$(PREFIX)" $(BIN)
+
+uninstall: ## delete what install put below PREFIX
+	@./experiments/install uninstall "$(PREFIX)" $(BIN)
 
 help: ## this list, with the measured cost of each experiment
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 27

@@ -23,6 +23,7 @@ let package = Package(
   name: "spectral-clipping",
   platforms: [.macOS(.v15)],
   products: libraries.map { .library(name: $0, targets: [$0]) }
+    + [.library(name: "spectralclip", type: .dynamic, targets: ["SpectralClipC"])]
     + (experiments + ["spectral", "fuzz"]).map { .executable(name: $0, targets: [$0]) },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -45,6 +46,12 @@ let package = Package(
 
     // MARK: - Floor 2: learning
     .target(name: "Clipping", dependencies: ["LinearAlgebra"]),
+    // For programs in other languages: the header, and the functions that it declares.
+    .systemLibrary(name: "CSpectralClip"),
+    .target(
+      name: "SpectralClipC",
+      dependencies: ["COpenBLAS", "CSpectralClip", "Clipping", "LinearAlgebra"]
+    ),
     .target(name: "Datasets", dependencies: ["LinearAlgebra", "Storage"]),
     .target(name: "Autodiff", dependencies: ["LinearAlgebra"]),
     .target(name: "Models", dependencies: ["Autodiff", "LinearAlgebra", "Storage"]),

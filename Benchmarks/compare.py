@@ -5,6 +5,7 @@ Needs numpy and a CPU build of PyTorch; nothing else in the project does. Usage,
     python3 Benchmarks/compare.py [--rounds 3] [--out compare.jsonl]
     python3 Benchmarks/compare.py --gpt [CASE ...]       # training steps of GPTs; only PyTorch is needed
     python3 Benchmarks/compare.py --images [CASE ...]    # training steps of convolutional networks, likewise
+    python3 Benchmarks/compare.py --library [--rounds 3] # libspectralclip against torch in one process, one thread
     python3 Benchmarks/compare.py --check RECORDS_DIR    # of --rng numpy --set steps=2000
 """
 import argparse, glob, importlib.metadata, json, os, platform, statistics, subprocess, sys, time
@@ -173,6 +174,55 @@ def peers():
 
             values.setdefault(f"exact clip {m}x{n}, 3 values", {})[threads] = median_time(full, 5)
     return values
+
+
+def library(rounds):
+    """Four 768x3072 matrices on one thread, in one process and in turn: seconds by libspectralclip and by torch, and
+    the largest difference of the results. Matrices have 768 values that fall off as 1/i, of which about ten are clipped."""
+    import torch
+
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "examples", "python"))
+    from clip_torch import SpectralClip
+
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(1)
+    m, n, tau, rank = 768, 3072, 0.1, 10
+    values = 1 / torch.arange(1, m + 1)
+    originals = []
+    for _ in range(4):
+        u, _r = torch.linalg.qr(torch.randn(m, m, generator=generator))
+        v, _r = torch.linalg.qr(torch.randn(n, m, generator=generator))
+        originals.append((u * values) @ v.T)
+    parameters = [torch.nn.Parameter(torch.zeros(m, n)) for _ in originals]
+    kinds = {
+        "randomized, rank 10": (rank, lambda g: spectral_clip(g, tau, rank, 5, 1)),
+        "exact": (0, lambda g: exact_clip(g, tau)),
+    }
+    for name, (rank, reference) in kinds.items():
+        clipper = SpectralClip(parameters, tau=tau, rank=rank)
+        ours, theirs = [], []
+        for _ in range(rounds):
+            for parameter, g in zip(parameters, originals):
+                parameter.grad = g.clone()
+            start = time.perf_counter()
+            clipper.clip_()
+            ours.append(time.perf_counter() - start)
+            copies = [g.clone() for g in originals]
+            start = time.perf_counter()
+            clipped = [reference(g) for g in copies]
+            theirs.append(time.perf_counter() - start)
+        difference = max(float((p.grad - c).abs().max()) for p, c in zip(parameters, clipped))
+        print(json.dumps({
+            "case": f"4 x {m}x{n}, {name}", "threads": 1, "unit": "s", "suite": min(ours), "torch": min(theirs),
+            "ratio": round(min(theirs) / min(ours), 2), "rounds": rounds, "largest_difference": difference,
+        }), flush=True)
+
+
+def exact_clip(gradient, tau):
+    import torch
+
+    u, s, vt = torch.linalg.svd(gradient, full_matrices=False)
+    return (u * torch.clamp(s, max=tau)) @ vt
 
 
 GPT2_MATRICES = [(768, 2304), (768, 768), (768, 3072), (3072, 768)]  # of one block, stored [in, out]
@@ -519,8 +569,11 @@ def main():
     parser.add_argument("--gpt", nargs="*", metavar="CASE", help="only training steps of GPTs: " + ", ".join(GPT_CASES))
     parser.add_argument("--images", nargs="*", metavar="CASE", help="only training steps of convolutional networks: " + ", ".join(IMAGE_CASES))
     parser.add_argument("--peer", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--library", action="store_true", help="only libspectralclip against torch, in one process")
     parser.add_argument("--check", metavar="RECORDS_DIR")
     options = parser.parse_args()
+    if options.library:
+        return library(options.rounds)
     if options.check:
         check(options.check)
     if options.peer:

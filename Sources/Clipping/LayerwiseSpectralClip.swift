@@ -42,15 +42,28 @@ public struct LayerwiseSpectralClip: Codable, Equatable, Sendable {
   public mutating func clip<Scalar>(
     _ gradient: inout Matrix<Scalar>, layer: String
   ) throws -> ClipStatistics {
+    try gradient.withMutableView { try clip($0, layer: layer) }
+  }
+
+  /// The same for a borrowed matrix.
+  @discardableResult
+  public mutating func clip<Scalar>(
+    _ gradient: MutableMatrixView<Scalar>, layer: String
+  ) throws -> ClipStatistics {
     guard let index = layers.firstIndex(of: layer) else {
       throw ClippingError.unknownLayer(layer, known: layers)
     }
     var start = starts?[index]
-    let statistics = try gradient.withMutableView {
-      try operation.clip($0, at: threshold(index), sketch: sketch(index), from: &start)
-    }
+    let statistics = try operation.clip(
+      gradient, at: threshold(index), sketch: sketch(index), from: &start)
     observe(statistics, index, start)
     return statistics
+  }
+
+  /// Whether this has the layers, the rules, the operator and the seed of `other`, whatever each has seen.
+  package func isContinuation(of other: LayerwiseSpectralClip) -> Bool {
+    operation == other.operation && layers == other.layers && sketches == other.sketches
+      && thresholds.map(\.rule) == other.thresholds.map(\.rule)
   }
 
   private func threshold(_ index: Int, measuring: Bool = false) -> ThresholdSource {

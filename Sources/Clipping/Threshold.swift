@@ -64,7 +64,7 @@ public struct Threshold: Codable, Equatable, Sendable {
 
   private enum CodingKeys: String, CodingKey { case rule, step, average, window, ordered }
 
-  /// Throws a `DecodingError` for a window that no run of the rule leaves.
+  /// Throws a `DecodingError` for a state that no run of the rule leaves, a `ClippingError` for a rule out of range.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     rule = try container.decode(ThresholdRule.self, forKey: .rule)
@@ -72,9 +72,16 @@ public struct Threshold: Codable, Equatable, Sendable {
     average = try container.decode(Double.self, forKey: .average)
     window = try container.decode([Double].self, forKey: .window)
     ordered = try container.decode([Double].self, forKey: .ordered)
-    guard step >= 0, window.allSatisfy({ !$0.isNaN }), window.sorted() == ordered else {
+    try rule.validate()
+    guard 0..<1 << 53 ~= step, !average.isNaN, window.allSatisfy({ !$0.isNaN }),
+      window.sorted() == ordered
+    else {
       throw DecodingError.dataCorruptedError(
         forKey: .ordered, in: container, debugDescription: "not the window's values in order")
+    }
+    if case .quantile(_, let limit, _) = rule, window.count > limit {
+      throw DecodingError.dataCorruptedError(
+        forKey: .window, in: container, debugDescription: "more values than the window holds")
     }
   }
 

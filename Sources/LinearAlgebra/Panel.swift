@@ -85,8 +85,8 @@ private struct RowSums<V: SIMD> where V.Scalar == Float {
   @inline(__always)
   mutating func add(_ x: Float, times b: RowSums) {
     let x = V(repeating: x)
-    low = low.addingProduct(x, b.low)
-    high = high.addingProduct(x, b.high)
+    low = low.plusProduct(x, b.low)
+    high = high.plusProduct(x, b.high)
   }
 
   @inline(__always)

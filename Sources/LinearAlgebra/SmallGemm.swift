@@ -171,21 +171,21 @@ private struct Product {
       let b1 = load(pb + width, V.self)
       let b2 = load(pb + 2 &* width, V.self)
       let a0 = V(repeating: pa[0])
-      s00 = s00.addingProduct(a0, b0)
-      s01 = s01.addingProduct(a0, b1)
-      s02 = s02.addingProduct(a0, b2)
+      s00 = s00.plusProduct(a0, b0)
+      s01 = s01.plusProduct(a0, b1)
+      s02 = s02.plusProduct(a0, b2)
       let a1 = V(repeating: pa[rowStride])
-      s10 = s10.addingProduct(a1, b0)
-      s11 = s11.addingProduct(a1, b1)
-      s12 = s12.addingProduct(a1, b2)
+      s10 = s10.plusProduct(a1, b0)
+      s11 = s11.plusProduct(a1, b1)
+      s12 = s12.plusProduct(a1, b2)
       let a2 = V(repeating: pa[2 &* rowStride])
-      s20 = s20.addingProduct(a2, b0)
-      s21 = s21.addingProduct(a2, b1)
-      s22 = s22.addingProduct(a2, b2)
+      s20 = s20.plusProduct(a2, b0)
+      s21 = s21.plusProduct(a2, b1)
+      s22 = s22.plusProduct(a2, b2)
       let a3 = V(repeating: pa[3 &* rowStride])
-      s30 = s30.addingProduct(a3, b0)
-      s31 = s31.addingProduct(a3, b1)
-      s32 = s32.addingProduct(a3, b2)
+      s30 = s30.plusProduct(a3, b0)
+      s31 = s31.plusProduct(a3, b1)
+      s32 = s32.plusProduct(a3, b2)
       pa += columnStride
       pb += ldb
     }
@@ -220,17 +220,17 @@ private struct Product {
       let b0 = load(pb, V.self)
       let b1 = load(pb + width, V.self)
       let a0 = V(repeating: pa[0])
-      s00 = s00.addingProduct(a0, b0)
-      s01 = s01.addingProduct(a0, b1)
+      s00 = s00.plusProduct(a0, b0)
+      s01 = s01.plusProduct(a0, b1)
       let a1 = V(repeating: pa[rowStride])
-      s10 = s10.addingProduct(a1, b0)
-      s11 = s11.addingProduct(a1, b1)
+      s10 = s10.plusProduct(a1, b0)
+      s11 = s11.plusProduct(a1, b1)
       let a2 = V(repeating: pa[2 &* rowStride])
-      s20 = s20.addingProduct(a2, b0)
-      s21 = s21.addingProduct(a2, b1)
+      s20 = s20.plusProduct(a2, b0)
+      s21 = s21.plusProduct(a2, b1)
       let a3 = V(repeating: pa[3 &* rowStride])
-      s30 = s30.addingProduct(a3, b0)
-      s31 = s31.addingProduct(a3, b1)
+      s30 = s30.plusProduct(a3, b0)
+      s31 = s31.plusProduct(a3, b1)
       pa += columnStride
       pb += ldb
     }
@@ -254,9 +254,9 @@ private struct Product {
     var pb = b + j
     for _ in 0..<k {
       let factor = V(repeating: pa[0])
-      s0 = s0.addingProduct(factor, load(pb, V.self))
-      s1 = s1.addingProduct(factor, load(pb + width, V.self))
-      s2 = s2.addingProduct(factor, load(pb + 2 &* width, V.self))
+      s0 = s0.plusProduct(factor, load(pb, V.self))
+      s1 = s1.plusProduct(factor, load(pb + width, V.self))
+      s2 = s2.plusProduct(factor, load(pb + 2 &* width, V.self))
       pa += columnStride
       pb += ldb
     }
@@ -276,14 +276,14 @@ private struct Product {
     var pb = b + j
     for _ in 0..<k {
       let b0 = load(pb, V.self)
-      s0 = s0.addingProduct(V(repeating: pa[0]), b0)
-      s1 = s1.addingProduct(V(repeating: pa[rowStride]), b0)
-      s2 = s2.addingProduct(V(repeating: pa[2 &* rowStride]), b0)
-      s3 = s3.addingProduct(V(repeating: pa[3 &* rowStride]), b0)
-      s4 = s4.addingProduct(V(repeating: pa[4 &* rowStride]), b0)
-      s5 = s5.addingProduct(V(repeating: pa[5 &* rowStride]), b0)
-      s6 = s6.addingProduct(V(repeating: pa[6 &* rowStride]), b0)
-      s7 = s7.addingProduct(V(repeating: pa[7 &* rowStride]), b0)
+      s0 = s0.plusProduct(V(repeating: pa[0]), b0)
+      s1 = s1.plusProduct(V(repeating: pa[rowStride]), b0)
+      s2 = s2.plusProduct(V(repeating: pa[2 &* rowStride]), b0)
+      s3 = s3.plusProduct(V(repeating: pa[3 &* rowStride]), b0)
+      s4 = s4.plusProduct(V(repeating: pa[4 &* rowStride]), b0)
+      s5 = s5.plusProduct(V(repeating: pa[5 &* rowStride]), b0)
+      s6 = s6.plusProduct(V(repeating: pa[6 &* rowStride]), b0)
+      s7 = s7.plusProduct(V(repeating: pa[7 &* rowStride]), b0)
       pa += columnStride
       pb += ldb
     }
@@ -306,10 +306,10 @@ private struct Product {
     var pb = b + j
     for _ in 0..<k {
       let b0 = load(pb, V.self)
-      s0 = s0.addingProduct(V(repeating: pa[0]), b0)
-      s1 = s1.addingProduct(V(repeating: pa[rowStride]), b0)
-      s2 = s2.addingProduct(V(repeating: pa[2 &* rowStride]), b0)
-      s3 = s3.addingProduct(V(repeating: pa[3 &* rowStride]), b0)
+      s0 = s0.plusProduct(V(repeating: pa[0]), b0)
+      s1 = s1.plusProduct(V(repeating: pa[rowStride]), b0)
+      s2 = s2.plusProduct(V(repeating: pa[2 &* rowStride]), b0)
+      s3 = s3.plusProduct(V(repeating: pa[3 &* rowStride]), b0)
       pa += columnStride
       pb += ldb
     }
@@ -326,7 +326,7 @@ private struct Product {
     var pa = a + i &* rowStride
     var pb = b + j
     for _ in 0..<k {
-      sum = sum.addingProduct(V(repeating: pa[0]), load(pb, V.self))
+      sum = sum.plusProduct(V(repeating: pa[0]), load(pb, V.self))
       pa += columnStride
       pb += ldb
     }
@@ -362,9 +362,9 @@ private func contiguousDot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>,
   var i = 0
   while i &+ 16 <= k {
     let (p, q) = (UnsafeRawPointer(x + i), UnsafeRawPointer(y + i))
-    low = low.addingProduct(
+    low = low.plusProduct(
       p.loadUnaligned(as: SIMD8<Float>.self), q.loadUnaligned(as: SIMD8<Float>.self))
-    high = high.addingProduct(
+    high = high.plusProduct(
       (p + 32).loadUnaligned(as: SIMD8<Float>.self), (q + 32).loadUnaligned(as: SIMD8<Float>.self))
     i &+= 16
   }
