@@ -16,14 +16,15 @@ KILLS ?= 200
 BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 # The data are in data/, or where the environment or the command line's DATA_DIR says.
-export PROFILE JOBS RESULTS OUT SEEDS BIN
+# MPI=1: with MPI, where `make packages MPI=1` has installed it; without it no symbol of it is built.
+export PROFILE JOBS RESULTS OUT SEEDS BIN MPI
 export OPENBLAS_NUM_THREADS := 1
 
 FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills fuzz bench mutants docs lint clean help build packages \
+.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills mpi-test fuzz bench mutants docs lint clean help build packages \
 	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
@@ -79,6 +80,10 @@ bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and Nu
 
 campaign: build ## the long runs of experiments/campaign.tsv, resumable, at the lowest priority (DRY=--dry-run lists them)
 	@./experiments/campaign $(DRY)
+
+mpi-test: ## one run on 1, 2 and 3 ranks of Open MPI: equal records, a killed rank, refusals (skipped where it is not installed)
+	@if command -v mpirun >/dev/null; then $(MAKE) --no-print-directory build MPI=1; fi
+	@./experiments/mpi-test $(BIN)
 
 mutants: packages ## small faults put into the sources one at a time: which of them do the tests not catch?
 	@./experiments/mutants

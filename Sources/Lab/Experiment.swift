@@ -22,6 +22,8 @@ package protocol Experiment: Sendable {
   static var parallelWithinJob: Bool { get }
   /// Whether a run can leave the weights it trained (`RunContext.weightsPath`).
   static var keepsWeights: Bool { get }
+  /// Why its runs cannot be shared out over the ranks of mpirun, in words that follow its name; nil if they can.
+  static var ranksRefusal: String? { get }
   /// Fills in what the configuration leaves to other files, and what identifies the data.
   static func resolve(_ config: Config, _ places: Places) throws -> Config
   /// How many steps of progress a unit takes.
@@ -63,6 +65,10 @@ extension Experiment {
   package static var parallelWithinJob: Bool { false }
   /// Most train nothing that is of further use.
   package static var keepsWeights: Bool { false }
+  /// Most have many independent pieces.
+  package static var ranksRefusal: String? {
+    "has many independent pieces, for --jobs, and no gradient to share"
+  }
   /// Most records stand alone.
   package static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
   /// Most configurations are complete.
@@ -126,6 +132,8 @@ package struct RunContext: Sendable {
   package var checkpointSeconds = 60.0
   /// Threads inside the run.
   package var threads = 1
+  /// The processes that share the run.
+  package var ranks: any Ranks = SingleRank()
   /// Where data sets lie.
   package var dataFolder = "data"
   /// Where warnings go.
@@ -163,7 +171,7 @@ package struct RunContext: Sendable {
   package func checkpoint<State: Codable>(_ state: State.Type) -> Checkpoint<State>? {
     checkpointPath.map {
       Checkpoint(
-        path: $0, identity: identity, secondsBetween: checkpointSeconds, warn: note)
+        path: $0, identity: identity, secondsBetween: checkpointSeconds, ranks: ranks, warn: note)
     }
   }
 }

@@ -93,6 +93,19 @@ extension ExperimentCommand {
   /// Decodes the settings, prints the plan, and runs what is missing.
   package func run() throws {
     BLASEnvironment.restartOnUnknownCPU()
+    let ranks = try StartedRanks.join()
+    do { try run(on: ranks) } catch {
+      StartedRanks.yield(ranks)
+      throw error
+    }
+    ranks.finish()
+  }
+
+  private func run(on ranks: any Ranks) throws {
+    if ranks.count > 1, let refusal = Body.ranksRefusal {
+      throw RanksError("\(Body.name) \(refusal); leave mpirun out")
+    }
+    func say(_ text: String) throws { if ranks.rank == 0 { try Terminal.line(text) } }
     let paths = Paths()
     var overrides = options.settings
     if let rng = options.rng { overrides.append("rng=\(rng)") }
@@ -105,14 +118,14 @@ extension ExperimentCommand {
         hint: "leave it out")
     }
     let (file, stated) = try statedConfig(paths, overrides)
-    if options.listMethods { return try Self.methodLines(of: stated).forEach(Terminal.line) }
+    if options.listMethods { return try Self.methodLines(of: stated).forEach(say) }
     let config = try Body.resolve(
       stated,
       Places(
         folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
         profile: options.profile, data: dataFolder, results: results))
     if options.printConfig {
-      return try Terminal.line(config.yaml.trimmingCharacters(in: .newlines))
+      return try say(config.yaml.trimmingCharacters(in: .newlines))
     }
     for method in options.methods where !config.methods.contains(method) {
       throw ConfigError(
@@ -124,28 +137,31 @@ extension ExperimentCommand {
     let cores = ProcessInfo.processInfo.activeProcessorCount
     let telemetry = Telemetry(
       root: paths.root, threads: options.threads ?? (Body.parallelWithinJob ? cores : 1),
-      jobs: options.jobs ?? (Body.parallelWithinJob ? 1 : cores))
+      jobs: ranks.count > 1 ? 1 : options.jobs ?? (Body.parallelWithinJob ? 1 : cores))
     let runner = Runner<Body>(
       config: config, wanted: options.methods.isEmpty ? nil : options.methods,
       profile: options.profile, overrides: overrides.filter { !$0.hasPrefix("seeds=") },
       results: results, dataFolder: dataFolder, telemetry: telemetry,
-      checkpointSeconds: options.checkpointSeconds, keepWeights: options.keepWeights)
+      checkpointSeconds: options.checkpointSeconds, keepWeights: options.keepWeights,
+      ranks: ranks)
+    try compare(ranks, config)
 
     let jobs = runner.jobs
-    let estimate = try runner.estimatedSeconds()
-    try Terminal.line(
+    let estimate = ranks.rank == 0 ? try runner.estimatedSeconds() : 0
+    try say(
       "\(Body.name), profile \(options.profile): \(jobs.count) runs, \(telemetry.jobs) side by side, "
         + "\(telemetry.threads) thread\(telemetry.threads == 1 ? "" : "s") each; "
-        + "about \(ProgressLine.duration(estimate)) if nothing can be reused")
-    try Terminal.line(
+        + "about \(ProgressLine.duration(estimate)) if nothing can be reused"
+        + (ranks.count > 1 ? " and one rank did it; \(ranks.count) ranks" : ""))
+    try say(
       "commit \(telemetry.commit); BLAS \(telemetry.blas.core), 1 thread a call; "
         + "LAPACK \(telemetry.blas.lapackLibrary)")
-    if let warning = telemetry.blas.warning { try Terminal.line("warning: \(warning)") }
+    if let warning = telemetry.blas.warning { try say("warning: \(warning)") }
     if options.dryRun {
       for job in jobs {
-        try Terminal.line("  \(job.methods.joined(separator: " then ")), seed \(job.seed)")
+        try say("  \(job.methods.joined(separator: " then ")), seed \(job.seed)")
       }
-      try Terminal.line("records would go to \(runner.folder)/")
+      try say("records would go to \(runner.folder)/")
       return
     }
     let progress = ProgressLine(
@@ -154,17 +170,30 @@ extension ExperimentCommand {
     Interruption.listen()
     let outcome: Runner<Body>.Outcome
     do { outcome = try runner.run(progress: progress) } catch let ended as Interruption.Ended {
-      progress.note("\(Body.name): \(ended)")
+      if ranks.rank == 0 { progress.note("\(Body.name): \(ended)") }
+      ranks.finish()
       return Interruption.die(of: ended.signal)
     }
+    guard ranks.rank == 0 else { return }
     progress.finish()
     for file in try Body.sideFiles(of: RecordSet(folder: runner.folder)) {
       try AtomicFile.write(file.text, to: "\(runner.folder)/\(file.name)")
-      try Terminal.line("written: \(runner.folder)/\(file.name)")
+      try say("written: \(runner.folder)/\(file.name)")
     }
-    try Terminal.line(
+    try say(
       "\(outcome.computed) records computed, \(outcome.reused) reused in "
         + "\(ProgressLine.duration(watch.seconds)): \(runner.folder)/")
+  }
+
+  /// Throws a `RanksError` for ranks that are of another build, or have other settings or data, than the first.
+  private func compare(_ ranks: any Ranks, _ config: Body.Config) throws {
+    guard ranks.count > 1 else { return }
+    let program = try Digest.sha256(of: FileBytes.read("/proc/self/exe"))
+    for (what, text) in [("another build", program), ("other settings or data", try config.yaml)] {
+      if let rank = ranks.firstDiffering(text) {
+        throw RanksError("rank \(rank) has \(what) than rank 0; give all nodes the same")
+      }
+    }
   }
 
   /// "1-3,7" as "[1, 2, 3, 7]".

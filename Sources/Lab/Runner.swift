@@ -38,13 +38,16 @@ package struct Runner<E: Experiment>: Sendable {
   package let checkpointSeconds: Double
   /// Whether runs leave their weights beside their records; a record without them is computed anew.
   package let keepWeights: Bool
+  /// The processes that share each run; the first of them does all that is said here, the others compute with it.
+  package let ranks: any Ranks
 
   /// A runner for `config`; `wanted` nil means all its methods.
   package init(
     config: E.Config, wanted: [String]? = nil, profile: String, overrides: [String] = [],
     results: String, dataFolder: String = "data", telemetry: Telemetry,
-    checkpointSeconds: Double = 60, keepWeights: Bool = false
+    checkpointSeconds: Double = 60, keepWeights: Bool = false, ranks: any Ranks = SingleRank()
   ) {
+    self.ranks = ranks
     self.keepWeights = keepWeights
     self.dataFolder = dataFolder
     self.config = config
@@ -144,6 +147,7 @@ package struct Runner<E: Experiment>: Sendable {
   package func run(
     progress: ProgressLine? = nil, willStep: (@Sendable (Job, Int) throws -> Void)? = nil
   ) throws -> Outcome {
+    guard ranks.rank == 0 else { return try follow() }
     try FileManager.default.createDirectoryOrExplain(folder)
     let (journal, _) = try Journal.open(resuming: "\(folder)/journal.log")
     defer { journal.release() }
@@ -156,6 +160,7 @@ package struct Runner<E: Experiment>: Sendable {
       let missing = try job.methods.filter {
         try wanted.contains($0) && !isValid($0, job.seed, progress)
       }
+      _ = ranks.agreed(missing.isEmpty ? 0 : 1)
       if missing.isEmpty {
         progress?.advance(by: E.work(of: job, config), reused: true)
         tally.add(reused: job.methods.count(where: wanted.contains))
@@ -163,13 +168,8 @@ package struct Runner<E: Experiment>: Sendable {
       }
       try journal.append("started \(label)")
       let watch = Stopwatch()
-      var context = RunContext()
-      context.checkpointPath = "\(folder)/\(job.label).checkpoint"
+      var context = try context(of: job)
       let resumed = FileManager.default.fileExists(atPath: context.checkpointPath ?? "")
-      context.identity = try identity(job.methods.joined(separator: " "), job.seed)
-      context.checkpointSeconds = checkpointSeconds
-      context.threads = telemetry.threads
-      context.dataFolder = dataFolder
       if keepWeights { context.weightsPath = weightsPath(job.methods[0], job.seed) }
       context.progress = { units, status in
         progress?.advance(by: units) {
@@ -197,6 +197,23 @@ package struct Runner<E: Experiment>: Sendable {
     try journal.sync()
     let (computed, reused) = tally.outcome
     return Outcome(computed: computed, reused: reused)
+  }
+
+  private func context(of job: Job) throws -> RunContext {
+    var context = RunContext()
+    context.checkpointPath = "\(folder)/\(job.label).checkpoint"
+    context.identity = try identity(job.methods.joined(separator: " "), job.seed)
+    context.checkpointSeconds = checkpointSeconds
+    context.threads = telemetry.threads
+    context.dataFolder = dataFolder
+    context.ranks = ranks
+    return context
+  }
+
+  /// What a rank other than the first does: computes its share of what that one says is missing, and writes nothing.
+  private func follow() throws -> Outcome {
+    for job in jobs where ranks.agreed(0) == 1 { _ = try E.run(job, config, context(of: job)) }
+    return Outcome()
   }
 
   /// Removes what writers that were killed in mid-write left behind.
@@ -277,6 +294,7 @@ package struct Runner<E: Experiment>: Sendable {
     var group = telemetry.group(seconds: seconds, resumed: resumed)
     for entry in record.telemetry.attributes { group.attributes[entry.name] = entry.value }
     for dataSet in record.telemetry.dataSets { group.add(dataSet) }
+    group.attributes["ranks"] = .int(ranks.count)
     record.telemetry = group
     return record
   }

@@ -29,9 +29,9 @@ public enum Interruption {
   /// A run has begun that looks at `requests`.
   static func expectPolling() { isPolled.store(true, ordering: .relaxed) }
 
-  /// Throws if the process is to end.
-  static func check() throws {
-    let signal = ending.load(ordering: .relaxed)
+  /// Throws if the process is to end, on all ranks if the first of them is.
+  static func check(_ ranks: any Ranks) throws {
+    let signal = Int32(truncatingIfNeeded: ranks.agreed(Int(ending.load(ordering: .relaxed))))
     if signal != 0 { throw Ended(signal: signal) }
   }
 
