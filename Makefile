@@ -16,7 +16,8 @@ KILLS ?= 200
 BIN := .build/release
 SWIFT_RELEASE := swift build -c release -Xcc -march=native
 # The data are in data/, or where the environment or the command line's DATA_DIR says.
-export PROFILE JOBS RESULTS OUT SEEDS BIN
+# MPI=1: with MPI, where `make packages MPI=1` has installed it; without it no symbol of it is built.
+export PROFILE JOBS RESULTS OUT SEEDS BIN MPI
 # ENGINE=slurm: runs are submitted to Slurm, with these; docs/CLUSTER.md.
 ENGINE ?= local
 CLUSTER ?= all
@@ -27,7 +28,7 @@ FIGURES := $(shell PROFILE=$(PROFILE) ./experiments/figure names)
 RULES := $(shell PROFILE=$(PROFILE) ./experiments/figure rules)
 ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
-.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills cluster-test fuzz bench mutants docs lint clean help build packages \
+.PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills cluster-test mpi-test fuzz bench mutants docs lint clean help build packages \
 	library-test install uninstall \
 	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb data-minilm $(FIGURES) $(filter-out -,$(ALIASES))
 
@@ -87,6 +88,10 @@ bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and Nu
 
 campaign: build ## the long runs of experiments/campaign.tsv, resumable, at the lowest priority (DRY=--dry-run lists them; PROMOTE=1: with the winners of their searches)
 	@./experiments/campaign $(DRY) $(if $(PROMOTE),--promote)
+
+mpi-test: ## one run on 1, 2 and 3 ranks of Open MPI: equal records, a killed rank, refusals (skipped where it is not installed)
+	@if command -v mpirun >/dev/null; then $(MAKE) --no-print-directory build MPI=1; fi
+	@./experiments/mpi-test $(BIN)
 
 mutants: packages ## small faults put into the sources one at a time: which of them do the tests not catch?
 	@./experiments/mutants

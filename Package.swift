@@ -19,6 +19,9 @@ let libraries = ["Clipping", "Autodiff", "LinearAlgebra", "Storage"]
 /// `make docs` sets it; nothing else resolves the plugin.
 let makesDocs = Context.environment["SUITE_DOCS"] != nil
 
+/// `make MPI=1` sets it: one run on many machines. Without it nothing of MPI is built.
+let usesMPI = Context.environment["MPI"] == "1"
+
 let package = Package(
   name: "spectral-clipping",
   platforms: [.macOS(.v15)],
@@ -66,7 +69,8 @@ let package = Package(
       dependencies: [
         "Autodiff", "Clipping", "LinearAlgebra", "Optimizers", "Storage", "Training", arguments,
         yams,
-      ]),
+      ] + (usesMPI ? ["MPIRanks"] : []),
+      swiftSettings: usesMPI ? [.define("MPI")] : []),
 
     // MARK: - Floor 4: the papers
     .target(name: "Theory", dependencies: ["Clipping", "LinearAlgebra"]),
@@ -121,6 +125,12 @@ let package = Package(
   ]
     + experiments.map {
       .executableTarget(name: $0, dependencies: ["Experiments", "Lab", arguments])
-    },
+    }
+    + (usesMPI
+      ? [
+        .systemLibrary(
+          name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+        .target(name: "MPIRanks", dependencies: ["CMPI", "Training"]),
+      ] : []),
   swiftLanguageModes: [.v6]
 )

@@ -46,6 +46,7 @@ extension ComposedConfig where Own == CurveKeys {
 
 extension CurveExperiment {
   package static var keepsWeights: Bool { true }
+  package static var ranksRefusal: String? { Task.ranksRefusal }
   package static var tunedBy: String { name }
   package static var methodTitles: [(name: String, title: String)] {
     arms.map { ($0.name, $0.title) }
@@ -98,6 +99,7 @@ extension CurveExperiment {
     let source = try Task.load(settings, folder: context.dataFolder)
     let run = try TrainingRun<Task>(
       settings, arm, values, source, seed: job.seed, pool: WorkerPool(threads: context.threads))
+    try run.trainer.share(over: context.ranks)
     return [try context.record(run, arm, values, settings, source)]
   }
 }

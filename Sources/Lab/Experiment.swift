@@ -22,6 +22,8 @@ package protocol Experiment: Sendable {
   static var parallelWithinJob: Bool { get }
   /// Whether a run can leave the weights it trained (`RunContext.weightsPath`).
   static var keepsWeights: Bool { get }
+  /// Why its runs cannot be shared out over the ranks of mpirun, in words that follow its name; nil if they can.
+  static var ranksRefusal: String? { get }
   /// Fills in what the configuration leaves to other files, and what identifies the data.
   static func resolve(_ config: Config, _ places: Places) throws -> Config
   /// How many steps of progress a unit takes.
@@ -68,6 +70,10 @@ extension Experiment {
   package static func stages(of unit: Job, _ config: Config) -> [Stage] { [] }
   /// Most train nothing that is of further use.
   package static var keepsWeights: Bool { false }
+  /// Most have many independent pieces.
+  package static var ranksRefusal: String? {
+    "has many independent pieces, for --jobs, and no gradient to share"
+  }
   /// Most records stand alone.
   package static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
   /// Most configurations are complete.
@@ -165,6 +171,8 @@ package struct RunContext: Sendable {
   package var checkpointSeconds = 60.0
   /// Threads inside the run.
   package var threads = 1
+  /// The processes that share the run.
+  package var ranks: any Ranks = SingleRank()
   /// Where data sets lie.
   package var dataFolder = "data"
   /// Where warnings go.
@@ -214,7 +222,9 @@ package struct RunContext: Sendable {
   private func checkpoint<State: Codable>(
     _ state: State.Type, at path: String
   ) -> Checkpoint<State> {
-    Checkpoint(path: path, identity: identity, secondsBetween: checkpointSeconds, warn: note)
+    Checkpoint(
+      path: path, identity: identity, secondsBetween: checkpointSeconds, ranks: ranks,
+      warn: note)
   }
 
   /// What is known already of the results of a unit, of this process and of others.

@@ -95,6 +95,19 @@ extension ExperimentCommand {
   /// Decodes the settings, prints the plan, and runs what is missing.
   package func run() throws {
     BLASEnvironment.restartOnUnknownCPU()
+    let ranks = try StartedRanks.join()
+    do { try run(on: ranks) } catch {
+      StartedRanks.yield(ranks)
+      throw error
+    }
+    ranks.finish()
+  }
+
+  private func run(on ranks: any Ranks) throws {
+    if ranks.count > 1, let refusal = Body.ranksRefusal {
+      throw RanksError("\(Body.name) \(refusal); leave mpirun out")
+    }
+    func say(_ text: String) throws { if ranks.rank == 0 { try Terminal.line(text) } }
     let paths = Paths()
     var overrides = options.settings
     if let rng = options.rng { overrides.append("rng=\(rng)") }
@@ -107,14 +120,14 @@ extension ExperimentCommand {
         hint: "leave it out")
     }
     let (file, stated) = try statedConfig(paths, overrides)
-    if options.listMethods { return try Self.methodLines(of: stated).forEach(Terminal.line) }
+    if options.listMethods { return try Self.methodLines(of: stated).forEach(say) }
     let config = try Body.resolve(
       stated,
       Places(
         folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
         profile: options.profile, data: dataFolder, results: results))
     if options.printConfig {
-      return try Terminal.line(config.yaml.trimmingCharacters(in: .newlines))
+      return try say(config.yaml.trimmingCharacters(in: .newlines))
     }
     for method in options.methods where !config.methods.contains(method) {
       throw ConfigError(
@@ -124,42 +137,49 @@ extension ExperimentCommand {
       )
     }
     let cluster = options.cluster
+    if ranks.count > 1, cluster.engine != .local || cluster.collect || cluster.element != nil {
+      throw RanksError("jobs of a cluster are single processes; leave mpirun or --engine out")
+    }
     let isLocal = cluster.engine == .local
     // Of a job of a cluster there are many; this machine's cores say nothing there.
     let cores = isLocal ? ProcessInfo.processInfo.activeProcessorCount : 1
     let telemetry = Telemetry(
       root: paths.root, threads: options.threads ?? (Body.parallelWithinJob ? cores : 1),
-      jobs: isLocal ? options.jobs ?? (Body.parallelWithinJob ? 1 : cores) : 1)
+      jobs: isLocal && ranks.count == 1
+        ? options.jobs ?? (Body.parallelWithinJob ? 1 : cores) : 1)
     let runner = Runner<Body>(
       config: config, wanted: options.methods.isEmpty ? nil : options.methods,
       profile: options.profile, overrides: overrides.filter { !$0.hasPrefix("seeds=") },
       results: results, dataFolder: dataFolder, telemetry: telemetry,
-      checkpointSeconds: options.checkpointSeconds, keepWeights: options.keepWeights)
+      checkpointSeconds: options.checkpointSeconds, keepWeights: options.keepWeights,
+      ranks: ranks)
+    try compare(ranks, runner)
 
     if let element = cluster.element {
       return try ClusterRun(runner: runner, options: cluster).compute(element)
     }
     let jobs = runner.jobs
-    let estimate = cluster.collect ? 0 : try runner.estimatedSeconds()
+    let estimate = cluster.collect || ranks.rank != 0 ? 0 : try runner.estimatedSeconds()
     if !isLocal {
       return try ClusterRun(runner: runner, options: cluster).submit(
         Array(CommandLine.arguments.dropFirst()), seconds: estimate, onlyPrints: options.dryRun)
     }
-    try Terminal.line(
+    try say(
       "\(Body.name), profile \(options.profile): \(jobs.count) runs, \(telemetry.jobs) side by side, "
         + "\(telemetry.threads) thread\(telemetry.threads == 1 ? "" : "s") each; "
         + (cluster.collect
           ? "collected from what jobs left"
-          : "about \(ProgressLine.duration(estimate)) if nothing can be reused"))
-    try Terminal.line(
+          : "about \(ProgressLine.duration(estimate)) if nothing can be reused"
+            + (ranks.count > 1 ? " and one rank did it; \(ranks.count) ranks" : "")))
+    try say(
       "commit \(telemetry.commit); BLAS \(telemetry.blas.core), 1 thread a call; "
         + "LAPACK \(telemetry.blas.lapackLibrary)")
-    if let warning = telemetry.blas.warning { try Terminal.line("warning: \(warning)") }
+    if let warning = telemetry.blas.warning { try say("warning: \(warning)") }
     if options.dryRun {
       for job in jobs {
-        try Terminal.line("  \(job.methods.joined(separator: " then ")), seed \(job.seed)")
+        try say("  \(job.methods.joined(separator: " then ")), seed \(job.seed)")
       }
-      try Terminal.line("records would go to \(runner.folder)/")
+      try say("records would go to \(runner.folder)/")
       return
     }
     let progress = ProgressLine(
@@ -170,17 +190,37 @@ extension ExperimentCommand {
     do { outcome = try runner.run(progress: progress, onlyGathers: cluster.collect) } catch let
       ended as Interruption.Ended
     {
-      progress.note("\(Body.name): \(ended)")
+      if ranks.rank == 0 { progress.note("\(Body.name): \(ended)") }
+      ranks.finish()
       return Interruption.die(of: ended.signal)
     }
+    guard ranks.rank == 0 else { return }
     progress.finish()
     for file in try Body.sideFiles(of: RecordSet(folder: runner.folder)) {
       try AtomicFile.write(file.text, to: "\(runner.folder)/\(file.name)")
-      try Terminal.line("written: \(runner.folder)/\(file.name)")
+      try say("written: \(runner.folder)/\(file.name)")
     }
-    try Terminal.line(
+    try say(
       "\(outcome.computed) records computed, \(outcome.reused) reused in "
         + "\(ProgressLine.duration(watch.seconds)): \(runner.folder)/")
+  }
+
+  /// Throws a `RanksError` for ranks that are of another build, round otherwise, or have other settings or data, than the first:
+  /// every rank clips and steps its own copy of the weights, which must stay the same to the last bit.
+  private func compare(_ ranks: any Ranks, _ runner: Runner<Body>) throws {
+    guard ranks.count > 1 else { return }
+    let program = try Digest.sha256(of: FileBytes.read("/proc/self/exe"))
+    let blas = runner.telemetry.blas
+    for (what, text) in [
+      ("another build", program),
+      ("other kernels of OpenBLAS", "\(blas.core) \(blas.lapackLibrary)"),
+      ("other settings or data", try runner.config.yaml),
+      ("other methods", runner.jobs.map { "\($0)" }.joined(separator: "\n")),
+    ] {
+      if let rank = ranks.firstDiffering(text) {
+        throw RanksError("rank \(rank) has \(what) than rank 0; give all nodes the same")
+      }
+    }
   }
 
   /// "1-3,7" as "[1, 2, 3, 7]".

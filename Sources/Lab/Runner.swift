@@ -37,13 +37,16 @@ package struct Runner<E: Experiment>: Sendable {
   package let checkpointSeconds: Double
   /// Whether runs leave their weights beside their records; a record without them is computed anew.
   package let keepWeights: Bool
+  /// The processes that share each run; the first of them does all that is said here, the others compute with it.
+  package let ranks: any Ranks
 
   /// A runner for `config`; `wanted` nil means all its methods.
   package init(
     config: E.Config, wanted: [String]? = nil, profile: String, overrides: [String] = [],
     results: String, dataFolder: String = "data", telemetry: Telemetry,
-    checkpointSeconds: Double = 60, keepWeights: Bool = false
+    checkpointSeconds: Double = 60, keepWeights: Bool = false, ranks: any Ranks = SingleRank()
   ) {
+    self.ranks = ranks
     self.keepWeights = keepWeights
     self.dataFolder = dataFolder
     self.config = config
@@ -146,6 +149,7 @@ package struct Runner<E: Experiment>: Sendable {
     progress: ProgressLine? = nil, onlyGathers: Bool = false,
     willStep: (@Sendable (Job, Int) throws -> Void)? = nil
   ) throws -> Outcome {
+    guard ranks.rank == 0 else { return try follow() }
     try FileManager.default.createDirectoryOrExplain(folder)
     let (journal, _) = try Journal.open(resuming: journalPath)
     defer { journal.release() }
@@ -202,6 +206,7 @@ package struct Runner<E: Experiment>: Sendable {
     let missing = try job.methods.filter {
       try wanted.contains($0) && !isValid($0, job.seed, progress)
     }
+    _ = ranks.agreed(missing.isEmpty ? 0 : 1)
     if missing.isEmpty {
       progress?.advance(by: E.work(of: job, config), reused: true)
       tally.add(reused: job.methods.count(where: wanted.contains))
@@ -209,16 +214,10 @@ package struct Runner<E: Experiment>: Sendable {
     }
     try journal.append("started \(label)")
     let watch = Stopwatch()
-    var context = RunContext()
-    context.checkpointPath = "\(folder)/\(job.label).checkpoint"
-    context.piecesFolder = piecesFolder(job)
+    var context = try context(of: job)
     context.share = share
     context.onlyGathers = onlyGathers
     let resumed = FileManager.default.fileExists(atPath: context.checkpointPath ?? "")
-    context.identity = try identity(job.methods.joined(separator: " "), job.seed)
-    context.checkpointSeconds = checkpointSeconds
-    context.threads = telemetry.threads
-    context.dataFolder = dataFolder
     if keepWeights { context.weightsPath = weightsPath(job.methods[0], job.seed) }
     context.progress = { units, status in
       progress?.advance(by: units) {
@@ -251,6 +250,24 @@ package struct Runner<E: Experiment>: Sendable {
     }
     tally.add(computed: job.methods.count(where: wanted.contains))
     try journal.append("finished \(label)")
+  }
+
+  private func context(of job: Job) throws -> RunContext {
+    var context = RunContext()
+    context.checkpointPath = "\(folder)/\(job.label).checkpoint"
+    context.piecesFolder = piecesFolder(job)
+    context.identity = try identity(job.methods.joined(separator: " "), job.seed)
+    context.checkpointSeconds = checkpointSeconds
+    context.threads = telemetry.threads
+    context.dataFolder = dataFolder
+    context.ranks = ranks
+    return context
+  }
+
+  /// What a rank other than the first does: computes its share of what that one says is missing, and writes nothing.
+  private func follow() throws -> Outcome {
+    for job in jobs where ranks.agreed(0) == 1 { _ = try E.run(job, config, context(of: job)) }
+    return Outcome()
   }
 
   /// Removes what writers that were killed in mid-write left behind.
@@ -331,6 +348,7 @@ package struct Runner<E: Experiment>: Sendable {
     var group = telemetry.group(seconds: seconds, resumed: resumed)
     for entry in record.telemetry.attributes { group.attributes[entry.name] = entry.value }
     for dataSet in record.telemetry.dataSets { group.add(dataSet) }
+    group.attributes["ranks"] = .int(ranks.count)
     record.telemetry = group
     return record
   }

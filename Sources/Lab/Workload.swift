@@ -20,6 +20,8 @@ package protocol Workload: TrainingTask {
   static var metrics: [Metric] { get }
   /// What the training loss of a point is.
   static func trainLossMeaning(_ settings: Settings) -> String
+  /// Why micro-batches of it cannot be shared out over ranks, in words that follow its experiment's name; nil if they can.
+  static var ranksRefusal: String? { get }
 
   /// Loads the data.
   ///
@@ -63,6 +65,7 @@ package protocol Workload: TrainingTask {
 
 extension Workload {
   package static func resolved(_ settings: Settings, _ source: Source) -> Settings { settings }
+  package static var ranksRefusal: String? { nil }
   package var fixedGroups: [ParameterGroup] { [] }
   package var decomposition: Decomposition { .exact }
   package var defaults: Hyperparameters { [:] }

@@ -13,15 +13,16 @@ public struct Checkpoint<State: Codable>: Sendable {
   private let warn: @Sendable (String) -> Void
   private var sinceSave = Stopwatch()
   private var requests = Interruption.requests
+  private let ranks: any Ranks
 
   /// A checkpoint at `path` for the run that `identity` describes, due every `secondsBetween` seconds and when a signal asks
-  /// for it (`Interruption`); `warn` is told of a damaged one.
+  /// for it (`Interruption`); `warn` is told of a damaged one. Of several `ranks` the first reads and writes, and says when.
   public init(
-    path: String, identity: [String], secondsBetween: Double,
+    path: String, identity: [String], secondsBetween: Double, ranks: any Ranks = SingleRank(),
     warn: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     (self.path, self.identity) = (path, identity)
-    (self.secondsBetween, self.warn) = (secondsBetween, warn)
+    (self.secondsBetween, self.warn, self.ranks) = (secondsBetween, warn, ranks)
     Interruption.expectPolling()
   }
 
@@ -32,9 +33,10 @@ public struct Checkpoint<State: Codable>: Sendable {
     var state: State
   }
 
-  /// Whether it is time to save again.
+  /// Whether it is time to save again; asked by all ranks together.
   public var isDue: Bool {
-    sinceSave.seconds >= secondsBetween || requests != Interruption.requests
+    let own = sinceSave.seconds >= secondsBetween || requests != Interruption.requests
+    return ranks.agreed(own ? 1 : 0) == 1
   }
 
   /// Replaces the file by `state`.
@@ -42,6 +44,12 @@ public struct Checkpoint<State: Codable>: Sendable {
   /// Throws an `Interruption.Ended` behind it if a signal has asked the process to end.
   public mutating func save(_ state: State) throws {
     requests = Interruption.requests
+    if ranks.rank == 0 { try write(state) }
+    sinceSave = Stopwatch()
+    try Interruption.check(ranks)
+  }
+
+  private func write(_ state: State) throws {
     let encoder = PropertyListEncoder()
     encoder.outputFormat = .binary
     let content = Content(identity: identity, state: state)
@@ -49,8 +57,6 @@ public struct Checkpoint<State: Codable>: Sendable {
     var file = Self.mark
     withUnsafeBytes(of: Checksum.fnv1a(data).littleEndian) { file.append(contentsOf: $0) }
     try AtomicFile.write(file + data, to: path)
-    sinceSave = Stopwatch()
-    try Interruption.check()
   }
 
   /// The saved state, nil where there is none, and where it is damaged, which costs a warning and the work done.
@@ -58,8 +64,9 @@ public struct Checkpoint<State: Codable>: Sendable {
   /// Throws a `StorageError` for a file that cannot be read, and for one that was made by a run with
   /// another identity, naming the first line that differs.
   public func load() throws -> State? {
-    guard FileManager.default.fileExists(atPath: path) else { return nil }
-    let file = try FileBytes.read(path)
+    let exists = ranks.rank == 0 && FileManager.default.fileExists(atPath: path)
+    guard ranks.agreed(exists ? 1 : 0) == 1 else { return nil }
+    let file = ranks.agreed(ranks.rank == 0 ? try FileBytes.read(path) : Data())
     let start = Self.mark.count + 8
     let stored = file.dropFirst(Self.mark.count).prefix(8).reversed()
       .reduce(UInt64(0)) { $0 << 8 | UInt64($1) }

@@ -33,8 +33,11 @@ public enum Interruption {
   static func expectPolling() { isPolled.store(true, ordering: .relaxed) }
 
   /// Throws if the process is to end: what takes long looks here between two of its steps.
-  public static func check() throws {
-    let signal = ending.load(ordering: .relaxed)
+  public static func check() throws { try check(SingleRank()) }
+
+  /// The same on all ranks if the first of them is to end.
+  static func check(_ ranks: any Ranks) throws {
+    let signal = Int32(truncatingIfNeeded: ranks.agreed(Int(ending.load(ordering: .relaxed))))
     if signal != 0 { throw Ended(signal: signal) }
   }
 

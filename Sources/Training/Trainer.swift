@@ -45,10 +45,31 @@ public final class Trainer<Task: TrainingTask> {
   /// records not).
   public private(set) var seconds = (forward: 0.0, backward: 0.0, model: 0.0)
   private lazy var tree = GradientTree(task.parameters)
+  private var ranks: any Ranks = SingleRank()
 
   /// A run at its start.
   public init(_ task: Task, _ optimizer: ClippedOptimizer, clipsMicroBatches: Bool = false) {
     (self.task, self.optimizer, self.clipsMicroBatches) = (task, optimizer, clipsMicroBatches)
+  }
+
+  /// From the next step on each of `ranks` computes its share of the micro-batches, and every one gets the whole gradient, which
+  /// does not depend on their number; each clips it and moves the parameters, to the same bits.
+  ///
+  /// Throws a `RanksError` where there are more ranks than micro-batches, and where micro-batches are clipped one after
+  /// another by a rule that may remember them.
+  public func share(over ranks: any Ranks) throws {
+    guard ranks.count > 1 else { return }
+    guard ranks.count <= task.microBatches else {
+      throw RanksError(
+        "\(ranks.count) ranks cannot share \(task.microBatches) micro-batch\(task.microBatches == 1 ? "" : "es") a step; "
+          + "start fewer, or set microBatches where the workload has it")
+    }
+    guard !clipsMicroBatches else {
+      throw RanksError(
+        "a method that clips each micro-batch runs on one rank: its rule may remember those before; leave mpirun out"
+      )
+    }
+    self.ranks = ranks
   }
 
   /// Trains on one batch.
@@ -80,20 +101,59 @@ public final class Trainer<Task: TrainingTask> {
   /// Leaves the gradient of the batch in the parameters; false if the loss has diverged.
   private func gradient(_ report: inout StepReport) throws -> Bool {
     let count = task.microBatches
-    for index in 0..<count {
-      guard let loss = pass(microBatch: index) else { return false }
-      report.loss += clipsMicroBatches ? loss / Double(count) : loss
-      guard report.loss.isFinite, report.loss <= task.lossLimit else {
-        diverge()
-        return false
+    let own = ranks.share(of: count)
+    var losses = [Double](repeating: 0, count: count)
+    tree.begin(at: own.lowerBound)
+    for index in own {
+      guard let loss = pass(microBatch: index) else {
+        losses[index] = .nan
+        break
       }
+      losses[index] = loss
       if clipsMicroBatches { try clip(&report, []) }
       if count > 1 {
         tree.add(task.parameters, weight: clipsMicroBatches ? 1 / Float(count) : 1)
       }
     }
-    if count > 1 { tree.finish(into: task.parameters) }
+    if ranks.count > 1 { exchange(&losses) }
+    for loss in losses {
+      report.loss += clipsMicroBatches ? loss / Double(count) : loss
+      guard report.loss.isFinite, report.loss <= task.lossLimit else {
+        diverge()
+        return false
+      }
+    }
+    if count > 1 {
+      tree.reduce(over: ranks, count: count)
+      tree.finish(into: task.parameters)
+    }
+    if ranks.count > 1 {
+      for parameter in task.parameters {
+        let gradient = parameter.gradient.materialized
+        ranks.broadcast(
+          UnsafeMutableRawBufferPointer(
+            UnsafeMutableBufferPointer(start: gradient.base, count: parameter.count)), from: 0)
+      }
+    }
     return true
+  }
+
+  /// Fills in the other ranks' losses.
+  private func exchange(_ losses: inout [Double]) {
+    let count = losses.count
+    losses.withUnsafeMutableBufferPointer { all in
+      for rank in 0..<ranks.count {
+        ranks.broadcast(
+          UnsafeMutableRawBufferPointer(
+            rebasing: UnsafeMutableRawBufferPointer(all)[
+              bytes(ranks.share(of: count, rank: rank))]), from: rank)
+      }
+    }
+  }
+
+  private func bytes(_ range: Range<Int>) -> Range<Int> {
+    let stride = MemoryLayout<Double>.stride
+    return range.lowerBound * stride..<range.upperBound * stride
   }
 
   /// Forward and backward of one micro-batch; its loss, or nil (and no gradient) if that has diverged.
@@ -104,10 +164,7 @@ public final class Trainer<Task: TrainingTask> {
     tape.forward()
     let forward = watch.seconds
     let loss = Double(scalar.scalar) / task.lossScale
-    guard loss.isFinite, loss <= task.lossLimit else {
-      diverge()
-      return nil
-    }
+    guard loss.isFinite, loss <= task.lossLimit else { return nil }
     task.observe(step: step, microBatch: index)
     let start = watch.seconds
     tape.backward(from: scalar)

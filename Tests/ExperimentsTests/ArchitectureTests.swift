@@ -39,6 +39,7 @@ import Testing
     (#"\bopenblas_\w"#, ["LinearAlgebra/"]),
     (#"\bbf16_\w"#, ["LinearAlgebra/"]),
     (#"\bH5[A-Z]\w*\("#, ["Storage/"]),
+    (#"\bsuite_mpi_\w"#, ["MPIRanks/"]),
     (#"\bexit\("#, ["spectral/"]),
     (
       #"(^|\s)print\("#,
@@ -66,9 +67,9 @@ import Testing
 
   @Test func importsOnlyGoDownTheFloors() throws {
     let floors: [[String]] = [
-      ["CBFloat16", "COpenBLAS", "CLAPACKE", "CHDF5"], ["LinearAlgebra", "Storage"],
+      ["CBFloat16", "COpenBLAS", "CLAPACKE", "CHDF5", "CMPI"], ["LinearAlgebra", "Storage"],
       ["Clipping", "Autodiff"], ["Datasets", "Models", "Optimizers"], ["Training", "Theory"],
-      ["Lab"], ["Experiments"],
+      ["MPIRanks"], ["Lab"], ["Experiments"],
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
         "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",

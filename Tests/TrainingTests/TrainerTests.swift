@@ -11,7 +11,7 @@ import Testing
 /// The loop that all workloads share: divergence, seconds, parameter groups, micro-batches.
 @Suite struct TrainerTests {
   /// Mean squared error of a linear model on numbers that the step decides.
-  private final class Toy: TrainingTask {
+  final class Toy: TrainingTask {
     let model = MLP(inputs: 3, hidden: [4], outputs: 1)
     let microBatches: Int
     var lossLimit = 1e6

@@ -175,6 +175,8 @@ package final class ImageTask: Workload {
   package static func trainLossMeaning(_ settings: ImageSettings) -> String {
     "mean of the mini-batch losses since the point before (smoothed labels, nats an image)"
   }
+  package static let ranksRefusal: String? =
+    "normalizes over the batch, whose statistics change where it is cut"
   /// A mean loss of an image beyond this has diverged (it starts near log 10).
   package static let lossLimit = 1e3
 
