@@ -53,7 +53,7 @@ let package = Package(
     .systemLibrary(name: "CSpectralClip"),
     .target(
       name: "SpectralClipC",
-      dependencies: ["COpenBLAS", "CSpectralClip", "Clipping", "LinearAlgebra"]
+      dependencies: ["CSpectralClip", "Clipping", "LinearAlgebra"]
     ),
     .target(name: "Datasets", dependencies: ["LinearAlgebra", "Storage"]),
     .target(name: "Autodiff", dependencies: ["LinearAlgebra"]),
