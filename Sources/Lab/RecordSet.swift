@@ -149,7 +149,24 @@ package struct RecordSet: Sendable {
   package var stamp: String {
     let seeds = seeds
     return "profile \(profile) · n = \(seeds.count) seed\(seeds.count == 1 ? "" : "s") "
-      + "(\(seeds.map(String.init).joined(separator: ", "))) · \(text("data")) · \(commits)"
+      + "(\(Self.runs(of: seeds))) · \(text("data")) · \(commits)"
+  }
+
+  /// Rising numbers as runs, three and more in a row by their ends: "1, 2, 11-15".
+  static func runs(of numbers: [Int]) -> String {
+    var runs: [ClosedRange<Int>] = []
+    for number in numbers {
+      if let last = runs.last, number > last.upperBound, number - last.upperBound == 1 {
+        runs[runs.count - 1] = last.lowerBound...number
+      } else {
+        runs.append(number...number)
+      }
+    }
+    return runs.map { run in
+      let (first, last) = (run.lowerBound, run.upperBound)
+      return first == last
+        ? "\(first)" : last - first == 1 ? "\(first), \(last)" : "\(first)-\(last)"
+    }.joined(separator: ", ")
   }
 
   /// A value of the settings that made them.
