@@ -10,19 +10,7 @@ public struct AlexNet: Model {
   public let parameters: [Parameter]
   /// Channels of an image, and classes.
   public let channels: Int, classes: Int
-  private let features: [Layer], classifier: [Layer]
-
-  /// A layer's weight and bias.
-  private struct Layer {
-    let weight: Parameter, bias: Parameter
-
-    init(_ name: String, _ shape: [Int]) {
-      weight = Parameter("\(name).weight", shape: shape)
-      bias = Parameter("\(name).bias", shape: [shape[0]])
-    }
-
-    var fanIn: Int { weight.count / weight.shape[0] }
-  }
+  private let features: [Affine], classifier: [Affine]
 
   /// Channels of the convolutions at full width.
   public static let filters = [64, 192, 384, 256, 256]
@@ -48,13 +36,13 @@ public struct AlexNet: Model {
     (self.channels, self.classes) = (channels, classes)
     let inputs = [channels] + filters
     features = zip(["0", "3", "6", "8", "10"], filters.indices).map { name, index in
-      Layer("features.\(name)", [filters[index], 3, 3, inputs[index]])
+      Affine("features.\(name)", [filters[index], 3, 3, inputs[index]])
     }
     let widths = [filters[4] * Self.places] + hidden + [classes]
     classifier = zip(["1", "4", "6"], 0..<3).map { name, index in
-      Layer("classifier.\(name)", [widths[index + 1], widths[index]])
+      Affine("classifier.\(name)", [widths[index + 1], widths[index]])
     }
-    parameters = (features + classifier).flatMap { [$0.weight, $0.bias] }
+    parameters = (features + classifier).flatMap(\.parameters)
   }
 
   /// The network whose weights the safetensors or HDF5 file at `path` holds; widths and classes are read from the shapes.
@@ -76,7 +64,7 @@ public struct AlexNet: Model {
   /// PyTorch's default for both kinds of layer: weights and biases uniform on ±1/√fan-in.
   public func initialize(_ stream: RandomStream) {
     for layer in features + classifier {
-      for parameter in [layer.weight, layer.bias] {
+      for parameter in layer.parameters {
         parameter.initializeLinear(fanIn: layer.fanIn, stream)
       }
     }
@@ -100,9 +88,9 @@ public struct AlexNet: Model {
     x = tape.flattenChannelsFirst(x)
     for layer in classifier.dropLast() {
       x = tape.dropout(x, probability: dropout)
-      x = tape.relu(tape.linear(x, layer.weight, bias: layer.bias))
+      x = tape.relu(layer(tape, x))
     }
-    return tape.linear(x, classifier[2].weight, bias: classifier[2].bias)
+    return classifier[2](tape, x)
   }
 
   /// The mean cross-entropy of logits.

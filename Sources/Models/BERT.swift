@@ -42,11 +42,13 @@ public struct BERT: Model {
   private let blocks: [Block]
   private let pooler: Affine, classifier: Affine
 
-  private typealias Affine = (weight: Parameter, bias: Parameter)
-
   private struct Block {
     let query: Affine, key: Affine, value: Affine, projection: Affine, norm1: Affine
     let expansion: Affine, contraction: Affine, norm2: Affine
+
+    var parameters: [Parameter] {
+      [query, key, value, projection, norm1, expansion, contraction, norm2].flatMap(\.parameters)
+    }
   }
 
   /// A model of zeros. Precondition: heads divide the width.
@@ -56,35 +58,28 @@ public struct BERT: Model {
       "\(shape.heads) heads on \(shape.width) channels")
     self.shape = shape
     let c = shape.width
-    var all: [Parameter] = []
-    func parameter(_ name: String, _ shape: [Int]) -> Parameter {
-      let parameter = Parameter(name, shape: shape)
-      all.append(parameter)
-      return parameter
-    }
-    func affine(_ name: String, _ weight: [Int]) -> Affine {
-      (parameter("\(name).weight", weight), parameter("\(name).bias", [weight[0]]))
-    }
     let embeddings = "bert.embeddings."
-    words = parameter(embeddings + "word_embeddings.weight", [shape.vocabulary, c])
-    positions = parameter(embeddings + "position_embeddings.weight", [shape.positions, c])
-    types = parameter(embeddings + "token_type_embeddings.weight", [shape.types, c])
-    embeddingNorm = affine(embeddings + "LayerNorm", [c])
+    words = Parameter(embeddings + "word_embeddings.weight", shape: [shape.vocabulary, c])
+    positions = Parameter(embeddings + "position_embeddings.weight", shape: [shape.positions, c])
+    types = Parameter(embeddings + "token_type_embeddings.weight", shape: [shape.types, c])
+    embeddingNorm = Affine(embeddings + "LayerNorm", [c])
     blocks = (0..<shape.layers).map { layer in
       let name = "bert.encoder.layer.\(layer)."
       return Block(
-        query: affine(name + "attention.self.query", [c, c]),
-        key: affine(name + "attention.self.key", [c, c]),
-        value: affine(name + "attention.self.value", [c, c]),
-        projection: affine(name + "attention.output.dense", [c, c]),
-        norm1: affine(name + "attention.output.LayerNorm", [c]),
-        expansion: affine(name + "intermediate.dense", [shape.hidden, c]),
-        contraction: affine(name + "output.dense", [c, shape.hidden]),
-        norm2: affine(name + "output.LayerNorm", [c]))
+        query: Affine(name + "attention.self.query", [c, c]),
+        key: Affine(name + "attention.self.key", [c, c]),
+        value: Affine(name + "attention.self.value", [c, c]),
+        projection: Affine(name + "attention.output.dense", [c, c]),
+        norm1: Affine(name + "attention.output.LayerNorm", [c]),
+        expansion: Affine(name + "intermediate.dense", [shape.hidden, c]),
+        contraction: Affine(name + "output.dense", [c, shape.hidden]),
+        norm2: Affine(name + "output.LayerNorm", [c]))
     }
-    pooler = affine("bert.pooler.dense", [c, c])
-    classifier = affine("classifier", [shape.labels, c])
-    parameters = all
+    pooler = Affine("bert.pooler.dense", [c, c])
+    classifier = Affine("classifier", [shape.labels, c])
+    parameters =
+      [words, positions, types] + embeddingNorm.parameters + blocks.flatMap(\.parameters)
+      + pooler.parameters + classifier.parameters
   }
 
   /// BERT's initialization: matrices and embeddings normal with deviation 0.02, the padding's row and biases zero, norms one and zero.
@@ -104,26 +99,21 @@ public struct BERT: Model {
   /// The logits [B, labels] of tokens[B, T], T at most `shape.positions`; tokens where mask[B, T] is 0 are met by none. Every row of
   /// the mask needs a token.
   public func logits(_ tape: Tape, _ tokens: Indices, mask: Indices) -> Tensor {
-    func linear(_ x: Tensor, _ layer: Affine) -> Tensor {
-      tape.linear(x, layer.weight, bias: layer.bias)
-    }
-    func norm(_ x: Tensor, _ layer: Affine) -> Tensor {
-      tape.layerNorm(x, layer.weight, layer.bias, epsilon: 1e-12)
-    }
+    let epsilon: Float = 1e-12
     let kinds = tape.indices(tokens.shape)  // zeros
-    var x = norm(
-      tape.add(
-        tape.embedding(tokens, words, positions: positions, padding: 0),
-        tape.embedding(kinds, types)), embeddingNorm)
+    let embedded = tape.add(
+      tape.embedding(tokens, words, positions: positions, padding: 0),
+      tape.embedding(kinds, types))
+    var x = embeddingNorm.norm(tape, embedded, epsilon: epsilon)
     for block in blocks {
       let mixed = tape.attention(
-        linear(x, block.query), linear(x, block.key), linear(x, block.value), heads: shape.heads,
+        block.query(tape, x), block.key(tape, x), block.value(tape, x), heads: shape.heads,
         scope: .among(mask))
-      x = norm(tape.add(linear(mixed, block.projection), x), block.norm1)
-      let wide = tape.gelu(linear(x, block.expansion), .erf)
-      x = norm(tape.add(linear(wide, block.contraction), x), block.norm2)
+      x = block.norm1.norm(tape, tape.add(block.projection(tape, mixed), x), epsilon: epsilon)
+      let wide = tape.gelu(block.expansion(tape, x), .erf)
+      x = block.norm2.norm(tape, tape.add(block.contraction(tape, wide), x), epsilon: epsilon)
     }
-    return linear(tape.tanh(linear(tape.firstPosition(x), pooler)), classifier)
+    return classifier(tape, tape.tanh(pooler(tape, tape.firstPosition(x))))
   }
 
   /// The mean cross-entropy of logits[B, labels] against labels[B].
@@ -151,47 +141,26 @@ public struct BERT: Model {
   public static func load(
     _ path: String, heads: Int? = nil, labels: Int = 6, completing stream: RandomStream? = nil
   ) throws -> (model: BERT, completed: [String]) {
-    let file = try TensorFile(path)
     var small = Shape()
     (small.vocabulary, small.positions, small.layers, small.heads) = (1, 1, 0, 1)
     (small.width, small.hidden, small.labels) = (1, 1, 1)
-    let probe = BERT(small)
-    let entries = Dictionary(
-      file.entries.map { (probe.parameterName(of: $0.name), $0) }, uniquingKeysWith: { a, _ in a })
-    func matrix(_ name: String) throws -> [Int] {
-      guard let entry = entries[name] else {
-        throw StorageError("no tensor \(name)", at: path, hint: "is it a file of a BERT?")
-      }
-      guard entry.shape.count == 2, !entry.shape.contains(0) else {
-        throw StorageError(
-          "the tensor \(entry.name) has the shape \(entry.shape)", at: path,
-          hint: "is it a file of a BERT?")
-      }
-      return entry.shape
-    }
+    let file = try NamedShapes(path, model: "BERT", BERT(small).parameterName)
     var shape = Shape()
-    let words = try matrix("bert.embeddings.word_embeddings.weight")
+    let words = try file.shape("bert.embeddings.word_embeddings.weight", axes: 2)
     (shape.vocabulary, shape.width) = (words[0], words[1])
-    shape.positions = try matrix("bert.embeddings.position_embeddings.weight")[0]
-    shape.types = try matrix("bert.embeddings.token_type_embeddings.weight")[0]
-    shape.layers = 0
-    while entries["bert.encoder.layer.\(shape.layers).output.dense.weight"] != nil {
-      shape.layers += 1
-    }
+    shape.positions = try file.shape("bert.embeddings.position_embeddings.weight", axes: 2)[0]
+    shape.types = try file.shape("bert.embeddings.token_type_embeddings.weight", axes: 2)[0]
+    shape.layers = file.count { "bert.encoder.layer.\($0).output.dense.weight" }
     shape.hidden =
-      shape.layers == 0 ? 1 : try matrix("bert.encoder.layer.0.intermediate.dense.weight")[0]
+      shape.layers == 0
+      ? 1 : try file.shape("bert.encoder.layer.0.intermediate.dense.weight", axes: 2)[0]
     shape.labels =
-      entries["classifier.weight"] == nil ? labels : try matrix("classifier.weight")[0]
-    shape.heads = heads ?? max(1, shape.width / 64)
-    guard shape.heads >= 1, shape.width % shape.heads == 0 else {
-      throw StorageError(
-        "\(shape.heads) heads do not divide the width \(shape.width)", at: path,
-        hint: "give --heads")
-    }
+      !file.contains("classifier.weight") ? labels : try file.shape("classifier.weight", axes: 2)[0]
+    shape.heads = try checkedHeads(heads, width: shape.width, at: path)
     let model = BERT(shape)
     let completed = ["bert.pooler.dense", "classifier"].flatMap { layer in
       let own = ["\(layer).weight", "\(layer).bias"]
-      return own.contains { entries[$0] != nil } ? [] : own
+      return own.contains(where: file.contains) ? [] : own
     }
     if let stream { model.initialize(stream) }
     try model.load(from: path, keeping: stream == nil ? [] : Set(completed))

@@ -178,8 +178,9 @@ public struct GPT: Model {
       let qkv = block.attention.map { linear(normed, $0) }
       let mixed =
         qkv.count == 1
-        ? tape.causalAttention(qkv[0], heads: shape.heads, dropout: dropout)
-        : tape.causalAttention(qkv[0], qkv[1], qkv[2], heads: shape.heads, dropout: dropout)
+        ? tape.attention(qkv[0], heads: shape.heads, scope: .causal, dropout: dropout)
+        : tape.attention(
+          qkv[0], qkv[1], qkv[2], heads: shape.heads, scope: .causal, dropout: dropout)
       x = tape.add(x, linear(mixed, block.projection), dropout: dropout)
       let wide = linear(tape.layerNorm(x, block.norm2.weight, block.norm2.bias), block.expansion)
       x = tape.add(
@@ -260,11 +261,7 @@ extension GPT {
         "embeddings of the shapes \(token) and \(position)", at: path,
         hint: "is it a whole file of a \(form.rawValue)?")
     }
-    let heads = heads ?? max(1, width / 64)
-    guard heads >= 1, width % heads == 0 else {
-      throw StorageError(
-        "\(heads) heads do not divide the width \(width)", at: path, hint: "give --heads")
-    }
+    let heads = try checkedHeads(heads, width: width, at: path)
     let prefix = form == .nanoGPT ? "transformer.h." : "h."
     var layers = 0
     while entries["\(prefix)\(layers).ln_1.weight"] != nil { layers += 1 }

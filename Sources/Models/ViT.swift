@@ -40,11 +40,13 @@ public struct ViT: Model {
   private let blocks: [Block]
   private let final: Affine, head: Affine
 
-  private typealias Affine = (weight: Parameter, bias: Parameter)
-
   private struct Block {
     let norm1: Affine, qkv: Affine, projection: Affine
     let norm2: Affine, expansion: Affine, contraction: Affine
+
+    var parameters: [Parameter] {
+      [norm1, qkv, projection, norm2, expansion, contraction].flatMap(\.parameters)
+    }
   }
 
   /// A model of zeros. Precondition: heads divide the width.
@@ -54,29 +56,22 @@ public struct ViT: Model {
       "\(shape.heads) heads on \(shape.width) channels")
     (self.shape, self.positions) = (shape, positions)
     let c = shape.width
-    var all: [Parameter] = []
-    func parameter(_ name: String, _ shape: [Int]) -> Parameter {
-      let parameter = Parameter(name, shape: shape)
-      all.append(parameter)
-      return parameter
-    }
-    func affine(_ name: String, _ weight: [Int]) -> Affine {
-      (parameter("\(name).weight", weight), parameter("\(name).bias", [weight[0]]))
-    }
-    classToken = parameter("cls_token", [1, 1, c])
-    positionEmbedding = parameter("pos_embed", [1, shape.grid * shape.grid + 1, c])
-    patches = affine("patch_embed.proj", [c, shape.patch, shape.patch, shape.channels])
+    classToken = Parameter("cls_token", shape: [1, 1, c])
+    positionEmbedding = Parameter("pos_embed", shape: [1, shape.grid * shape.grid + 1, c])
+    patches = Affine("patch_embed.proj", [c, shape.patch, shape.patch, shape.channels])
     blocks = (0..<shape.layers).map { layer in
       let name = "blocks.\(layer)."
       return Block(
-        norm1: affine(name + "norm1", [c]), qkv: affine(name + "attn.qkv", [3 * c, c]),
-        projection: affine(name + "attn.proj", [c, c]), norm2: affine(name + "norm2", [c]),
-        expansion: affine(name + "mlp.fc1", [shape.hidden, c]),
-        contraction: affine(name + "mlp.fc2", [c, shape.hidden]))
+        norm1: Affine(name + "norm1", [c]), qkv: Affine(name + "attn.qkv", [3 * c, c]),
+        projection: Affine(name + "attn.proj", [c, c]), norm2: Affine(name + "norm2", [c]),
+        expansion: Affine(name + "mlp.fc1", [shape.hidden, c]),
+        contraction: Affine(name + "mlp.fc2", [c, shape.hidden]))
     }
-    final = affine("norm", [c])
-    head = affine("head", [shape.classes, c])
-    parameters = all
+    final = Affine("norm", [c])
+    head = Affine("head", [shape.classes, c])
+    parameters =
+      [classToken, positionEmbedding] + patches.parameters + blocks.flatMap(\.parameters)
+      + final.parameters + head.parameters
   }
 
   /// The initialization of the code of arXiv 2404.08624: linear weights, class token and positions normal with deviation 0.02
@@ -105,12 +100,6 @@ public struct ViT: Model {
         && images.shape[1] % side == 0 && images.shape[2] % side == 0,
       "ViT takes [B, H, W, \(shape.channels)] with sides of whole patches, not \(images.shape)")
     let (rows, columns) = (images.shape[1] / side, images.shape[2] / side)
-    func linear(_ x: Tensor, _ layer: Affine) -> Tensor {
-      tape.linear(x, layer.weight, bias: layer.bias)
-    }
-    func norm(_ x: Tensor, _ layer: Affine) -> Tensor {
-      tape.layerNorm(x, layer.weight, layer.bias, epsilon: epsilon)
-    }
     let embedded = tape.convolution(images, patches.weight, bias: patches.bias, stride: side)
     var x = tape.classToken(
       tape.reshape(embedded, [images.shape[0], rows * columns, shape.width]), classToken,
@@ -118,13 +107,15 @@ public struct ViT: Model {
       map: positions.map(side: shape.grid, rows: rows, columns: columns))
     for block in blocks {
       let mixed = tape.attention(
-        linear(norm(x, block.norm1), block.qkv), heads: shape.heads, scope: .everywhere)
-      x = tape.add(x, linear(mixed, block.projection))
-      let wide = tape.gelu(linear(norm(x, block.norm2), block.expansion), .erf)
-      x = tape.add(x, linear(wide, block.contraction))
+        block.qkv(tape, block.norm1.norm(tape, x, epsilon: epsilon)), heads: shape.heads,
+        scope: .everywhere)
+      x = tape.add(x, block.projection(tape, mixed))
+      let wide = tape.gelu(
+        block.expansion(tape, block.norm2.norm(tape, x, epsilon: epsilon)), .erf)
+      x = tape.add(x, block.contraction(tape, wide))
     }
     // The norm is a token's own affair, so that of the class token is all that the head needs.
-    return linear(norm(tape.firstPosition(x), final), head)
+    return head(tape, final.norm(tape, tape.firstPosition(x), epsilon: epsilon))
   }
 
   /// The mean cross-entropy of logits[B, classes] against targets[B].
@@ -147,28 +138,15 @@ public struct ViT: Model {
   public init(
     loading path: String, heads: Int? = nil, positions: PositionGrid = .bicubic
   ) throws {
-    let file = try TensorFile(path)
     let probe = ViT(
       {
         var shape = Shape()
         (shape.layers, shape.width, shape.heads, shape.hidden, shape.grid) = (0, 1, 1, 1, 1)
         return shape
       }())
-    let entries = Dictionary(
-      file.entries.map { (probe.parameterName(of: $0.name), $0) }, uniquingKeysWith: { a, _ in a })
-    func extents(_ name: String, axes: Int) throws -> [Int] {
-      guard let entry = entries[name] else {
-        throw StorageError("no tensor \(name)", at: path, hint: "is it a file of a vit?")
-      }
-      guard entry.shape.count == axes, !entry.shape.contains(0) else {
-        throw StorageError(
-          "the tensor \(entry.name) has the shape \(entry.shape)", at: path,
-          hint: "is it a file of a vit?")
-      }
-      return entry.shape
-    }
-    let filter = try extents("patch_embed.proj.weight", axes: 4)
-    let places = try extents("pos_embed", axes: 3)
+    let file = try NamedShapes(path, model: "vit", probe.parameterName)
+    let filter = try file.shape("patch_embed.proj.weight", axes: 4)
+    let places = try file.shape("pos_embed", axes: 3)
     let side = Int(Double(places[1] - 1).squareRoot().rounded())
     guard filter[2] == filter[3], side >= 1, side * side == places[1] - 1 else {
       throw StorageError(
@@ -179,17 +157,11 @@ public struct ViT: Model {
     (shape.width, shape.channels, shape.patch, shape.grid) = (
       filter[0], filter[1], filter[2], side
     )
-    shape.heads = heads ?? max(1, shape.width / 64)
-    guard shape.heads >= 1, shape.width % shape.heads == 0 else {
-      throw StorageError(
-        "\(shape.heads) heads do not divide the width \(shape.width)", at: path,
-        hint: "give --heads")
-    }
-    shape.layers = 0
-    while entries["blocks.\(shape.layers).norm1.weight"] != nil { shape.layers += 1 }
+    shape.heads = try checkedHeads(heads, width: shape.width, at: path)
+    shape.layers = file.count { "blocks.\($0).norm1.weight" }
     shape.hidden =
-      shape.layers == 0 ? 1 : try extents("blocks.0.mlp.fc1.weight", axes: 2)[0]
-    shape.classes = try extents("head.weight", axes: 2)[0]
+      shape.layers == 0 ? 1 : try file.shape("blocks.0.mlp.fc1.weight", axes: 2)[0]
+    shape.classes = try file.shape("head.weight", axes: 2)[0]
     self.init(shape, positions: positions)
     try load(from: path)
   }

@@ -73,7 +73,8 @@ import Testing
       let tape = Tape()
       return (
         tape,
-        tape.causalAttention(x[0].tensor, x[1].tensor, x[2].tensor, heads: 2, dropout: p)
+        tape.attention(
+          x[0].tensor, x[1].tensor, x[2].tensor, heads: 2, scope: .causal, dropout: p)
       )
     }
     let (plain, want) = build(0)

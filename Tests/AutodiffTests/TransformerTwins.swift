@@ -173,8 +173,8 @@ extension Twin {
       record: { tape, p in
         if keys == .causal {
           return isFused
-            ? tape.causalAttention(p[0].tensor, heads: heads)
-            : tape.causalAttention(p[0].tensor, p[1].tensor, p[2].tensor, heads: heads)
+            ? tape.attention(p[0].tensor, heads: heads, scope: .causal)
+            : tape.attention(p[0].tensor, p[1].tensor, p[2].tensor, heads: heads, scope: .causal)
         }
         let mask = tape.indices([batch, t])
         mask.assign((0..<(batch * t)).map { isMet($0 / t, 0, $0 % t) ? 1 : 0 })

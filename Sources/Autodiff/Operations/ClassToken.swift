@@ -99,9 +99,4 @@ extension Tape {
   ) -> Tensor {
     record(ClassToken(x, token, positions: positions, map: map, on: self))
   }
-
-  /// x, seen as another shape of the same size.
-  public func reshape(_ x: Tensor, _ shape: [Int]) -> Tensor {
-    record(Scaling(x, 1, shape: shape, on: self))
-  }
 }

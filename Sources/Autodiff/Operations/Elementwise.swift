@@ -116,6 +116,11 @@ extension Tape {
 
   /// x[B, …] as [B, product of the others], torch.flatten(x, 1).
   public func flatten(_ x: Tensor) -> Tensor {
-    record(Scaling(x, 1, shape: [x.shape[0], x.count / max(1, x.shape[0])], on: self))
+    reshape(x, [x.shape[0], x.count / max(1, x.shape[0])])
+  }
+
+  /// x, seen as another shape of the same size.
+  public func reshape(_ x: Tensor, _ shape: [Int]) -> Tensor {
+    record(Scaling(x, 1, shape: shape, on: self))
   }
 }

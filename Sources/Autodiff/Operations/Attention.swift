@@ -12,12 +12,12 @@ public enum AttentionScope: Sendable {
   var isCausal: Bool { if case .causal = self { true } else { false } }
 }
 
-/// Multi-head attention, softmax(q kᵀ/√d + mask) v, block of queries by block of queries; causal unless told otherwise.
+/// Multi-head attention, softmax(q kᵀ/√d + mask) v, block of queries by block of queries.
 ///
 /// A causal block of queries meets only the keys up to its own end, so blocks above the diagonal cost nothing, and
 /// no more than one block's probabilities are held by a thread: memory grows with T, not with T². The
 /// backward pass computes them again from the logarithms of their sums (Dao et al. 2022).
-final class CausalAttention: Operation {
+final class Attention: Operation {
   let inputs: [Tensor]
   let output: Tensor
   private let heads: Int, length: Int, batch: Int, headSize: Int
@@ -43,8 +43,7 @@ final class CausalAttention: Operation {
 
   /// `inputs`: q, k and v[B, T, C], or the three side by side in one tensor[B, T, 3C].
   init(
-    _ inputs: [Tensor], heads: Int, scope: AttentionScope = .causal, dropout: Double,
-    on tape: Tape
+    _ inputs: [Tensor], heads: Int, scope: AttentionScope, dropout: Double, on tape: Tape
   ) {
     let isFused = inputs.count == 1
     let shape = inputs[0].shape
@@ -264,28 +263,18 @@ final class CausalAttention: Operation {
 }
 
 extension Tape {
-  /// Causal self-attention of q, k and v[B, T, C] with C/heads channels a head, scaled by 1/√(C/heads);
+  /// Self-attention of q, k and v[B, T, C] among the keys in `scope`, with C/heads channels a head, scaled by 1/√(C/heads);
   /// probabilities are dropped with `dropout` while training.
-  public func causalAttention(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, heads: Int, dropout: Double = 0
-  ) -> Tensor {
-    record(CausalAttention([q, k, v], heads: heads, dropout: dropout, on: self))
-  }
-
-  /// The same where q, k and v lie side by side in one tensor[B, T, 3C].
-  public func causalAttention(_ qkv: Tensor, heads: Int, dropout: Double = 0) -> Tensor {
-    record(CausalAttention([qkv], heads: heads, dropout: dropout, on: self))
-  }
-
-  /// Self-attention of q, k and v[B, T, C] among the keys in `scope`, scaled by 1/√(C/heads).
   public func attention(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, heads: Int, scope: AttentionScope
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, heads: Int, scope: AttentionScope, dropout: Double = 0
   ) -> Tensor {
-    record(CausalAttention([q, k, v], heads: heads, scope: scope, dropout: 0, on: self))
+    record(Attention([q, k, v], heads: heads, scope: scope, dropout: dropout, on: self))
   }
 
   /// The same where q, k and v lie side by side in one tensor[B, T, 3C].
-  public func attention(_ qkv: Tensor, heads: Int, scope: AttentionScope) -> Tensor {
-    record(CausalAttention([qkv], heads: heads, scope: scope, dropout: 0, on: self))
+  public func attention(
+    _ qkv: Tensor, heads: Int, scope: AttentionScope, dropout: Double = 0
+  ) -> Tensor {
+    record(Attention([qkv], heads: heads, scope: scope, dropout: dropout, on: self))
   }
 }

@@ -1,0 +1,75 @@
+import Autodiff
+import Storage
+
+/// NAME.weight[out, …] and NAME.bias[out]: of a linear layer, a convolution or a layer norm.
+struct Affine: Sendable {
+  let weight: Parameter, bias: Parameter
+
+  init(_ name: String, _ weight: [Int]) {
+    self.weight = Parameter("\(name).weight", shape: weight)
+    bias = Parameter("\(name).bias", shape: [weight[0]])
+  }
+
+  var parameters: [Parameter] { [weight, bias] }
+  /// Values of x that an output sees.
+  var fanIn: Int { weight.count / weight.shape[0] }
+
+  /// x[…, in] · weightᵀ + bias.
+  func callAsFunction(_ tape: Tape, _ x: Tensor) -> Tensor {
+    tape.linear(x, weight, bias: bias)
+  }
+
+  /// Rows of x[…, C] with mean 0 and variance 1, times weight[C], plus bias[C].
+  func norm(_ tape: Tape, _ x: Tensor, epsilon: Float) -> Tensor {
+    tape.layerNorm(x, weight, bias, epsilon: epsilon)
+  }
+}
+
+/// Heads of attention of a model from a file that does not say: width/64, at least 1, unless given.
+///
+/// Throws a `StorageError` for heads that do not divide the width.
+func checkedHeads(_ given: Int?, width: Int, at path: String) throws -> Int {
+  let heads = given ?? max(1, width / 64)
+  guard heads >= 1, width % heads == 0 else {
+    throw StorageError(
+      "\(heads) heads do not divide the width \(width)", at: path, hint: "give --heads")
+  }
+  return heads
+}
+
+/// The shapes in a weight file, under a model's own names.
+struct NamedShapes {
+  private let entries: [String: (name: String, shape: [Int])]
+  private let path: String
+  private let model: String
+
+  /// `model` is what errors call it; `parameterName` its name of a tensor that the file calls otherwise.
+  init(_ path: String, model: String, _ parameterName: (String) -> String) throws {
+    (self.path, self.model) = (path, model)
+    entries = Dictionary(
+      try TensorFile(path).entries.map { (parameterName($0.name), ($0.name, $0.shape)) },
+      uniquingKeysWith: { a, _ in a })
+  }
+
+  func contains(_ name: String) -> Bool { entries[name] != nil }
+
+  /// How many of `name(0)`, `name(1)`, … there are in a row.
+  func count(_ name: (Int) -> String) -> Int {
+    var count = 0
+    while contains(name(count)) { count += 1 }
+    return count
+  }
+
+  /// The shape of a tensor with `axes` axes, none of them empty. Throws a `StorageError` where there is no such one.
+  func shape(_ name: String, axes: Int) throws -> [Int] {
+    guard let entry = entries[name] else {
+      throw StorageError("no tensor \(name)", at: path, hint: "is it a file of a \(model)?")
+    }
+    guard entry.shape.count == axes, !entry.shape.contains(0) else {
+      throw StorageError(
+        "the tensor \(entry.name) has the shape \(entry.shape)", at: path,
+        hint: "is it a file of a \(model)?")
+    }
+    return entry.shape
+  }
+}
