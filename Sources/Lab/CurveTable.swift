@@ -89,6 +89,17 @@ extension Table.Block {
 }
 
 extension RecordSet {
+  /// The axis of runs that go by epochs.
+  package static var epochs: (name: String, values: (Record) throws -> [Double]) {
+    (
+      "epoch",
+      { record in
+        let perEpoch = try record.int(attribute: "steps_per_epoch")
+        return try record.ints("step").map { Double($0) / Double(perEpoch) }
+      }
+    )
+  }
+
   /// The table of training curves: a block an arm with the axis, every series (`CurveSeries`) and, if `seconds` tells
   /// them, the seconds since the start; a block "final" with a row an arm: its number and title, what it ended with, and
   /// what `more` adds. Panels come in the order of `groups`, then of their first arms.

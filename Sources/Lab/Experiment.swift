@@ -123,6 +123,9 @@ package struct Job: Equatable, Sendable {
   package var label: String {
     (methods.count == 1 ? methods[0] : "all") + "-seed\(seed)"
   }
+
+  /// Where the processes that share it leave their results, in the folder of its records.
+  func piecesFolder(in folder: String) -> String { "\(folder)/\(label).pieces" }
 }
 
 /// Results of a unit that do not wait for each other, but for those of the stages before.
@@ -148,6 +151,9 @@ package struct Share: Equatable, Sendable {
   package var block: Int
   /// Results in a block.
   package var size: Int
+
+  /// The file of its results, in the folder of its unit's pieces.
+  var fileName: String { "stage\(stage)-block\(block)-of-\(size).piece" }
 
   /// Thrown where the share is done, since the unit is not.
   struct Done: Error {}
@@ -248,8 +254,7 @@ package struct RunContext: Sendable {
     _ result: Result.Type
   ) -> Checkpoint<[Result?]>? {
     guard let share, let piecesFolder else { return checkpoint([Result?].self) }
-    let name = "stage\(share.stage)-block\(share.block)-of-\(share.size).piece"
-    return checkpoint([Result?].self, at: "\(piecesFolder)/\(name)")
+    return checkpoint([Result?].self, at: "\(piecesFolder)/\(share.fileName)")
   }
 }
 

@@ -149,24 +149,15 @@ package struct RecordSet: Sendable {
   package var stamp: String {
     let seeds = seeds
     return "profile \(profile) · n = \(seeds.count) seed\(seeds.count == 1 ? "" : "s") "
-      + "(\(Self.runs(of: seeds))) · \(text("data")) · \(commits)"
+      + "(\(Self.shortened(seeds))) · \(text("data")) · \(commits)"
   }
 
-  /// Rising numbers as runs, three and more in a row by their ends: "1, 2, 11-15".
-  static func runs(of numbers: [Int]) -> String {
-    var runs: [ClosedRange<Int>] = []
-    for number in numbers {
-      if let last = runs.last, number > last.upperBound, number - last.upperBound == 1 {
-        runs[runs.count - 1] = last.lowerBound...number
-      } else {
-        runs.append(number...number)
-      }
+  /// Rising numbers, three and more in a row by their ends: "1, 2, 11-15".
+  static func shortened(_ numbers: [Int]) -> String {
+    runs(of: numbers).flatMap {
+      $0.count > 2 ? ["\($0.lowerBound)-\($0.upperBound)"] : $0.map(String.init)
     }
-    return runs.map { run in
-      let (first, last) = (run.lowerBound, run.upperBound)
-      return first == last
-        ? "\(first)" : last - first == 1 ? "\(first), \(last)" : "\(first)-\(last)"
-    }.joined(separator: ", ")
+    .joined(separator: ", ")
   }
 
   /// A value of the settings that made them.
@@ -201,5 +192,16 @@ extension Record {
     guard Set(try paths.map { try dataSet($0).values.count }).count > 1 else { return }
     throw StorageError(
       "its columns differ in length", at: source ?? "a record", hint: "compute the record anew")
+  }
+}
+
+/// Rising numbers, as many in a row as there are.
+func runs(of numbers: [Int]) -> [ClosedRange<Int>] {
+  numbers.reduce(into: []) { runs, number in
+    if let last = runs.last, number > last.upperBound, number - last.upperBound == 1 {
+      runs[runs.count - 1] = last.lowerBound...number
+    } else {
+      runs.append(number...number)
+    }
   }
 }

@@ -169,9 +169,6 @@ package struct Runner<E: Experiment>: Sendable {
   /// The journal of whoever has the folder to himself.
   var journalPath: String { "\(folder)/journal.log" }
 
-  /// Where the processes that share a unit leave their results.
-  func piecesFolder(_ job: Job) -> String { "\(folder)/\(job.label).pieces" }
-
   /// Computes one job, or a share of it, beside other processes that compute others; `journal` is this process's own.
   func run(
     _ job: Job, share: Share?, journal: Journal, progress: ProgressLine? = nil,
@@ -255,7 +252,7 @@ package struct Runner<E: Experiment>: Sendable {
   private func context(of job: Job) throws -> RunContext {
     var context = RunContext()
     context.checkpointPath = "\(folder)/\(job.label).checkpoint"
-    context.piecesFolder = piecesFolder(job)
+    context.piecesFolder = job.piecesFolder(in: folder)
     context.identity = try identity(job.methods.joined(separator: " "), job.seed)
     context.checkpointSeconds = checkpointSeconds
     context.threads = telemetry.threads

@@ -72,6 +72,11 @@ extension Workload {
   package var measuring: StepMeasuring { .clip }
   package var lossWindow: LossWindow { .sinceLastPoint }
   package var finalLossWindow: LossWindow { lossWindow }
+
+  /// The last point's metric of that number as a record says it, nan if the run has diverged.
+  package func last(_ index: Int, of metrics: [Double]) -> AttributeValue {
+    .double(metrics.isEmpty ? .nan : metrics[index])
+  }
 }
 
 /// What `Workload.evaluate` measures.
@@ -126,6 +131,13 @@ extension WorkloadSettings {
   package func restricted(to arm: Arm) -> Self { self }
   package func methods(_ names: [String]) -> [String] { names }
   package var rehearsal: (settings: Self, step: Double, evaluation: Double) { (self, 1, 1) }
+
+  /// Throws a `ConfigError` that says what is expected of a setting, unless its value holds.
+  package func check(
+    _ key: String, _ value: some Any, _ holds: Bool, _ expected: String
+  ) throws {
+    guard holds else { throw ConfigError.value(key, value, expected) }
+  }
 }
 
 /// Data of a workload.

@@ -256,41 +256,34 @@ struct Grad: ParsableCommand {
         "input has the shape \(shape), target \(labels)", at: batch,
         hint: "the model takes images [B, \(channels), H, W] and labels [B]")
     }
-    if model == .cifarnet, !shape[2...].allSatisfy(CifarNet.imageSides.contains) {
-      let sides = CifarNet.imageSides
-      throw StorageError(
-        "images of \(shape[2])×\(shape[3])", at: batch,
-        hint:
-          "the pools of cifarnet bring sides of \(sides.lowerBound) to \(sides.upperBound) down to one place, "
-          + "others to none or more")
+    func refusal(_ hint: String, of what: String = "images") -> StorageError {
+      StorageError("\(what) of \(shape[2])×\(shape[3])", at: batch, hint: hint)
     }
-    if let vit = network as? ViT {
-      let (patch, grid) = (vit.shape.patch, vit.shape.grid)
-      guard shape[2] % patch == 0, shape[3] % patch == 0 else {
-        throw StorageError(
-          "images of \(shape[2])×\(shape[3])", at: batch,
-          hint: "the model cuts them into whole patches of \(patch)×\(patch)")
-      }
-      guard positions != .own || (shape[2] == grid * patch && shape[3] == grid * patch) else {
-        throw StorageError(
-          "images of \(shape[2])×\(shape[3])", at: batch,
-          hint: "the positions are for \(grid)×\(grid) patches of \(patch): use --positions bicubic"
+    func checkSides(_ sides: ClosedRange<Int>, _ places: String) throws {
+      guard shape[2...].allSatisfy(sides.contains) else {
+        throw refusal(
+          "the pools of \(model.rawValue) bring sides of \(sides.lowerBound) to \(sides.upperBound) down to \(places)"
         )
       }
     }
-    if model == .alexnet, !shape[2...].allSatisfy(AlexNet.imageSides.contains) {
-      let sides = AlexNet.imageSides
-      throw StorageError(
-        "images of \(shape[2])×\(shape[3])", at: batch,
-        hint:
-          "the pools of alexnet bring sides of \(sides.lowerBound) to \(sides.upperBound) down to two places"
-      )
+    if model == .cifarnet {
+      try checkSides(CifarNet.imageSides, "one place, others to none or more")
+    }
+    if model == .alexnet { try checkSides(AlexNet.imageSides, "two places") }
+    if let vit = network as? ViT {
+      let (patch, grid) = (vit.shape.patch, vit.shape.grid)
+      guard shape[2] % patch == 0, shape[3] % patch == 0 else {
+        throw refusal("the model cuts them into whole patches of \(patch)×\(patch)")
+      }
+      guard positions != .own || (shape[2] == grid * patch && shape[3] == grid * patch) else {
+        throw refusal(
+          "the positions are for \(grid)×\(grid) patches of \(patch): use --positions bicubic")
+      }
     }
     if model == .resnet18, shape[0] == 1, shape[2] <= 8, shape[3] <= 8 {
-      throw StorageError(
-        "one image of \(shape[2])×\(shape[3])", at: batch,
-        hint:
-          "the last batch norms of resnet18 see one place of it: give more images or larger ones")
+      throw refusal(
+        "the last batch norms of resnet18 see one place of it: give more images or larger ones",
+        of: "one image")
     }
     try checkNames(of: file, "a batch of \(model.rawValue) holds input and target")
     let classes = network.parameters.last?.shape[0] ?? 0

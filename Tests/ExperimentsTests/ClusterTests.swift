@@ -137,7 +137,7 @@ import Training
     let list = try ElementList(of: runner)
     for element in list.elements {
       try compute(element, runner)
-      let pieces = runner.piecesFolder(element.job)
+      let pieces = element.job.piecesFolder(in: runner.folder)
       let share = try #require(element.share)
       let piece = "\(pieces)/stage\(share.stage)-block\(share.block)-of-\(share.size).piece"
       let states = try FileManager.default.contentsOfDirectory(atPath: pieces)

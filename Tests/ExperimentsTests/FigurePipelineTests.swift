@@ -49,7 +49,7 @@ import Training
         #expect(block.numbers("bias_sq_monte_carlo_mean.high")[k] == max(a, b))
       }
     }
-    #expect(RecordSet.runs(of: [0, 1, 2, 11, 12, 21, 7]) == "0-2, 11, 12, 21, 7")
+    #expect(RecordSet.shortened([0, 1, 2, 11, 12, 21, 7]) == "0-2, 11, 12, 21, 7")
     #expect(set.stamp.hasPrefix("profile smoke · n = 2 seeds (11, 12) · synthetic data (philox)"))
     let variables = table.gnuplotVariables(of: set)
     #expect(variables.contains("n_seeds = 2.0\nseeds = '11 12'\n"))

@@ -18,27 +18,21 @@ package enum VAEArms {
   private static let sgd = Arm("sgd", "SGD", source: source, [rate], plain)
 
   /// Every arm.
-  package static let all: [Arm] = [
-    adam, sgd,
-    Arm("gclip", "GClip", source: source, [rate, norm], plain) {
-      try NormClip(maximumNorm: $0("maximumNorm"))
-    },
-    Arm(
-      "delta-gclip", "δ-GClip", source: source,
-      [rate, norm, .linear("minimumFactor", 0.01, 0.5, limits: 0...1)], plain
-    ) {
-      try DeltaNormClip(maximumNorm: $0("maximumNorm"), minimumFactor: $0("minimumFactor"))
-    },
-    Arm(
-      "spectral-const", "SGD, spectral const", source: "arXiv 2605.11838", [rate, tau], plain
-    ) { try $0.spectral(.constant($0("tau"))) },
-    Arm(
-      "spectral-quantile", "SGD, spectral quantile",
-      source: "arXiv 2605.11838, Algorithm 3; order statistic of the authors' clipping library",
-      [rate, .linear("level", 0.5, 0.99, limits: 0...1)], plain
-    ) { try $0.spectral(.quantile(level: $0("level"), window: 100, .lowerOrderStatistic)) },
-    asTheAuthorsCode(adam), asTheAuthorsCode(sgd),
-  ]
+  package static let all: [Arm] =
+    [
+      adam, sgd,
+      Arm("gclip", "GClip", source: source, [rate, norm], plain) {
+        try NormClip(maximumNorm: $0("maximumNorm"))
+      },
+      Arm(
+        "delta-gclip", "δ-GClip", source: source,
+        [rate, norm, .linear("minimumFactor", 0.01, 0.5, limits: 0...1)], plain
+      ) {
+        try DeltaNormClip(maximumNorm: $0("maximumNorm"), minimumFactor: $0("minimumFactor"))
+      },
+    ]
+    + ViTArms.spectral(rate: rate, tau: tau, plain)
+    + [asTheAuthorsCode(adam), asTheAuthorsCode(sgd)]
 
   /// The authors' code lowers the rate of the clipped arms alone: an optimizer's own rate stays as it is.
   private static func asTheAuthorsCode(_ arm: Arm) -> Arm {

@@ -37,15 +37,23 @@ package enum ViTArms {
       Arm("gclip", "GClip", source: source, [rate, norm], plain) {
         try NormClip(maximumNorm: $0("maximumNorm"))
       },
-    ] + exponents.map(delta) + [
+    ] + exponents.map(delta)
+    + spectral(rate: rate, tau: .logarithmic("tau", 0.003, 1), plain)
+
+  /// The spectral paper's clip, constant and by quantile, in the place of the authors' on SGD.
+  static func spectral(
+    rate: Hyperparameter, tau: Hyperparameter,
+    _ optimizer: @escaping @Sendable (ArmSite) throws -> any Optimizer
+  ) -> [Arm] {
+    [
       Arm(
-        "spectral-const", "SGD, spectral const", source: "arXiv 2605.11838",
-        [rate, .logarithmic("tau", 0.003, 1)], plain
+        "spectral-const", "SGD, spectral const", source: "arXiv 2605.11838", [rate, tau], optimizer
       ) { try $0.spectral(.constant($0("tau"))) },
       Arm(
         "spectral-quantile", "SGD, spectral quantile",
         source: "arXiv 2605.11838, Algorithm 3; order statistic of the authors' clipping library",
-        [rate, .linear("level", 0.5, 0.99, limits: 0...1)], plain
+        [rate, .linear("level", 0.5, 0.99, limits: 0...1)], optimizer
       ) { try $0.spectral(.quantile(level: $0("level"), window: 100, .lowerOrderStatistic)) },
     ]
+  }
 }

@@ -9,7 +9,7 @@ import Storage
 import Training
 
 /// Settings of AlexNet on CIFAR-10. arXiv 2605.02701 names the network and CIFAR-100; the rest is not public, so it is ours.
-package struct AlexNetSettings: WorkloadSettings {
+package struct AlexNetSettings: ImageEpochs {
   /// The images.
   package var images = ImageData.Source.cifar10
   /// Training images that are used, at most.
@@ -38,26 +38,12 @@ package struct AlexNetSettings: WorkloadSettings {
   /// The defaults.
   package init() {}
 
-  /// Steps of an epoch.
-  package var stepsPerEpoch: Int { trainingImages / batchSize }
-  package var stepCount: Int { epochs * stepsPerEpoch }
-  package var pointEvery: Int { stepsPerEpoch }
-
   package static let limits = [
     "epochs": 100_000, "batchSize": 1_000_000, "rank": 100_000, "oversampling": 100_000,
     "powerIterations": 1000,
   ]
 
-  package func lasting(_ fraction: Double) -> AlexNetSettings {
-    var own = self
-    own.epochs = max(1, Int((fraction * Double(epochs)).rounded()))
-    return own
-  }
-
   package func validate() throws {
-    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
-      guard holds else { throw ConfigError.value(key, value, expected) }
-    }
     for (key, value) in [
       ("trainingImages", trainingImages), ("testImages", testImages), ("epochs", epochs),
       ("batchSize", batchSize), ("rank", rank),
@@ -69,20 +55,14 @@ package struct AlexNetSettings: WorkloadSettings {
       "widthDivisor", widthDivisor, [1, 2, 4, 8, 16, 32, 64].contains(widthDivisor), "1, 2, … 64")
     try check("dropout", dropout, dropout >= 0 && dropout < 1, "a number in [0, 1)")
     try check("translate", translate, (0..<16).contains(translate), "a whole number in [0, 15]")
-    try check(
-      "batchSize", batchSize, batchSize <= trainingImages,
-      "at most the \(trainingImages) training images")
+    try checkBatch()
   }
 
   package var rehearsal: (settings: AlexNetSettings, step: Double, evaluation: Double) {
     var small = self
     small.trainingImages = min(trainingImages, max(batchSize, 1000))
     small.testImages = min(testImages, 200)
-    return (
-      small, 1,
-      Double(testImages) / Double(small.testImages)
-        * Double(small.stepsPerEpoch) / Double(max(1, stepsPerEpoch))
-    )
+    return (small, 1, evaluationShare(over: small))
   }
 }
 
@@ -104,9 +84,8 @@ package final class AlexNetTask: Workload {
   /// A mean loss of an image beyond this has diverged (it starts at log 10).
   package static let lossLimit = 1e3
 
-  package static func load(_ settings: AlexNetSettings, folder: String) throws -> ColorImages {
-    let data = try ImageData.load(settings.images, folder: folder, batch: settings.batchSize)
-      .first(training: settings.trainingImages, test: settings.testImages)
+  package static func load(_ settings: AlexNetSettings, folder: String) throws -> LoadedImages {
+    let data = try settings.load(folder: folder)
     let sides = AlexNet.imageSides
     guard sides.contains(data.training.height), sides.contains(data.training.width) else {
       throw ConfigError(
@@ -114,16 +93,7 @@ package final class AlexNetTask: Workload {
         "\(data.name) has images of \(data.training.height)×\(data.training.width)",
         hint: "AlexNet takes sides of \(sides.lowerBound) to \(sides.upperBound): choose cifar10")
     }
-    return ColorImages(data: data)
-  }
-
-  package static func resolved(
-    _ settings: AlexNetSettings, _ source: ColorImages
-  ) -> AlexNetSettings {
-    var settings = settings
-    settings.trainingImages = source.data.training.count
-    settings.testImages = source.data.test.count
-    return settings
+    return LoadedImages(data: data)
   }
 
   package let model: AlexNet
@@ -133,23 +103,17 @@ package final class AlexNetTask: Workload {
   package var pending = [0.0, 0.0]  // images classified correctly since the last point, and images
   private let data: ImageData
   private let pool: WorkerPool
-  private let pass: AlexNetPass
+  private let pass: ImagePass
   private var batches: ImageBatches
   private var step = 0
   private lazy var evaluation = ImageEvaluation(data, pool) { [model] in model.logits($0, $1) }
 
   /// Throws a `ConfigError` for a batch larger than the data, or one that the arm cannot cut.
   package init(
-    _ settings: AlexNetSettings, _ arm: Arm, _ source: ColorImages, seed: UInt64, pool: WorkerPool
+    _ settings: AlexNetSettings, _ arm: Arm, _ source: LoadedImages, seed: UInt64, pool: WorkerPool
   ) throws {
     (self.settings, self.pool, data) = (settings, pool, source.data)
-    let count = data.training.count
-    guard settings.batchSize <= count else {
-      throw ConfigError(
-        "setting 'batchSize'",
-        "\(count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
-        hint: "use a smaller batch or a larger set (make data-cifar gets CIFAR-10)")
-    }
+    try Self.checkBatch(settings, data)
     let parts = arm.clippedMicroBatches ?? arm.accumulatedMicroBatches ?? 1
     guard settings.batchSize % parts == 0 else {
       throw ConfigError(
@@ -169,13 +133,19 @@ package final class AlexNetTask: Workload {
       normalization: data.normalization, stream: stream.child("batches"))
     (stepsPerPoint, steps) = (batches.batchesPerEpoch, settings.epochs * batches.batchesPerEpoch)
     // A micro-batch that is clipped by itself has its own mean; else its part of the batch's mean.
-    pass = AlexNetPass(
-      model,
-      Tape(
-        pool: pool, weightGradients: arm.needsSamples ? .perSample : .dense,
-        dropoutStream: stream.child("dropout")),
-      data.training, rows: settings.batchSize / parts, dropout: settings.dropout,
-      weight: arm.clippedMicroBatches == nil ? 1 / Float(parts) : 1)
+    let (images, weight) = (
+      data.training, arm.clippedMicroBatches == nil ? 1 / Float(parts) : 1
+    )
+    let tape = Tape(
+      pool: pool, weightGradients: arm.needsSamples ? .perSample : .dense,
+      dropoutStream: stream.child("dropout"))
+    pass = ImagePass(
+      tape, images: [settings.batchSize / parts, images.height, images.width, images.channels]
+    ) { [model] images, targets in
+      let logits = model.logits(tape, images, dropout: settings.dropout)
+      let mean = model.loss(tape, logits, targets)
+      return (logits, weight == 1 ? mean : tape.scale(mean, by: weight))
+    }
   }
 
   // MARK: - Training
@@ -224,50 +194,13 @@ package final class AlexNetTask: Workload {
   }
 
   package func summary(lastMetrics: [Double]) -> Attributes {
-    func last(_ index: Int) -> AttributeValue {
-      .double(lastMetrics.isEmpty ? .nan : lastMetrics[index])
-    }
-    return [
+    [
       "training_images": .int(data.training.count), "test_images": .int(data.test.count),
       "steps_per_epoch": .int(stepsPerPoint), "micro_batches": .int(microBatches),
-      "final_train_accuracy": last(1), "final_val_loss": last(2), "final_val_accuracy": last(3),
+      "final_train_accuracy": last(1, of: lastMetrics),
+      "final_val_loss": last(2, of: lastMetrics), "final_val_accuracy": last(3, of: lastMetrics),
     ]
   }
 
   package func save(to path: String) throws { try model.save(to: path) }
-}
-
-/// A recorded forward and backward pass over some images.
-private final class AlexNetPass {
-  let tape: Tape
-  let loss: Tensor
-  private let images: Tensor, logits: Tensor
-  private let targets: Indices
-
-  /// The loss is the mean over `rows` images, times `weight`.
-  init(
-    _ model: AlexNet, _ tape: Tape, _ data: LabeledImages, rows: Int, dropout: Double, weight: Float
-  ) {
-    self.tape = tape
-    images = tape.input([rows, data.height, data.width, data.channels])
-    targets = tape.indices([rows])
-    logits = model.logits(tape, images, dropout: dropout)
-    let mean = model.loss(tape, logits, targets)
-    loss = weight == 1 ? mean : tape.scale(mean, by: weight)
-  }
-
-  /// Writes the images of these numbers, each changed by `transform(number)`, and their labels.
-  func fill(
-    _ numbers: ArraySlice<Int>, _ data: ImageData, transform: (Int) -> ImageTransform
-  ) {
-    data.training.write(
-      numbers, normalization: data.normalization, into: images.value.base, pool: tape.pool
-    ) { transform(numbers[numbers.startIndex + $0]) }
-    for (row, number) in numbers.enumerated() {
-      targets.base[row] = Int32(data.training.labels[number])
-    }
-  }
-
-  /// Images whose largest logit is their class.
-  var correct: Int { countCorrect(logits, targets) }
 }

@@ -1,57 +1,56 @@
-import Lab
 import Autodiff
 import Datasets
 import Foundation
 import LinearAlgebra
-import Models
 
-/// A recorded forward and backward pass over one part of a batch.
-final class TrainingPass {
+/// A recorded forward and backward pass of a classifier over some images.
+final class ImagePass {
   let tape: Tape
   let loss: Tensor
-  let whitening: CifarNet.WhiteningBias
   private let images: Tensor, logits: Tensor
   private let targets: Indices
 
+  /// `record` records the classifier on images of that shape [B, H, W, C] with labels[B].
   init(
-    _ classifier: ImageClassifier, _ settings: ImageSettings, _ data: LabeledImages,
-    _ whitening: CifarNet.WhiteningBias, _ pool: WorkerPool
+    _ tape: Tape, images shape: [Int],
+    _ record: (Tensor, Indices) -> (logits: Tensor, loss: Tensor)
   ) {
-    self.whitening = whitening
-    tape = Tape(pool: pool)
-    let count = settings.batchSize / settings.microBatches
-    images = tape.input([count, data.height, data.width, data.channels])
-    targets = tape.indices([count])
-    logits = classifier.logits(tape, images, whiteningBias: whitening)
-    let sum = tape.crossEntropy(
-      logits, targets, labelSmoothing: settings.labelSmoothing, reduction: .sum)
-    let weight = Float(settings.lossScale) / Float(settings.batchSize)
-    loss = weight == 1 ? sum : tape.scale(sum, by: weight)
+    self.tape = tape
+    images = tape.input(shape)
+    targets = tape.indices([shape[0]])
+    (logits, loss) = record(images, targets)
   }
 
-  /// Writes the images of these numbers, each changed by `transform(number)`, and their labels.
+  /// Writes the training images of these numbers, each changed by `transform(number)`, and their labels.
   func fill(
-    _ numbers: ArraySlice<Int>, _ data: ImageData, _ pool: WorkerPool,
-    transform: (Int) -> ImageTransform
+    _ numbers: ArraySlice<Int>, _ data: ImageData, transform: (Int) -> ImageTransform
   ) {
     data.training.write(
-      numbers, normalization: data.normalization, into: images.value.base, pool: pool
+      numbers, normalization: data.normalization, into: images.value.base, pool: tape.pool
     ) { transform(numbers[numbers.startIndex + $0]) }
-    for (row, number) in numbers.enumerated() {
-      targets.base[row] = Int32(data.training.labels[number])
-    }
+    label(numbers, data.training)
+  }
+
+  /// Writes these images, of which the b-th is cut to `crop(b)` and resized to `side` pixels, and their labels.
+  func fill(
+    _ numbers: some RandomAccessCollection<Int>, _ data: LabeledImages, side: Int,
+    crop: (Int) -> ImageCrop
+  ) {
+    data.writeResized(numbers, side: side, into: images.value.base, pool: tape.pool, crop: crop)
+    label(numbers, data)
+  }
+
+  private func label(_ numbers: some RandomAccessCollection<Int>, _ data: LabeledImages) {
+    for (row, number) in numbers.enumerated() { targets.base[row] = Int32(data.labels[number]) }
   }
 
   /// Images whose largest logit is their class.
-  var correct: Int { countCorrect(logits, targets) }
-}
-
-/// Rows of logits[B, classes] whose largest entry is at their target.
-func countCorrect(_ logits: Tensor, _ targets: Indices) -> Int {
-  let z = UnsafeBufferPointer(start: logits.value.base, count: logits.count)
-  let classes = logits.columns
-  return (0..<targets.count).count {
-    largest(z[($0 * classes)..<(($0 + 1) * classes)]) == Int(targets.base[$0])
+  var correct: Int {
+    let z = UnsafeBufferPointer(start: logits.value.base, count: logits.count)
+    let classes = logits.columns
+    return (0..<targets.count).count {
+      largest(z[($0 * classes)..<(($0 + 1) * classes)]) == Int(targets.base[$0])
+    }
   }
 }
 

@@ -10,7 +10,7 @@ import Storage
 import Training
 
 /// Settings of a CIFAR-10 network; the defaults are the paper's, its code's where the text is silent.
-package struct ImageSettings: WorkloadSettings {
+package struct ImageSettings: ImageEpochs {
   /// The images.
   package var images = ImageData.Source.cifar10
   /// Training images that are used, at most.
@@ -60,10 +60,6 @@ package struct ImageSettings: WorkloadSettings {
   /// The defaults.
   package init() {}
 
-  /// Steps of an epoch.
-  package var stepsPerEpoch: Int { trainingImages / batchSize }
-  package var stepCount: Int { epochs * stepsPerEpoch }
-  package var pointEvery: Int { stepsPerEpoch }
   /// Rates fall linearly to 0.
   package var schedule: Schedule { .linear() }
 
@@ -81,9 +77,6 @@ package struct ImageSettings: WorkloadSettings {
   }
 
   package func validate() throws {
-    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
-      guard holds else { throw ConfigError.value(key, value, expected) }
-    }
     for (key, value) in [
       ("trainingImages", trainingImages), ("testImages", testImages), ("epochs", epochs),
       ("batchSize", batchSize), ("microBatches", microBatches), ("lossScale", lossScale),
@@ -99,9 +92,7 @@ package struct ImageSettings: WorkloadSettings {
       "microBatches", microBatches, batchSize % max(1, microBatches) == 0,
       "a divisor of the \(batchSize) images")
     try check("translate", translate, (0..<16).contains(translate), "a whole number in [0, 15]")
-    try check(
-      "batchSize", batchSize, batchSize <= trainingImages,
-      "at most the \(trainingImages) training images")
+    try checkBatch()
     for (key, value) in [("biasRate", biasRate), ("headRate", headRate)] {
       try check(key, value, value > 0 && value.isFinite, "a number > 0")
     }
@@ -118,22 +109,16 @@ package struct ImageSettings: WorkloadSettings {
     small.microBatches = 1
     small.testImages = min(200, testImages)
     return (
-      small, Double(batchSize) / Double(small.batchSize),
-      Double(testImages) / Double(small.testImages) * Double(small.stepsPerEpoch)
-        / Double(max(1, stepsPerEpoch))
+      small, Double(batchSize) / Double(small.batchSize), evaluationShare(over: small)
     )
   }
 }
 
 /// Images with what is computed from them once.
-package struct PreparedImages: WorkloadSource {
+package struct PreparedImages: ImageSet {
   package let data: ImageData
   /// The CifarNet's first layer [8 channels, 2, 2, channels], from the first 5 000 training images as in the authors' code.
   let whitening: [Float]
-
-  package var name: String { data.name }
-  package var digest: String { data.digest }
-  package var isStandIn: Bool { data.isStandIn }
 
   package func holdingOut() -> PreparedImages {
     PreparedImages(data: data.holdingOut(), whitening: whitening)
@@ -181,18 +166,7 @@ package final class ImageTask: Workload {
   package static let lossLimit = 1e3
 
   package static func load(_ settings: ImageSettings, folder: String) throws -> PreparedImages {
-    try PreparedImages(
-      ImageData.load(settings.images, folder: folder, batch: settings.batchSize)
-        .first(training: settings.trainingImages, test: settings.testImages))
-  }
-
-  package static func resolved(
-    _ settings: ImageSettings, _ source: PreparedImages
-  ) -> ImageSettings {
-    var settings = settings
-    settings.trainingImages = source.data.training.count
-    settings.testImages = source.data.test.count
-    return settings
+    try PreparedImages(settings.load(folder: folder))
   }
 
   package let classifier: ImageClassifier
@@ -204,7 +178,7 @@ package final class ImageTask: Workload {
   private let network: ImageNetwork
   private let pool: WorkerPool
   private var batches: ImageBatches
-  private var pass: TrainingPass?
+  private var pass: (whitening: CifarNet.WhiteningBias, images: ImagePass)?
   private var step = 0
   private lazy var evaluation = ImageEvaluation(data, pool) { [classifier] in
     classifier.logits($0, $1, whiteningBias: .frozen)
@@ -215,13 +189,7 @@ package final class ImageTask: Workload {
     _ settings: ImageSettings, _ arm: Arm, _ source: PreparedImages, seed: UInt64, pool: WorkerPool
   ) throws {
     (self.settings, self.pool, data) = (settings, pool, source.data)
-    let count = data.training.count
-    guard settings.batchSize <= count else {
-      throw ConfigError(
-        "setting 'batchSize'",
-        "\(count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
-        hint: "use a smaller batch or a larger set (make data-cifar gets CIFAR-10)")
-    }
+    try Self.checkBatch(settings, data)
     guard let network = ImageNetwork(rawValue: arm.model) else {
       preconditionFailure("arm '\(arm.name)' trains '\(arm.model)', which is no image network")
     }
@@ -294,26 +262,38 @@ package final class ImageTask: Workload {
     let epoch = step / stepsPerEpoch
     let size = chosen.count / settings.microBatches
     let first = chosen.startIndex + microBatch * size
-    pass.fill(chosen[first..<(first + size)], data, pool) {
+    pass.fill(chosen[first..<(first + size)], data) {
       batches.transform(image: $0, epoch: epoch)
     }
     return (pass.tape, pass.loss)
   }
 
   package func observe(step: Int, microBatch: Int) {
-    pending[0] += Double(pass?.correct ?? 0)
+    pending[0] += Double(pass?.images.correct ?? 0)
     pending[1] += Double(settings.batchSize / settings.microBatches)
   }
 
   /// The tape of the present epoch: once the whitening bias is fixed, one that does not differentiate down to it.
-  private func currentPass(_ step: Int) -> TrainingPass {
+  private func currentPass(_ step: Int) -> ImagePass {
     let isTrained =
       classifier.whiteningBiasName != nil && step < settings.whiteningEpochs * stepsPerEpoch
     let whitening: CifarNet.WhiteningBias = isTrained ? .trained : .frozen
-    if let pass, pass.whitening == whitening { return pass }
+    if let pass, pass.whitening == whitening { return pass.images }
     pass = nil  // its buffers are free before the next ones are made
-    let new = TrainingPass(classifier, settings, data.training, whitening, pool)
-    pass = new
+    let (tape, images) = (Tape(pool: pool), data.training)
+    let new = ImagePass(
+      tape,
+      images: [
+        settings.batchSize / settings.microBatches, images.height, images.width, images.channels,
+      ]
+    ) { [classifier, settings] images, targets in
+      let logits = classifier.logits(tape, images, whiteningBias: whitening)
+      let sum = tape.crossEntropy(
+        logits, targets, labelSmoothing: settings.labelSmoothing, reduction: .sum)
+      let weight = Float(settings.lossScale) / Float(settings.batchSize)
+      return (logits, weight == 1 ? sum : tape.scale(sum, by: weight))
+    }
+    pass = (whitening, new)
     return new
   }
 
@@ -347,7 +327,7 @@ package final class ImageTask: Workload {
       "parameters": .int(classifier.model.parameterCount),
       "training_images": .int(data.training.count), "test_images": .int(data.test.count),
       "steps_per_epoch": .int(stepsPerEpoch),
-      "final_val_loss": .double(hasDiverged ? .nan : lastMetrics[2]),
+      "final_val_loss": last(2, of: lastMetrics),
       "final_val_accuracy": .double(hasDiverged ? .nan : lastMetrics[3]),
       "final_augmented_accuracy": .double(final),
     ]

@@ -91,9 +91,6 @@ package struct LanguageSettings: WorkloadSettings {
   }
 
   package func validate() throws {
-    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
-      guard holds else { throw ConfigError.value(key, value, expected) }
-    }
     for (key, value) in [
       ("layers", layers), ("heads", heads), ("width", width), ("contextLength", contextLength),
       ("batchSize", batchSize), ("microBatches", microBatches), ("steps", steps),

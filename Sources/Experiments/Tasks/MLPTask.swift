@@ -49,9 +49,6 @@ package struct MLPSettings: WorkloadSettings {
   }
 
   package func validate() throws {
-    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
-      guard holds else { throw ConfigError.value(key, value, expected) }
-    }
     try check("inputs", inputs, inputs >= 3, "a whole number >= 3 (the target is x1·x2·x3)")
     try check(
       "hidden", hidden, !hidden.isEmpty && hidden.allSatisfy { $0 >= 1 }, "a list of widths >= 1")

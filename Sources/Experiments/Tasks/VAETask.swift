@@ -9,7 +9,7 @@ import Storage
 import Training
 
 /// Settings of the variational autoencoder of arXiv 2404.08624; the defaults are its authors'.
-package struct VAESettings: WorkloadSettings {
+package struct VAESettings: ImageEpochs {
   /// The images, gray.
   package var images = ImageData.Source.fashionMNISTOrStandIn
   /// Training images that are used, at most.
@@ -30,10 +30,6 @@ package struct VAESettings: WorkloadSettings {
   /// The defaults.
   package init() {}
 
-  /// Steps of an epoch.
-  package var stepsPerEpoch: Int { trainingImages / batchSize }
-  package var stepCount: Int { epochs * stepsPerEpoch }
-  package var pointEvery: Int { stepsPerEpoch }
   package var schedule: Schedule {
     .steps(at: decayEpochs.map { $0 * stepsPerEpoch }, factor: 0.1)
   }
@@ -52,18 +48,13 @@ package struct VAESettings: WorkloadSettings {
   }
 
   package func validate() throws {
-    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
-      guard holds else { throw ConfigError.value(key, value, expected) }
-    }
     for (key, value) in [
       ("trainingImages", trainingImages), ("testImages", testImages), ("hidden", hidden),
       ("latent", latent), ("epochs", epochs), ("batchSize", batchSize),
     ] { try check(key, value, value >= 1, "a whole number >= 1") }
     try check(
       "decayEpochs", decayEpochs, decayEpochs.allSatisfy { $0 >= 0 }, "a list of epochs >= 0")
-    try check(
-      "batchSize", batchSize, batchSize <= trainingImages,
-      "at most the \(trainingImages) training images")
+    try checkBatch()
   }
 
   package var rehearsal: (settings: VAESettings, step: Double, evaluation: Double) {
@@ -78,16 +69,6 @@ package struct VAESettings: WorkloadSettings {
         * Double(small.stepsPerEpoch) / Double(max(1, stepsPerEpoch))
     )
   }
-}
-
-/// Gray images whose intensities are the inputs of a network.
-package struct GrayImages: WorkloadSource {
-  package let data: ImageData
-  package var name: String { data.name }
-  package var digest: String { data.digest }
-  package var isStandIn: Bool { data.isStandIn }
-
-  package func holdingOut() -> GrayImages { GrayImages(data: data.holdingOut()) }
 }
 
 /// The variational autoencoder on Fashion-MNIST (arXiv 2404.08624): the loss that is differentiated is summed over the batch, what
@@ -108,22 +89,14 @@ package final class VAETask: Workload {
   /// A loss of an image beyond this has diverged (it starts near 200, and a gray image of noise has about 65).
   package static let lossLimit = 1e5
 
-  package static func load(_ settings: VAESettings, folder: String) throws -> GrayImages {
-    let data = try ImageData.load(settings.images, folder: folder, batch: settings.batchSize)
-      .first(training: settings.trainingImages, test: settings.testImages)
+  package static func load(_ settings: VAESettings, folder: String) throws -> LoadedImages {
+    let data = try settings.load(folder: folder)
     guard data.training.channels == 1 else {
       throw ConfigError(
         "setting 'images'", "\(data.name) has \(data.training.channels) channels",
         hint: "the autoencoder takes gray images: choose fashion-mnist")
     }
-    return GrayImages(data: data)
-  }
-
-  package static func resolved(_ settings: VAESettings, _ source: GrayImages) -> VAESettings {
-    var settings = settings
-    settings.trainingImages = source.data.training.count
-    settings.testImages = source.data.test.count
-    return settings
+    return LoadedImages(data: data)
   }
 
   package let model: VAE
@@ -138,17 +111,11 @@ package final class VAETask: Workload {
 
   /// Throws a `ConfigError` for a batch larger than the data.
   package init(
-    _ settings: VAESettings, _ arm: Arm, _ source: GrayImages, seed: UInt64, pool: WorkerPool
+    _ settings: VAESettings, _ arm: Arm, _ source: LoadedImages, seed: UInt64, pool: WorkerPool
   ) throws {
     (data, self.pool) = (source.data, pool)
     self.settings = Self.resolved(settings, source)
-    let count = data.training.count
-    guard settings.batchSize <= count else {
-      throw ConfigError(
-        "setting 'batchSize'",
-        "\(count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
-        hint: "use a smaller batch or a larger set (make data-fashion gets Fashion-MNIST)")
-    }
+    try Self.checkBatch(settings, data, larger: "make data-fashion gets Fashion-MNIST")
     let stream = RandomStream(seed: seed, name: "vae")
     model = VAE(
       inputs: data.training.imageSize, hidden: settings.hidden, latent: settings.latent)
@@ -158,7 +125,8 @@ package final class VAETask: Workload {
       Tape(pool: pool, weightGradients: arm.needsSamples ? .perSample : .lowRank),
       rows: settings.batchSize)
     sampler = BatchSampler(
-      count: count, size: settings.batchSize, order: .reshuffled, stream: stream.child("batches"))
+      count: data.training.count, size: settings.batchSize, order: .reshuffled,
+      stream: stream.child("batches"))
     noise = stream.child("noise")
     evaluationNoise = stream.child("evaluation noise")
   }
@@ -200,8 +168,8 @@ package final class VAETask: Workload {
     [
       "training_images": .int(data.training.count), "test_images": .int(data.test.count),
       "steps_per_epoch": .int(settings.stepsPerEpoch),
-      "final_train_set_loss": .double(lastMetrics.isEmpty ? .nan : lastMetrics[1]),
-      "final_val_loss": .double(lastMetrics.isEmpty ? .nan : lastMetrics[2]),
+      "final_train_set_loss": last(1, of: lastMetrics),
+      "final_val_loss": last(2, of: lastMetrics),
     ]
   }
 

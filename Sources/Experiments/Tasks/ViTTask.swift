@@ -9,7 +9,7 @@ import Storage
 import Training
 
 /// Settings of the vision transformer of arXiv 2404.08624; the defaults are its authors', ViT-tiny.
-package struct ViTSettings: WorkloadSettings {
+package struct ViTSettings: ImageEpochs {
   /// The images, in color.
   package var images = ImageData.Source.cifar10
   /// Training images that are used, at most.
@@ -39,26 +39,12 @@ package struct ViTSettings: WorkloadSettings {
   /// Pixels of a patch's side.
   static let patch = 16
 
-  /// Steps of an epoch; the incomplete batch at its end is left out.
-  package var stepsPerEpoch: Int { trainingImages / batchSize }
-  package var stepCount: Int { epochs * stepsPerEpoch }
-  package var pointEvery: Int { stepsPerEpoch }
-
   package static let limits = [
     "epochs": 100_000, "batchSize": 1_000_000, "width": 100_000, "layers": 1000, "heads": 1000,
     "imageSide": 4096,
   ]
 
-  package func lasting(_ fraction: Double) -> ViTSettings {
-    var own = self
-    own.epochs = max(1, Int((fraction * Double(epochs)).rounded()))
-    return own
-  }
-
   package func validate() throws {
-    func check(_ key: String, _ value: some Any, _ holds: Bool, _ expected: String) throws {
-      guard holds else { throw ConfigError.value(key, value, expected) }
-    }
     for (key, value) in [
       ("trainingImages", trainingImages), ("testImages", testImages), ("width", width),
       ("layers", layers), ("heads", heads), ("epochs", epochs), ("batchSize", batchSize),
@@ -70,20 +56,14 @@ package struct ViTSettings: WorkloadSettings {
       "a multiple of \(Self.patch) from 32 on")
     try check(
       "smallestCrop", smallestCrop, smallestCrop > 0 && smallestCrop <= 1, "a number in (0, 1]")
-    try check(
-      "batchSize", batchSize, batchSize <= trainingImages,
-      "at most the \(trainingImages) training images")
+    try checkBatch()
   }
 
   package var rehearsal: (settings: ViTSettings, step: Double, evaluation: Double) {
     var small = self
     small.trainingImages = min(trainingImages, max(batchSize, 512))
     small.testImages = min(testImages, 256)
-    return (
-      small, 1,
-      Double(testImages) / Double(small.testImages) * Double(small.stepsPerEpoch)
-        / Double(max(1, stepsPerEpoch))
-    )
+    return (small, 1, evaluationShare(over: small))
   }
 }
 
@@ -102,9 +82,8 @@ package final class ViTTask: Workload {
   /// A mean loss of an image beyond this has diverged (it starts near log 10).
   package static let lossLimit = 1e3
 
-  package static func load(_ settings: ViTSettings, folder: String) throws -> ColorImages {
-    let data = try ImageData.load(settings.images, folder: folder, batch: settings.batchSize)
-      .first(training: settings.trainingImages, test: settings.testImages)
+  package static func load(_ settings: ViTSettings, folder: String) throws -> LoadedImages {
+    let data = try settings.load(folder: folder)
     let images = data.training
     guard images.channels == 3, max(images.height, images.width) <= settings.imageSide else {
       throw ConfigError(
@@ -114,20 +93,13 @@ package final class ViTTask: Workload {
           "the transformer takes images of three channels and at most \(settings.imageSide) pixels a side: choose cifar10"
       )
     }
-    return ColorImages(data: data)
-  }
-
-  package static func resolved(_ settings: ViTSettings, _ source: ColorImages) -> ViTSettings {
-    var settings = settings
-    settings.trainingImages = source.data.training.count
-    settings.testImages = source.data.test.count
-    return settings
+    return LoadedImages(data: data)
   }
 
   package let model: ViT
   package let settings: ViTSettings
   private let data: ImageData
-  private let pass: ViTPass
+  private let pass: ImagePass
   private let crops: RandomStream
   private var sampler: BatchSampler
   private var step = 0
@@ -136,17 +108,11 @@ package final class ViTTask: Workload {
 
   /// Throws a `ConfigError` for a batch larger than the data.
   package init(
-    _ settings: ViTSettings, _ arm: Arm, _ source: ColorImages, seed: UInt64, pool: WorkerPool
+    _ settings: ViTSettings, _ arm: Arm, _ source: LoadedImages, seed: UInt64, pool: WorkerPool
   ) throws {
     (data, self.pool) = (source.data, pool)
     self.settings = Self.resolved(settings, source)
-    let count = data.training.count
-    guard settings.batchSize <= count else {
-      throw ConfigError(
-        "setting 'batchSize'",
-        "\(count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
-        hint: "use a smaller batch or a larger set (make data-cifar gets CIFAR-10)")
-    }
+    try Self.checkBatch(settings, data)
     var shape = ViT.Shape()
     (shape.layers, shape.heads, shape.width) = (settings.layers, settings.heads, settings.width)
     (shape.hidden, shape.classes) = (4 * settings.width, data.classes.count)
@@ -154,10 +120,11 @@ package final class ViTTask: Workload {
     let stream = RandomStream(seed: seed, name: "vit")
     model = ViT(shape, positions: settings.positions)
     model.initialize(stream.child("weights"))
-    pass = ViTPass(
+    pass = ImagePass(
       model, Tape(pool: pool), rows: settings.batchSize, side: settings.imageSide)
     sampler = BatchSampler(
-      count: count, size: settings.batchSize, order: .reshuffled, stream: stream.child("batches"))
+      count: data.training.count, size: settings.batchSize, order: .reshuffled,
+      stream: stream.child("batches"))
     crops = stream.child("crops")
   }
 
@@ -185,7 +152,7 @@ package final class ViTTask: Workload {
     let chosen = sampler.batch(step: step)
     let (images, epoch) = (data.training, crops.at(step: step / settings.stepsPerEpoch))
     let scale = settings.smallestCrop...1
-    pass.fill(chosen, images) { b in
+    pass.fill(chosen, images, side: settings.imageSide) { b in
       var generator = epoch.element(chosen[chosen.startIndex + b])
       return scale.lowerBound == 1
         ? ImageCrop(top: 0, left: 0, height: images.height, width: images.width)
@@ -210,52 +177,24 @@ package final class ViTTask: Workload {
   }
 
   package func summary(lastMetrics: [Double]) -> Attributes {
-    func last(_ index: Int) -> AttributeValue {
-      .double(lastMetrics.isEmpty ? .nan : lastMetrics[index])
-    }
-    return [
+    [
       "parameters": .int(model.parameterCount),
       "training_images": .int(data.training.count), "test_images": .int(data.test.count),
-      "steps_per_epoch": .int(settings.stepsPerEpoch), "final_val_loss": last(1),
-      "final_val_accuracy": last(2), "final_val_error": last(3),
+      "steps_per_epoch": .int(settings.stepsPerEpoch), "final_val_loss": last(1, of: lastMetrics),
+      "final_val_accuracy": last(2, of: lastMetrics),
+      "final_val_error": last(3, of: lastMetrics),
     ]
   }
 
   package func save(to path: String) throws { try model.save(to: path) }
 }
 
-/// A recorded pass over some images.
-private final class ViTPass {
-  let tape: Tape
-  /// The mean over the images.
-  let loss: Tensor
-  let logits: Tensor
-  private let images: Tensor
-  private let targets: Indices
-  private let side: Int
-
-  init(_ model: ViT, _ tape: Tape, rows: Int, side: Int) {
-    (self.tape, self.side) = (tape, side)
-    images = tape.input([rows, side, side, model.shape.channels])
-    targets = tape.indices([rows])
-    logits = model.logits(tape, images)
-    loss = model.loss(tape, logits, targets)
-  }
-
-  /// Writes these images, of which the b-th is cut to `crop(b)`, and their labels.
-  func fill(
-    _ numbers: some RandomAccessCollection<Int>, _ data: LabeledImages, crop: (Int) -> ImageCrop
-  ) {
-    data.writeResized(
-      numbers, side: side, into: images.value.base, pool: tape.pool, crop: crop)
-    for (row, number) in numbers.enumerated() { targets.base[row] = Int32(data.labels[number]) }
-  }
-
-  /// Images whose largest logit is their class.
-  var correct: Int {
-    let (classes, z) = (logits.columns, logits.array)
-    return (0..<targets.count).count {
-      largest(z[($0 * classes)..<(($0 + 1) * classes)]) == Int(targets.base[$0])
+extension ImagePass {
+  /// A pass of `model` over `rows` images of `side` pixels; the loss is the mean over them.
+  fileprivate convenience init(_ model: ViT, _ tape: Tape, rows: Int, side: Int) {
+    self.init(tape, images: [rows, side, side, model.shape.channels]) { images, targets in
+      let logits = model.logits(tape, images)
+      return (logits, model.loss(tape, logits, targets))
     }
   }
 }
@@ -267,7 +206,7 @@ private final class ViTEvaluation {
   private let images: LabeledImages
   private let pool: WorkerPool
   /// By the number of images; there are two at most: full batches, and what is left over.
-  private var passes: [Int: ViTPass] = [:]
+  private var passes: [Int: ImagePass] = [:]
 
   /// Images that are evaluated at a time.
   private static let rows = 128
@@ -283,9 +222,9 @@ private final class ViTEvaluation {
       let range = start..<min(start + Self.rows, images.count)
       let pass =
         passes[range.count]
-        ?? ViTPass(model, Tape(pool: pool, isTraining: false), rows: range.count, side: side)
+        ?? ImagePass(model, Tape(pool: pool, isTraining: false), rows: range.count, side: side)
       passes[range.count] = pass
-      pass.fill(range, images) { _ in whole }
+      pass.fill(range, images, side: side) { _ in whole }
       pass.tape.forward()
       loss += Double(pass.loss.scalar) * Double(range.count)
       correct += pass.correct

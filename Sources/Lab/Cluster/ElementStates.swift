@@ -117,9 +117,7 @@ private struct Look {
   mutating func state(of element: Element) throws -> ElementState {
     let (lines, isWritten) = try Journal.glance(at: element.journal(in: place))
     let last = lines.last ?? ""
-    let piece = element.share.map {
-      "\(folder)/\(element.job.label).pieces/stage\($0.stage)-block\($0.block)-of-\($0.size).piece"
-    }
+    let piece = element.share.map { "\(element.job.piecesFolder(in: folder))/\($0.fileName)" }
     if hasRecords(element) { return .done }
     if last.hasPrefix("finished"), let piece, FileManager.default.fileExists(atPath: piece) {
       return .done

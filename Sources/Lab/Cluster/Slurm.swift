@@ -91,15 +91,7 @@ package struct SlurmArray: Equatable, Sendable {
 
   /// "1-4,7%2".
   package func range(concurrent: Int?) -> String {
-    var runs: [ClosedRange<Int>] = []
-    for task in tasks {
-      if let last = runs.last, last.upperBound + 1 == task {
-        runs[runs.count - 1] = last.lowerBound...task
-      } else {
-        runs.append(task...task)
-      }
-    }
-    return runs.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
+    runs(of: tasks).map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
       .joined(separator: ",") + (concurrent.map { "%\($0)" } ?? "")
   }
 }

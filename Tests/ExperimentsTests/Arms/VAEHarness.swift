@@ -25,14 +25,14 @@ enum VAEHarness {
   }
 
   /// Images in closed form.
-  private static var source: GrayImages {
+  private static var source: LoadedImages {
     func part(_ name: String, _ count: Int) -> LabeledImages {
       LabeledImages(
         height: side, width: side, channels: 1,
         pixels: ClosedForm.integers("vae.\(name).pixels", count * side * side, below: 256)
           .map { UInt8($0) }, labels: Array(repeating: 0, count: count))
     }
-    return GrayImages(
+    return LoadedImages(
       data: ImageData(
         name: "closed form", isStandIn: true, classes: ["0"],
         training: part("train", problem.trainingImages), test: part("test", problem.testImages),

@@ -30,14 +30,6 @@ package enum DeltaGClipVAESearch: SearchExperiment {
     "squared errors and divergence of the "
       + "\(config.selection == .heldOut ? "held-out training" : "test") images, an image"
   }
-
-  package static func captionSettings(_ config: Config) -> [(String, String)] {
-    let s = config.settings
-    return [
-      ("epochs", "\(s.epochs)"), ("batchSize", "\(s.batchSize)"),
-      ("trainingImages", "\(s.trainingImages)"),
-    ]
-  }
 }
 
 // MARK: - Table and caption
@@ -49,13 +41,7 @@ extension DeltaGClipVAE {
   /// Curves of the loss on training and test images by epoch, and final losses.
   package static func table(of set: RecordSet) throws -> Table {
     try set.curveTable(
-      axis: (
-        "epoch",
-        { record in
-          let perEpoch = try record.int(attribute: "steps_per_epoch")
-          return try record.ints("step").map { Double($0) / Double(perEpoch) }
-        }
-      ),
+      axis: RecordSet.epochs,
       series: [.init("train_set_loss", .geometricMean), .init("val_loss", .geometricMean)],
       finals: [
         .init("final_train_set_loss", .geometricMean, diverged: VAETask.lossLimit),

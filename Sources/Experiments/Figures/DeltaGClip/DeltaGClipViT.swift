@@ -30,14 +30,6 @@ package enum DeltaGClipViTSearch: SearchExperiment {
   package static func objectiveMeaning(_ config: Config) -> String {
     "share of the \(config.selection == .heldOut ? "held-out training" : "test") images classified wrongly"
   }
-
-  package static func captionSettings(_ config: Config) -> [(String, String)] {
-    let s = config.settings
-    return [
-      ("epochs", "\(s.epochs)"), ("batchSize", "\(s.batchSize)"),
-      ("trainingImages", "\(s.trainingImages)"),
-    ]
-  }
 }
 
 // MARK: - Table and caption
@@ -51,13 +43,7 @@ extension DeltaGClipViT {
   /// curves, whole, whatever our size.
   package static func table(of set: RecordSet) throws -> Table {
     var table = try set.curveTable(
-      axis: (
-        "epoch",
-        { record in
-          let perEpoch = try record.int(attribute: "steps_per_epoch")
-          return try record.ints("step").map { Double($0) / Double(perEpoch) }
-        }
-      ),
+      axis: RecordSet.epochs,
       series: [.init("train_loss", .geometricMean), .init("val_accuracy", .mean)],
       finals: [.init("final_val_accuracy", .mean)],
       group: { $0.hasPrefix("delta-gclip") && $0 != chosen ? ablation : main },

@@ -48,11 +48,9 @@ package enum CIFAR10Search: SearchExperiment {
   }
 
   package static func captionSettings(_ config: Config) -> [(String, String)] {
-    let s = config.settings
-    return [
-      ("epochs", "\(s.epochs)"), ("batchSize", "\(s.batchSize)"),
-      ("widthDivisor", "\(s.widthDivisor)"),
-      ("trainingImages", "\(s.trainingImages)"), ("testImages", "\(s.testImages)"),
+    epochSettings(config) + [
+      ("widthDivisor", "\(config.settings.widthDivisor)"),
+      ("testImages", "\(config.settings.testImages)"),
     ]
   }
 }

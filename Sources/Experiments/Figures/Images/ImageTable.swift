@@ -19,13 +19,7 @@ enum ImageTable {
       return parts.count == 2 ? parts : ["", parts.first ?? arm]
     }
     var table = try set.curveTable(
-      axis: (
-        "epoch",
-        { record in
-          let perEpoch = try record.int(attribute: "steps_per_epoch")
-          return try record.ints("step").map { Double($0) / Double(perEpoch) }
-        }
-      ),
+      axis: RecordSet.epochs,
       series: [
         .init("val_accuracy", .mean), .init("train_loss", .geometricMean),
         .init("val_loss", .geometricMean), .init("clip_error", .mean, values: meanClipError),

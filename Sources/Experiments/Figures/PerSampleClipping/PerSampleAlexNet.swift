@@ -32,11 +32,7 @@ package enum PerSampleSearch: SearchExperiment {
   }
 
   package static func captionSettings(_ config: Config) -> [(String, String)] {
-    let s = config.settings
-    return [
-      ("epochs", "\(s.epochs)"), ("batchSize", "\(s.batchSize)"),
-      ("trainingImages", "\(s.trainingImages)"), ("widthDivisor", "\(s.widthDivisor)"),
-    ]
+    epochSettings(config) + [("widthDivisor", "\(config.settings.widthDivisor)")]
   }
 }
 
@@ -50,13 +46,7 @@ extension PerSampleAlexNet {
   /// a step.
   package static func table(of set: RecordSet) throws -> Table {
     try set.curveTable(
-      axis: (
-        "epoch",
-        { record in
-          let perEpoch = try record.int(attribute: "steps_per_epoch")
-          return try record.ints("step").map { Double($0) / Double(perEpoch) }
-        }
-      ),
+      axis: RecordSet.epochs,
       series: [
         .init("train_loss", .geometricMean), .init("train_accuracy", .mean),
         .init("val_accuracy", .mean),
