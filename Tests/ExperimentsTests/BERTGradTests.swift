@@ -24,21 +24,8 @@ import Testing
   @Test func givesHuggingFacesGradients() throws {
     let run = try run(batch: golden("batch"), "--threads", "2")
     #expect(run.status == 0, "\(run.errors)")
-    let want = try SafetensorsFile(golden("gradients"))
-    let file = try SafetensorsFile(tool.file("g.safetensors"))
-    let line = try #require(run.output.first)
-    let json = try #require(
-      JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Double])
-    let loss = try want.doubles("loss")[0]
-    #expect(abs((json["loss"] ?? .nan) - loss) <= 2e-6 * loss)
-    #expect(file.entries.count == want.entries.count - 2)
-    for entry in file.entries {
-      let (got, golden) = (try file.floats(entry.name), try want.floats("gradient.\(entry.name)"))
-      #expect(try want.entry("gradient.\(entry.name)").shape == entry.shape)
-      let size = golden.reduce(0) { $0 + Double($1 * $1) }.squareRoot()
-      let error = zip(got, golden).reduce(0) { $0 + pow(Double($1.0 - $1.1), 2) }.squareRoot()
-      #expect(error <= 8e-6 * max(size, 1e-2), "\(entry.name): \(error) of \(size)")
-    }
+    try tool.expectGradients(
+      run, of: golden("gradients"), loss: 2e-6, within: 8e-6, floor: 1e-2)
   }
 
   @Test func wrongBatchesAreRefusedByName() throws {

@@ -26,23 +26,8 @@ import Testing
   func givesPyTorchsGradients(_ model: String) throws {
     let run = try run(model, batch: golden("\(model)-batch"))
     #expect(run.status == 0, "\(run.errors)")
-    let want = try SafetensorsFile(golden("\(model)-gradients"))
-    let file = try SafetensorsFile(tool.file("g.safetensors"))
-    let line = try #require(run.output.first)
-    let json = try #require(
-      JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Double])
-    let loss = try want.doubles("loss")[0]
-    #expect(abs((json["loss"] ?? .nan) - loss) <= 1e-6 * loss)
-    let gradients = want.entries.filter { $0.name.hasPrefix("gradient.") }
-    #expect(
-      file.entries.map { "gradient." + $0.name }.sorted() == gradients.map(\.name).sorted())
-    for entry in file.entries {
-      let (got, golden) = (try file.floats(entry.name), try want.floats("gradient.\(entry.name)"))
-      #expect(try want.entry("gradient.\(entry.name)").shape == entry.shape)
-      let size = golden.reduce(0) { $0 + Double($1 * $1) }.squareRoot()
-      let error = zip(got, golden).reduce(0) { $0 + pow(Double($1.0 - $1.1), 2) }.squareRoot()
-      #expect(error <= 5e-6 * size, "\(entry.name): \(error) of \(size)")
-    }
+    try tool.expectGradients(
+      run, of: golden("\(model)-gradients"), loss: 1e-6, within: 5e-6)
   }
 
   @Test func wrongBatchesAndWeightsAreRefusedByName() throws {

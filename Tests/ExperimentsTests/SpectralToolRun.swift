@@ -1,5 +1,6 @@
 import Foundation
 import LinearAlgebra
+import Storage
 import Testing
 
 /// The executable beside the tests, and a temporary folder of a test's own.
@@ -116,5 +117,33 @@ func expectFault(
   for part in parts {
     #expect(
       run.errors.first?.contains(part) == true, "\(part): \(run)", sourceLocation: sourceLocation)
+  }
+}
+
+extension SpectralTool {
+  /// That `grad` printed the loss and wrote exactly the gradients that a golden file has as "gradient.NAME"; a gradient smaller
+  /// than `floor` counts as that.
+  func expectGradients(
+    _ run: Run, of golden: String, loss lossTolerance: Double, within tolerance: Double,
+    floor: Double = 0
+  ) throws {
+    let want = try SafetensorsFile(golden)
+    let found = try SafetensorsFile(file("g.safetensors"))
+    let line = try #require(run.output.first)
+    let json = try #require(
+      JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Double])
+    let loss = try want.doubles("loss")[0]
+    #expect(abs((json["loss"] ?? .nan) - loss) <= lossTolerance * loss)
+    #expect(
+      found.entries.map { "gradient." + $0.name }.sorted()
+        == want.entries.map(\.name).filter { $0.hasPrefix("gradient.") }.sorted())
+    for entry in found.entries {
+      let name = "gradient.\(entry.name)"
+      let (got, golden) = (try found.floats(entry.name), try want.floats(name))
+      #expect(try want.entry(name).shape == entry.shape)
+      let size = golden.reduce(0) { $0 + Double($1 * $1) }.squareRoot()
+      let error = zip(got, golden).reduce(0) { $0 + pow(Double($1.0 - $1.1), 2) }.squareRoot()
+      #expect(error <= tolerance * max(size, floor), "\(entry.name): \(error) of \(size)")
+    }
   }
 }

@@ -49,25 +49,8 @@ import Testing
     /// The gradients against those of that prefix.
     func expectGradients(_ prefix: String, within tolerance: Double) throws {
       let file = try SafetensorsFile(golden("gradients"))
-      let wanted = file.entries.filter { $0.name.hasPrefix(prefix) }
-      #expect(model.parameters.map { prefix + $0.name }.sorted() == wanted.map(\.name).sorted())
-      for parameter in model.parameters {
-        let formed = parameter.gradient.materialized
-        let got = parameter.fileValues((0..<parameter.count).map { formed.base[$0] })
-        let error = AlexNetTests.error(got, try file.floats(prefix + parameter.name))
-        #expect(error <= tolerance, "\(prefix)\(parameter.name): \(error)")
-      }
+      try ModelsTests.expectGradients(of: model.parameters, in: file, prefix, within: tolerance)
     }
-  }
-
-  /// ‖got - want‖ / ‖want‖.
-  private static func error(_ got: [Float], _ want: [Float]) -> Double {
-    var (error, size) = (0.0, 0.0)
-    for (got, want) in zip(got, want) {
-      error += pow(Double(got) - Double(want), 2)
-      size += pow(Double(want), 2)
-    }
-    return (error / max(size, 1e-12)).squareRoot()
   }
 
   @Test(arguments: [(1, Tape.WeightGradients.dense), (3, .dense), (1, .perSample), (3, .perSample)])
@@ -77,7 +60,7 @@ import Testing
     let file = try SafetensorsFile(Self.golden("gradients"))
     let want = try file.doubles("loss")[0]
     #expect(abs(Double(fixture.loss.scalar) - want) <= 1e-6 * want)
-    #expect(Self.error(fixture.logits.array, try file.floats("logits")) <= 2e-6)
+    #expect(relativeError(fixture.logits.array, try file.floats("logits")) <= 2e-6)
     try fixture.expectGradients("gradient.", within: 5e-6)
   }
 
@@ -126,7 +109,7 @@ import Testing
       sgd.step(fixture.model.parameters, learningRate: 0.01)
     }
     for parameter in fixture.model.parameters {
-      let error = Self.error(
+      let error = relativeError(
         parameter.fileValues(parameter.tensor.array), try file.floats("state.\(parameter.name)"))
       #expect(error <= 1e-5, "\(parameter.name): \(error)")
     }

@@ -34,16 +34,6 @@ import Testing
     }
   }
 
-  /// ‖got - want‖ / ‖want‖, where the size of what is nothing but rounding counts as 1e-2.
-  private static func error(_ got: [Float], _ want: [Float]) -> Double {
-    var (error, size) = (0.0, 0.0)
-    for (got, want) in zip(got, want) {
-      error += pow(Double(got) - Double(want), 2)
-      size += pow(Double(want), 2)
-    }
-    return error.squareRoot() / max(size.squareRoot(), 1e-2)
-  }
-
   @Test(arguments: [1, 3]) func everyGradientIsPyTorchs(_ threads: Int) throws {
     let fixture = try Fixture(threads: threads)
     let file = try SafetensorsFile(Self.path("gradients"))
@@ -51,17 +41,9 @@ import Testing
     fixture.tape.backward(from: fixture.loss)
     let want = try file.doubles("loss")[0]
     #expect(abs(Double(fixture.loss.scalar) - want) <= 2e-6 * want)
-    #expect(Self.error(fixture.logits.array, try file.floats("logits")) <= 4e-6)
-    #expect(
-      fixture.model.parameters.map { "gradient." + $0.name }.sorted()
-        == file.entries.map(\.name).filter { $0.hasPrefix("gradient.") }.sorted())
-    for parameter in fixture.model.parameters {
-      let formed = parameter.gradient.materialized
-      let got = (0..<parameter.count).map { formed.base[$0] }
-      let error = Self.error(got, try file.floats("gradient.\(parameter.name)"))
-      // Sums of a few dozen terms through a dozen layers, each rounded to 2⁻²⁴.
-      #expect(error <= 8e-6, "\(parameter.name): \(error)")
-    }
+    #expect(relativeError(fixture.logits.array, try file.floats("logits"), floor: 1e-2) <= 4e-6)
+    // Sums of a few dozen terms through a dozen layers, each rounded to 2⁻²⁴.
+    try expectGradients(of: fixture.model.parameters, in: file, within: 8e-6, floor: 1e-2)
   }
 
   @Test func tenStepsOfAdamW() throws {
@@ -77,7 +59,8 @@ import Testing
     for parameter in fixture.model.parameters {
       // The gradient of the keys' bias is zero but for rounding, and Adam makes steps of it all the same.
       if parameter.name.hasSuffix("key.bias") { continue }
-      let error = Self.error(parameter.tensor.array, try file.floats("state.\(parameter.name)"))
+      let error = relativeError(
+        parameter.tensor.array, try file.floats("state.\(parameter.name)"), floor: 1e-2)
       #expect(error <= 1e-4, "\(parameter.name): \(error)")
     }
   }

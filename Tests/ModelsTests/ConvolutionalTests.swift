@@ -47,16 +47,6 @@ import Testing
     }
   }
 
-  /// ‖got - want‖ / ‖want‖.
-  private static func error(_ got: [Float], _ want: [Float]) -> Double {
-    var (error, size) = (0.0, 0.0)
-    for (got, want) in zip(got, want) {
-      error += pow(Double(got) - Double(want), 2)
-      size += pow(Double(want), 2)
-    }
-    return (error / max(size, 1e-12)).squareRoot()
-  }
-
   /// Every tensor of a file with that prefix against the model's state as it would be saved.
   private func expectState(
     _ model: some Model, _ file: SafetensorsFile, _ prefix: String, within tolerance: Double
@@ -73,7 +63,7 @@ import Testing
       if entry.type == .i64 {
         #expect(try saved.ints(name) == file.ints(entry.name), "\(name)")
       } else {
-        let error = Self.error(try saved.floats(name), try file.floats(entry.name))
+        let error = relativeError(try saved.floats(name), try file.floats(entry.name))
         #expect(error <= tolerance, "\(name): \(error)")
       }
     }
@@ -87,18 +77,8 @@ import Testing
     fixture.tape.backward(from: fixture.loss)
     let want = try file.doubles("loss")[0]
     #expect(abs(Double(fixture.loss.scalar) - want) <= 1e-6 * want)
-    #expect(Self.error(fixture.logits.array, try file.floats("logits")) <= 2e-6)
-    let gradients = file.entries.filter { $0.name.hasPrefix("gradient.") }
-    #expect(
-      fixture.model.parameters.map { "gradient." + $0.name }.sorted()
-        == gradients.map(\.name).sorted())
-    for parameter in fixture.model.parameters {
-      let formed = parameter.gradient.materialized
-      let got = parameter.fileValues((0..<parameter.count).map { formed.base[$0] })
-      let error = Self.error(got, try file.floats("gradient.\(parameter.name)"))
-      // PyTorch in float32 is within 1e-6 of the same goldens.
-      #expect(error <= 5e-6, "\(parameter.name): \(error)")
-    }
+    #expect(relativeError(fixture.logits.array, try file.floats("logits")) <= 2e-6)
+    try expectGradients(of: fixture.model.parameters, in: file, within: 5e-6)
     try expectState(fixture.model, file, "after.", within: 2e-6)
   }
 
@@ -161,7 +141,7 @@ import Testing
     #expect(fixture.model.values == before)
     let training = try Fixture(.cifarnet)
     training.tape.forward()
-    #expect(Self.error(fixture.logits.array, training.logits.array) > 0.1)
+    #expect(relativeError(fixture.logits.array, training.logits.array) > 0.1)
   }
 
   @Test func whiteningIsNumPysUpToSigns() throws {
@@ -179,7 +159,7 @@ import Testing
       )
       let sign: Float = zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } < 0 ? -1 : 1
       // float32 rounding of both; eigenvalues are at least 1 % apart and images exact in float32.
-      #expect(Self.error(a.map { sign * $0 }, Array(b)) <= 1e-6, "filter \(filter)")
+      #expect(relativeError(a.map { sign * $0 }, Array(b)) <= 1e-6, "filter \(filter)")
       #expect(got[(12 * filter + 144)..<(12 * filter + 156)].elementsEqual(a.map { -$0 }))
       #expect((a.max { $0.magnitude < $1.magnitude } ?? 0) > 0)
     }

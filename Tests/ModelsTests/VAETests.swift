@@ -37,16 +37,6 @@ import Testing
     }
   }
 
-  /// ‖got - want‖ / ‖want‖.
-  private static func error(_ got: [Float], _ want: [Float]) -> Double {
-    var (error, size) = (0.0, 0.0)
-    for (got, want) in zip(got, want) {
-      error += pow(Double(got) - Double(want), 2)
-      size += pow(Double(want), 2)
-    }
-    return (error / max(size, 1e-12)).squareRoot()
-  }
-
   @Test(arguments: [(1, Tape.WeightGradients.dense), (3, .dense), (2, .lowRank), (1, .perSample)])
   func everyGradientIsPyTorchs(_ way: (threads: Int, gradients: Tape.WeightGradients)) throws {
     let fixture = try Fixture(threads: way.threads, weightGradients: way.gradients)
@@ -55,16 +45,7 @@ import Testing
     fixture.tape.backward(from: fixture.loss)
     let want = try file.doubles("loss")[0]
     #expect(abs(Double(fixture.loss.scalar) - want) <= 1e-6 * want)
-    let gradients = file.entries.filter { $0.name.hasPrefix("gradient.") }
-    #expect(
-      fixture.model.parameters.map { "gradient." + $0.name }.sorted()
-        == gradients.map(\.name).sorted())
-    for parameter in fixture.model.parameters {
-      let formed = parameter.gradient.materialized
-      let got = (0..<parameter.count).map { formed.base[$0] }
-      let error = Self.error(got, try file.floats("gradient.\(parameter.name)"))
-      #expect(error <= 2e-6, "\(parameter.name): \(error)")
-    }
+    try expectGradients(of: fixture.model.parameters, in: file, within: 2e-6)
   }
 
   @Test func tenStepsOfAdam() throws {
@@ -81,7 +62,7 @@ import Testing
       adam.step(fixture.model.parameters, learningRate: 1e-3)
     }
     for parameter in fixture.model.parameters {
-      let error = Self.error(
+      let error = relativeError(
         parameter.tensor.array, try file.floats("state.\(parameter.name)"))
       #expect(error <= 1e-5, "\(parameter.name): \(error)")
     }

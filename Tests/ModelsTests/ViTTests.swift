@@ -25,27 +25,11 @@ import Testing
       let shape = try file.entry("input").shape
       tape = Tape(pool: WorkerPool(threads: threads))
       let x = tape.input([shape[0], shape[2], shape[3], shape[1]])
-      let given = try file.floats("input")
-      let places = shape[2] * shape[3]
-      x.assign(
-        (0..<given.count).map { index in
-          let (channel, place) = (index % 3, index / 3)
-          return given[(place / places * 3 + channel) * places + place % places]
-        })
+      x.assign(Parameter.values(try file.floats("input"), fromFileShape: shape))
       let targets = tape.indices([shape[0]])
       targets.assign(try file.ints("target").map { Int32($0) })
       loss = model.loss(tape, model.logits(tape, x), targets)
     }
-  }
-
-  /// ‖got - want‖ / ‖want‖.
-  private static func error(_ got: [Float], _ want: [Float]) -> Double {
-    var (error, size) = (0.0, 0.0)
-    for (got, want) in zip(got, want) {
-      error += pow(Double(got) - Double(want), 2)
-      size += pow(Double(want), 2)
-    }
-    return (error / max(size, 1e-12)).squareRoot()
   }
 
   @Test(arguments: [
@@ -61,16 +45,8 @@ import Testing
     fixture.tape.backward(from: fixture.loss)
     let want = try file.doubles("loss")[0]
     #expect(abs(Double(fixture.loss.scalar) - want) <= 1e-6 * want)
-    #expect(
-      fixture.model.parameters.map { "gradient." + $0.name }.sorted()
-        == file.entries.map(\.name).filter { $0 != "loss" }.sorted())
-    for parameter in fixture.model.parameters {
-      let formed = parameter.gradient.materialized
-      let got = parameter.fileValues((0..<parameter.count).map { formed.base[$0] })
-      let error = Self.error(got, try file.floats("gradient.\(parameter.name)"))
-      // Sums of a few dozen terms through a dozen layers, each rounded to 2⁻²⁴.
-      #expect(error <= 4e-6, "\(parameter.name): \(error)")
-    }
+    // Sums of a few dozen terms through a dozen layers, each rounded to 2⁻²⁴.
+    try expectGradients(of: fixture.model.parameters, in: file, within: 4e-6)
   }
 
   @Test func tenStepsOfAdam() throws {
@@ -87,7 +63,7 @@ import Testing
       // The gradient of the keys' bias is zero but for rounding, and Adam makes steps of it all the same.
       if parameter.name.hasSuffix("qkv.bias") { continue }
       let got = parameter.fileValues(parameter.tensor.array)
-      let error = Self.error(got, try file.floats("state.\(parameter.name)"))
+      let error = relativeError(got, try file.floats("state.\(parameter.name)"))
       #expect(error <= 1e-4, "\(parameter.name): \(error)")
     }
   }
