@@ -1,5 +1,5 @@
 # A panel that lists what every arm ended with: mean and interval above, every seed as a ring below.
-# Set before: final (quantity), sorted (1: by rank), factor.
+# Set before: final (quantity), sorted (1: by rank), factor; fewer (times the usual distance of ticks) where it is narrow.
 unset key
 fin(c) = factor*column(final.".".c)
 # An empty list of seeds is tried once, too.
@@ -24,7 +24,7 @@ if (!exists("limit")) {
   } }
   span = right_end > left_end ? right_end - left_end : (right_end > 0 ? 0.1*right_end : 1)
   set xrange [left_end - 0.08*span : right_end + 0.08*span]
-  every_x = step(span); set xtics every_x
+  every_x = step(exists("fewer") ? fewer*span : span); set xtics every_x
   set yrange [n_arm + 0.6 : 0.4]
 }
 rings = n_seeds > 1 ? seeds : ""

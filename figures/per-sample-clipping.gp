@@ -50,7 +50,7 @@ do for [r=0:2] {
 }
 eval(place(0.86, 0.985, foot, top))
 set format x "%g"
-set xtics 0.1
+fewer = 2  # the panel is narrow
 set xlabel "final training loss" offset 0,0.5
 set title "all methods, every seed" font ",9" offset 0,-0.6
 final = "final_train_loss"; sorted = 1; factor = 1
