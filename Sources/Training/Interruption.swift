@@ -30,7 +30,7 @@ public enum Interruption {
   static var requests: Int { count.load(ordering: .relaxed) }
 
   /// A run has begun that looks at `requests`.
-  static func expectPolling() { isPolled.store(true, ordering: .relaxed) }
+  public static func expectPolling() { isPolled.store(true, ordering: .relaxed) }
 
   /// Throws if the process is to end: what takes long looks here between two of its steps.
   public static func check() throws { try check(SingleRank()) }

@@ -61,7 +61,11 @@ struct Fuzz: ParsableCommand {
     let tally = Mutex(Tally())
     let pool = Mutex(Array(0..<jobs))
     let (seed, first, keep, isSweep) = (seed, first, keep, sweep)
+    Interruption.listen()
+    Interruption.expectPolling()
+    @Sendable func isOver() -> Bool { (try? Interruption.check()) == nil }
     try runSideBySide(count: count, jobs: jobs) { index in
+      if isOver() { return }  // what was counted is printed
       let number = first + index
       let worker = pool.withLock { $0.removeLast() }
       defer { pool.withLock { $0.append(worker) } }
@@ -90,17 +94,21 @@ struct Fuzz: ParsableCommand {
           .write(to: URL(fileURLWithPath: kept + "/command.sh"))
       }
       let done = tally.withLock { $0.total }
-      if done % 1000 == 0 { print("\(done) inputs") }
+      guard done % 1000 == 0 else { return }
+      print("\(done) inputs, \(tally.withLock { $0.wrong }) wrong")
+      fflush(nil)  // for whoever looks on through a file
     }
     for worker in 0..<jobs { try? files.removeItem(atPath: "\(place)/work-\(worker)") }
     let wrong = tally.withLock { tally in
       print(tally.table(formats.map(\.name)))
       return tally.wrong
     }
+    if isOver() { print("interrupted before the end") }
     if wrong > 0 {
       print("\(wrong) wrong, the folders of the first \(keep) of each kind and format: \(place)")
       throw ExitCode.failure
     }
+    if isOver() { throw ExitCode.failure }
   }
 }
 

@@ -64,7 +64,7 @@ final class SpectralTool {
     var environment = ProcessInfo.processInfo.environment
     let core = BLASEnvironment.pinned().core
     environment["OPENBLAS_CORETYPE"] = core
-    environment["SPECTRAL_BLAS_KERNELS"] = core
+    environment["SPECTRAL_BLAS_KERNELS"] = extra["OPENBLAS_CORETYPE"] == nil ? core : nil
     environment.merge(extra) { $1 }
     let process = Process()
     process.executableURL = executable
