@@ -29,12 +29,13 @@ extension ExperimentConfig {
 
 /// A setting that cannot be used; one line: where, what, what to do.
 package struct ConfigError: Error, Equatable, CustomStringConvertible {
-  /// The message.
+  /// The message, one line.
   package let description: String
 
-  /// An error at `place` (a file or an option).
+  /// An error at `place` (a file or an option); line breaks and control characters, which texts from files may hold, are
+  /// folded into spaces.
   package init(_ place: String, _ what: String, hint: String) {
-    description = "\(place): \(what); \(hint)"
+    description = oneLine("\(place): \(what); \(hint)")
   }
 
   package static func value(_ key: String, _ value: some Any, _ expected: String) -> ConfigError {

@@ -49,7 +49,7 @@ public struct BLASEnvironment: Sendable, Equatable {
   }
 
   /// Says to the program that was started anew that the kernels were chosen for the CPU and not by the user.
-  private static let restarted = "SPECTRAL_BLAS_KERNELS"
+  package static let restarted = "SPECTRAL_BLAS_KERNELS"
 
   /// The kernels for a CPU with `flags` where OpenBLAS picked the oldest ones, nil where its choice stands.
   static func kernels(insteadOf core: String, flags: Set<Substring>) -> String? {

@@ -1,4 +1,5 @@
 import Foundation
+import LinearAlgebra
 
 /// Runs the executables as child processes with limits.
 struct Bench: Sendable {
@@ -18,6 +19,14 @@ struct Bench: Sendable {
   /// A folder; 4 GiB of addresses, files of 64 MiB, no core dumps; then the command itself, in the same process.
   private static let limited =
     "cd \"$0\" && ulimit -v 4194304 && ulimit -f 131072 && ulimit -c 0 && exec \"$@\""
+
+  /// The BLAS kernels of this process, where OpenBLAS does not know the CPU: else every child would choose them anew.
+  private static let kernels: [String] = {
+    guard let chosen = ProcessInfo.processInfo.environment[BLASEnvironment.restarted] else {
+      return []
+    }
+    return ["OPENBLAS_CORETYPE=\(chosen)", "\(BLASEnvironment.restarted)=\(chosen)"]
+  }()
 
   /// The shell's spelling of a command, for people.
   func spelled(_ command: [String]) -> String {
@@ -44,10 +53,11 @@ struct Bench: Sendable {
     defer { posix_spawnattr_destroy(&attributes) }
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
     let words = ["/bin/sh", "-c", Self.limited, folder, path(command[0])] + command.dropFirst()
-    let environment = [
-      "PATH=/usr/bin:/bin", "HOME=\(folder)", "DATA_DIR=\(folder)/data",
-      "MANIFEST=\(folder)/manifest.tsv", "OPENBLAS_NUM_THREADS=1", "SWIFT_BACKTRACE=enable=no",
-    ]
+    let environment =
+      [
+        "PATH=/usr/bin:/bin", "HOME=\(folder)", "DATA_DIR=\(folder)/data",
+        "MANIFEST=\(folder)/manifest.tsv", "OPENBLAS_NUM_THREADS=1", "SWIFT_BACKTRACE=enable=no",
+      ] + Self.kernels
     var child = pid_t()
     let failure = withStrings(words) { words in
       withStrings(environment) { posix_spawn(&child, "/bin/sh", &actions, &attributes, words, $0) }

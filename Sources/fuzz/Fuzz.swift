@@ -41,6 +41,7 @@ struct Fuzz: ParsableCommand {
   }
 
   func run() throws {
+    BLASEnvironment.restartOnUnknownCPU()
     let files = FileManager.default
     let place = URL(fileURLWithPath: out).path
     try? files.removeItem(atPath: place)

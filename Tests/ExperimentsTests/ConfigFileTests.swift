@@ -15,6 +15,15 @@ import Testing
     } catch { return "\(error)" }
   }
 
+  /// What stands in a file may hold line breaks; an error about it is one line all the same.
+  @Test func anErrorIsOneLineWhateverAFileSays() throws {
+    let error = #expect(throws: ConfigError.self) {
+      try Suite.clipping.experiment(named: "a\nb\u{2028}c\u{1b}[31m")
+    }
+    #expect(
+      try #require(error).description.hasPrefix("experiment 'a b c [31m': unknown; known are "))
+  }
+
   @Test func defaultsAreOverlaidByTheFileAndThenByOverrides() throws {
     let config = try TraceRegression.defaults.overlaid(
       yaml: "steps: 7\nnoise: 0.5\n", file: "x.yaml",
