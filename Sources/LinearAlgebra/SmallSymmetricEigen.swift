@@ -19,6 +19,10 @@ package final class SmallSymmetricEigen {
   private let product: UnsafeMutablePointer<Double>
   private let order: UnsafeMutablePointer<Int>
 
+  /// What is dropped off the diagonal, of entries of at most 1: far below their rounding (2⁻⁵²), and its square far above the
+  /// numbers that lose digits (2⁻¹⁰²²), of which rotations and reflectors would be made that are none.
+  private static let negligible = 0x1p-120
+
   /// Buffers for matrices of up to `capacity` rows.
   package init(capacity: Int) {
     self.capacity = capacity
@@ -97,7 +101,7 @@ package final class SmallSymmetricEigen {
       let head = row[i &+ 1]
       var tail = 0.0
       for j in (i &+ 2)..<n { tail.addProduct(row[j], row[j]) }
-      guard tail > 0 else {
+      guard tail > Self.negligible * Self.negligible else {
         offDiagonal[i] = head
         values[i] = 0
         for j in (i &+ 1)..<n { row[j] = 0 }
@@ -217,7 +221,7 @@ package final class SmallSymmetricEigen {
         var m = l
         while m < n &- 1 {
           let size = d[m].magnitude + d[m &+ 1].magnitude
-          if e[m].magnitude <= .ulpOfOne * size || e[m].magnitude < 1e-300 { break }
+          if e[m].magnitude <= .ulpOfOne * size || e[m].magnitude < Self.negligible { break }
           m &+= 1
         }
         if m == l { break }

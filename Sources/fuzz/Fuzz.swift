@@ -13,7 +13,7 @@ struct Fuzz: ParsableCommand {
     abstract: "Give damaged files of every format to the executables, and count how they take it.",
     discussion: """
       An input is a small valid file with one to four changes. Right is a success, or an exit status above 0 with one \
-      line "Error: …" on standard error. Wrong are signals (traps, crashes), runs beyond the time limit, a success with \
+      line "Error: …" on standard error. Wrong are signals (traps, crashes), runs beyond the time limit twice, a success with \
       results that differ from those of the undamaged run (checkpoints and journals), commands run from data, files left \
       behind, and errors of several lines. The folder of each wrong run stays below OUT with its command.sh. The same \
       seed gives the same inputs.
@@ -72,20 +72,21 @@ struct Fuzz: ParsableCommand {
       defer { pool.withLock { $0.append(worker) } }
       let format = isSweep ? cases[number].0 : formats[number % formats.count]
       let folder = "\(place)/work-\(worker)"
-      let (outcome, command, error): (Outcome, String, String)
-      if isSweep {
-        let (target, mutation, commandIndex) = cases[number].1
-        (outcome, command, error) = try format.attempt(
-          in: folder, bench, commandIndex, on: target
-        ) { path in
-          var record = try Record.read(from: path)
-          mutation.apply(to: &record)
-          try record.write(to: path)
+      func attempt() throws -> (Outcome, command: String, error: String) {
+        if isSweep {
+          let (target, mutation, commandIndex) = cases[number].1
+          return try format.attempt(in: folder, bench, commandIndex, on: target) { path in
+            var record = try Record.read(from: path)
+            mutation.apply(to: &record)
+            try record.write(to: path)
+          }
         }
-      } else {
         var cursor = RandomStream(seed: seed, name: "fuzz").at(step: number).cursor()
-        (outcome, command, error) = try format.attempt(in: folder, bench, &cursor)
+        return try format.attempt(in: folder, bench, &cursor)
       }
+      var (outcome, command, error) = try attempt()
+      // A machine that was suspended is no program that hangs.
+      if outcome == .hang { (outcome, command, error) = try attempt() }
       if list { print("\(number) \(format.name) \(outcome): \(error.prefix { $0 != "\n" })") }
       let seen = tally.withLock { $0.add(outcome, format.name) }
       if outcome.isWrong, seen <= keep {

@@ -150,6 +150,41 @@ import Testing
     #expect(values == (0..<n).map { eigen.values[$0] })
   }
 
+  /// Sums of one to three u uᵀ whose entries reach over up to a hundred orders of magnitude: most of the tridiagonal form is
+  /// rounding noise, down to numbers whose squares lose all digits.
+  @Test func eigenpairsOfGradedMatrices() throws {
+    let eigen = SmallSymmetricEigen(capacity: 40)
+    for trial in 0..<1000 {
+      var cursor = RandomStream(seed: 9, name: "graded").at(step: trial).cursor()
+      let n = 2 + cursor.integer(below: 39)
+      var a = [Double](repeating: 0, count: n * n)
+      for _ in 0..<(1 + cursor.integer(below: 3)) {
+        let u = (0..<n).map { _ in
+          cursor.integer(below: 5) == 0
+            ? 0
+            : (cursor.next() % 2 == 0 ? 1 : -1) * pow(10, -100 * cursor.uniform(as: Double.self))
+        }
+        for i in 0..<n { for j in 0..<n { a[i * n + j] += u[i] * u[j] } }
+      }
+      let scale = a.map(\.magnitude).max() ?? 0
+      try eigen.decompose(a, n)
+      let vectors = (0..<n).map { i in (0..<n).map { eigen.vector(i)[$0] } }
+      for i in 0..<n {
+        for j in 0..<n {
+          var (inner, applied) = (0.0, 0.0)
+          for k in 0..<n {
+            inner += vectors[i][k] * vectors[j][k]
+            applied += a[j * n + k] * vectors[i][k]
+          }
+          #expect(abs(inner - (i == j ? 1 : 0)) <= 1e-14 * Double(n), "trial \(trial)")
+          #expect(
+            abs(applied - eigen.values[i] * vectors[i][j]) <= 2e-14 * Double(n) * scale,
+            "trial \(trial)")
+        }
+      }
+    }
+  }
+
   @Test func eigenpairsOfDiagonalAndZero() throws {
     let eigen = SmallSymmetricEigen(capacity: 4)
     try eigen.decompose([3, 0, 0, 0, -1, 0, 0, 0, 2], 3)
