@@ -20,6 +20,10 @@ extension Suite {
 
   private static let figures = [
     FigureEntry(
+      "All four papers: every clipping rule on every workload", make: "summary",
+      note: "an overview over the best of each row; verdicts are below",
+      links: [("picture", out("summary.svg"))]),
+    FigureEntry(
       "1, 7: gradient spectra with bad tokens", make: "fig1",
       claims: [
         "fig1-growth", "fig1-few-increase", "fig1-few-exceed", "fig1-bulk-still", "fig1-rules",

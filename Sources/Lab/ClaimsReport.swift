@@ -52,15 +52,13 @@ package struct ClaimsReport: Sendable {
     var (rows, unjudged) = ([Row](), [String]())
     for experiment in suite.experiments {
       let folder = "\(results)/\(experiment.name)"
-      var read: [String: RecordSet] = [:]
+      let others = try Self.usualSets(of: experiment.name, results: results)
+      let usual = others.filter { Self.profiles.contains($0.profile) }
+      var read = Dictionary(others.map { ($0.profile, $0) }) { first, _ in first }
       func set(_ profile: String) throws -> RecordSet? {
-        if let set = read[profile] { return set }
-        guard FileManager.default.fileExists(atPath: "\(folder)/\(profile)") else { return nil }
-        read[profile] = try RecordSet(folder: "\(folder)/\(profile)")
+        if read[profile] == nil { read[profile] = try Self.set(folder, profile) }
         return read[profile]
       }
-      let usual = try Self.ordered(Self.profiles.compactMap(set))
-      let others = try usual.isEmpty ? [set("smoke")].compactMap { $0 } : usual
       var judging = Set<String>()
       for claim in experiment.claims {
         let sets = try claim.profile.map { try [set($0)].compactMap { $0 } } ?? others
@@ -96,6 +94,18 @@ package struct ClaimsReport: Sendable {
   /// Rows that were made by hand.
   init(_ suite: Suite, rows: [Row]) {
     (self.suite, self.rows, unjudged) = (suite, Self.corrected(rows), [])
+  }
+
+  /// The records that claims of no profile are held against, and that the summary figure takes: the longest runs first.
+  static func usualSets(of experiment: String, results: String) throws -> [RecordSet] {
+    let folder = "\(results)/\(experiment)"
+    let usual = try ordered(profiles.compactMap { try set(folder, $0) })
+    return try usual.isEmpty ? [set(folder, "smoke")].compactMap { $0 } : usual
+  }
+
+  private static func set(_ folder: String, _ profile: String) throws -> RecordSet? {
+    guard FileManager.default.fileExists(atPath: "\(folder)/\(profile)") else { return nil }
+    return try RecordSet(folder: "\(folder)/\(profile)")
   }
 
   /// The longest runs first, of equally long ones those with the most seeds.
@@ -148,8 +158,8 @@ package struct ClaimsReport: Sendable {
       runs that there are, of equally long ones by those with the most seeds. Effects are those of the part that decides, \
       with 95 % intervals: Student's t on logarithms, paired by seed, from \(RunStatistics.bootstrapFrom) values on a \
       bootstrap; families of tests are corrected by Holm's method. \
-      "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, or generated data. Criteria, all \
-      parts and registration: the details of each experiment, and [claims.tsv](\(path)/claims.tsv).\
+      "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, arms that are the same runs, or \
+      generated data. Criteria, all parts and registration: the details of each experiment, and [claims.tsv](\(path)/claims.tsv).\
       \(unjudged.isEmpty ? "" : " Records that judge nothing: \(unjudged.joined(separator: "; ")).")
 
       """
@@ -306,6 +316,7 @@ extension ClaimsReport.Row {
     switch evidence.obstacle {
     case nil, .noRecords?: return number ?? ""
     case .neverActed?: return (number.map { "\($0); " } ?? "") + "rule never acted"
+    case .sameRuns?: return (number.map { "\($0); " } ?? "") + "the same runs"
     case .standIn?: return (number.map { "\($0); " } ?? "") + "generated data"
     }
   }

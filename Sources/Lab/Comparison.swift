@@ -59,7 +59,7 @@ package struct Measure: Sendable {
 ///
 /// One policy for every experiment. Runs are paired by seed, which is checked; the statistic is the geometric mean of
 /// the ratios with `RunStatistics.interval`; a run that diverged counts as the limit of its measure. Arms without
-/// records, an arm whose rule never acted and generated data decide nothing.
+/// records, an arm whose rule never acted, arms whose runs are the same and generated data decide nothing.
 package struct Comparison: Sendable {
   /// When arms are compared.
   package enum Moment: Sendable, Equatable {
@@ -133,11 +133,29 @@ package struct Comparison: Sendable {
 
   /// The evidence in `set`.
   package func evaluate(_ set: RecordSet) throws -> Evidence {
-    try Self.judge(set, arms: arms + others, acting: acting) {
+    let evidence = try Self.judge(set, arms: arms + others, acting: acting) {
       try arms.flatMap { arm in try others.flatMap { try findings(set, arm, $0) } }
     } remarks: {
       guard moment == .equalTime else { return [] }
       return try arms.flatMap { arm in try others.map { try survival(set, arm, $0) } }
+    }
+    return try evidence.obstacle == nil && areSame(set) ? evidence.kept(from: .sameRuns) : evidence
+  }
+
+  /// Whether what differs between the arms never made a difference: every curve is the same to the last bit.
+  private func areSame(_ set: RecordSet) throws -> Bool {
+    try arms.allSatisfy { arm in
+      try others.allSatisfy { other in
+        let pairs = try set.pairs(arm, other)
+        return try !pairs.isEmpty
+          && pairs.allSatisfy { pair in
+            try measures.allSatisfy {
+              try pair.0.doubles($0.series).elementsEqual(pair.1.doubles($0.series)) {
+                $0.bitPattern == $1.bitPattern
+              }
+            }
+          }
+      }
     }
   }
 

@@ -47,6 +47,8 @@ package protocol Experiment: Sendable {
   static func captionValues(of set: RecordSet) throws -> [(String, String)]
   /// What the paper claims of it, with criteria.
   static var claims: [Claim] { get }
+  /// Its rows of the figure that shows every clipping rule on every workload.
+  static var summary: [SummaryRow] { get }
 }
 
 extension Experiment {
@@ -74,6 +76,8 @@ extension Experiment {
   package static var ranksRefusal: String? {
     "has many independent pieces, for --jobs, and no gradient to share"
   }
+  /// Most compare no rules that other experiments compare too.
+  package static var summary: [SummaryRow] { [] }
   /// Most records stand alone.
   package static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
   /// Most configurations are complete.

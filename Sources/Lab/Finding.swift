@@ -267,12 +267,8 @@ package struct Finding: Sendable, Equatable {
 
   /// The number with its interval: "0.92 [0.79, 1.1]".
   package var effect: String {
-    guard !low.isNaN, !high.isNaN, low != high else { return significant(estimate, 3) }
-    // So many digits that the interval's width shows in its last one.
-    let wanted = log10(max(abs(estimate), abs(low), abs(high)) / (high - low)).rounded(.up)
-    let digits = wanted.isFinite ? min(6, max(2, 1 + Int(wanted))) : 2
-    return
-      "\(significant(estimate, digits)) [\(significant(low, digits)), \(significant(high, digits))]"
+    let (number, interval) = withInterval(estimate, low, high)
+    return interval.isEmpty ? number : "\(number) \(interval)"
   }
 
   /// "5 seeds".
@@ -286,6 +282,15 @@ package struct Finding: Sendable, Equatable {
       + (decidingCount.map { "; about \($0) would decide)" } ?? ")")
       + (detail.isEmpty ? "" : "; \(detail)")
   }
+}
+
+/// A number and its interval ("0.92", "[0.79, 1.1]"), with so many digits that the interval's width shows in the last one; without
+/// an interval three digits and "".
+func withInterval(_ value: Double, _ low: Double, _ high: Double) -> (String, String) {
+  guard !low.isNaN, !high.isNaN, low != high else { return (significant(value, 3), "") }
+  let wanted = log10(max(abs(value), abs(low), abs(high)) / (high - low)).rounded(.up)
+  let digits = wanted.isFinite ? min(6, max(2, 1 + Int(wanted))) : 2
+  return (significant(value, digits), "[\(significant(low, digits)), \(significant(high, digits))]")
 }
 
 /// A number with `digits` significant digits, without an exponent where it is of a usual size.
@@ -310,6 +315,8 @@ package struct Evidence: Sendable {
     case noRecords(String)
     /// The rule of this arm never clipped anything, so that the arm says nothing of it.
     case neverActed(String)
+    /// Two arms are one run to the last bit: what differs between them never made a difference.
+    case sameRuns
     /// The data are generated ones, which stand for the real ones.
     case standIn
 
@@ -318,6 +325,7 @@ package struct Evidence: Sendable {
       switch self {
       case .noRecords(let what): "no records of \(what)"
       case .neverActed(let arm): "the rule of \(arm) never acted"
+      case .sameRuns: "the arms are the same runs to the last bit"
       case .standIn: "on generated data"
       }
     }
@@ -341,6 +349,12 @@ package struct Evidence: Sendable {
   ) {
     (self.findings, self.others, self.remarks) = (findings, others, remarks)
     (self.obstacle, self.seeds) = (obstacle, seeds)
+  }
+
+  /// The same where `obstacle`, unless there was one already, keeps it from deciding.
+  func kept(from obstacle: Obstacle) -> Evidence {
+    Evidence(
+      findings, others: others, remarks: remarks, obstacle: self.obstacle ?? obstacle, seeds: seeds)
   }
 
   /// The one rule for a conjunction: reproduced if every part is (which needs no correction: all of them must hold at once),

@@ -49,9 +49,16 @@ package struct Suite: Sendable {
   ///
   /// Throws for a placeholder that has no value.
   package func caption(template: String, file: String, set: RecordSet) throws -> String {
-    let values =
+    try Self.filled(
+      template: template, file: file,
       [("stamp", set.stamp), ("profile", set.profile), ("n", "\(set.seeds.count)")]
-      + (try experiment(of: set).captionValues(of: set))
+        + experiment(of: set).captionValues(of: set))
+  }
+
+  /// `template` with each {{name}} replaced by its value.
+  package static func filled(
+    template: String, file: String, _ values: [(String, String)]
+  ) throws -> String {
     var text = ""
     var rest = template[...]
     while let open = rest.range(of: "{{") {

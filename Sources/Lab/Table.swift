@@ -109,15 +109,22 @@ package struct Table: Sendable {
   /// gnuplot assignments: of every figure (stamp, profile, seeds, blocks), then the table's own.
   package func gnuplotVariables(of set: RecordSet) -> String {
     let seeds = set.seeds.map(String.init)
-    let common: [(name: String, value: Variable)] = [
-      ("stamp", .text(set.stamp)), ("profile", .text(set.profile)),
-      ("n_seeds", .number(Double(seeds.count))), ("seeds", .text(seeds.joined(separator: " "))),
-      (
-        "blocks",
-        .text(blocks.filter { $0.rows > 0 }.map { "[\($0.name)]" }.joined(separator: " "))
-      ),
-    ]
-    return (common + variables).map { Self.assignment($0.name, $0.value) }.joined()
+    return gnuplotVariables(
+      stamp: set.stamp,
+      [
+        ("profile", .text(set.profile)), ("n_seeds", .number(Double(seeds.count))),
+        ("seeds", .text(seeds.joined(separator: " "))),
+      ])
+  }
+
+  /// The same for a table that is of no one set.
+  package func gnuplotVariables(
+    stamp: String, _ more: [(name: String, value: Variable)] = []
+  ) -> String {
+    let names = blocks.filter { $0.rows > 0 }.map { "[\($0.name)]" }.joined(separator: " ")
+    return ([("stamp", .text(stamp))] + more + [("blocks", .text(names))] + variables).map {
+      Self.assignment($0.name, $0.value)
+    }.joined()
   }
 
   private static func assignment(_ name: String, _ value: Variable) -> String {

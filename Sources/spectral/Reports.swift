@@ -22,13 +22,25 @@ struct Tabulate: ParsableCommand {
   var out: String
   @Option(help: "The figure's title, for those who cannot see it.")
   var title = "Figure"
+  @Flag(
+    help: "FOLDER holds the results of all experiments: the figure of every rule on every workload."
+  )
+  var summary = false
 
   func run() throws {
-    let set = try RecordSet(folder: folder)
-    let table = try Suite.clipping.experiment(of: set).table(of: set)
+    let (table, variables, stamp): (Table, String, String)
+    if summary {
+      let figure = try SummaryFigure(.clipping, results: folder)
+      (table, stamp) = (figure.table, figure.stamp)
+      variables = table.gnuplotVariables(stamp: stamp)
+    } else {
+      let set = try RecordSet(folder: folder)
+      (table, stamp) = (try Suite.clipping.experiment(of: set).table(of: set), set.stamp)
+      variables = table.gnuplotVariables(of: set)
+    }
     try AtomicFile.write(table.text, to: out)
-    try AtomicFile.write(table.gnuplotVariables(of: set), to: out + ".vars")
-    try AtomicFile.write(Self.head(title: title, stamp: set.stamp), to: out + ".head")
+    try AtomicFile.write(variables, to: out + ".vars")
+    try AtomicFile.write(Self.head(title: title, stamp: stamp), to: out + ".head")
   }
 
   /// Title and description of an SVG.
@@ -51,14 +63,21 @@ struct Caption: ParsableCommand {
   var template: String
   @Option(help: "The caption to write.")
   var out: String
+  @Flag(
+    help: "FOLDER holds the results of all experiments: the figure of every rule on every workload."
+  )
+  var summary = false
 
   func run() throws {
     guard let text = try? String(contentsOfFile: template, encoding: .utf8) else {
       throw StorageError("cannot be read", at: template, hint: "name a text file")
     }
-    let set = try RecordSet(folder: folder)
-    try AtomicFile.write(
-      try Suite.clipping.caption(template: text, file: template, set: set), to: out)
+    let caption =
+      try summary
+      ? Suite.filled(
+        template: text, file: template, SummaryFigure(.clipping, results: folder).captionValues)
+      : Suite.clipping.caption(template: text, file: template, set: RecordSet(folder: folder))
+    try AtomicFile.write(caption, to: out)
   }
 }
 

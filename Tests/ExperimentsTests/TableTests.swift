@@ -38,14 +38,14 @@ import Testing
 
   /// gnuplot's SVG of a table; what it says on standard error must not be of a missing column.
   private func svgs(
-    of table: Table, _ set: RecordSet, _ script: String, in scratch: borrowing Scratch
+    of table: Table, _ variables: String, _ script: String, in scratch: borrowing Scratch
   )
     throws -> [String: Data]
   {
     let folder = "\(scratch.path)/\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     try AtomicFile.write(table.text, to: folder + "/t.tsv")
-    try AtomicFile.write(table.gnuplotVariables(of: set), to: folder + "/t.tsv.vars")
+    try AtomicFile.write(variables, to: folder + "/t.tsv.vars")
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = [
@@ -82,27 +82,37 @@ import Testing
     return other
   }
 
+  private func expectSamePictures(
+    _ table: Table, _ variables: (Table) -> String, _ script: String, in scratch: borrowing Scratch
+  ) throws {
+    let other = shuffled(table)
+    #expect(other.text != table.text)
+    let (plain, moved) = (
+      try svgs(of: table, variables(table), script, in: scratch),
+      try svgs(of: other, variables(other), script, in: scratch)
+    )
+    #expect(!plain.isEmpty && plain == moved, "\(script)")
+  }
+
   @Test func figuresDoNotDependOnTheOrderOfColumns() throws {
     let figures = try Self.drawn()
     #expect(figures.count >= 10, "checked-in records")
     let scratch = Scratch()
     for figure in figures {
       let set = try RecordSet(folder: figure.folder)
-      let table = try Suite.clipping.experiment(of: set).table(of: set)
-      let other = shuffled(table)
-      #expect(other.text != table.text)
-      let (plain, moved) = (
-        try svgs(of: table, set, figure.script, in: scratch),
-        try svgs(of: other, set, figure.script, in: scratch)
-      )
-      #expect(!plain.isEmpty && plain == moved, "\(figure.script)")
+      try expectSamePictures(
+        Suite.clipping.experiment(of: set).table(of: set), { $0.gnuplotVariables(of: set) },
+        figure.script, in: scratch)
     }
+    let summary = try SummaryFigure(.clipping, results: Self.root + "/results")
+    try expectSamePictures(
+      summary.table, { $0.gnuplotVariables(stamp: summary.stamp) }, "summary", in: scratch)
   }
 
   @Test func everyExperimentIsInTheListOfFiguresAndWhatItNamesIsThere() throws {
     let rows = try Self.figures()
     let experiments = Set(Suite.clipping.experiments.map { $0.name })
-    #expect(Set(rows.compactMap { $0["experiment"] }) == experiments)
+    #expect(Set(rows.compactMap { $0["experiment"] }) == experiments.union(["-"]))
     for row in rows {
       let (figure, profile) = (row["figure"] ?? "", row["profile"] ?? "")
       for (kind, suffix) in [("script", ".gp")] where row[kind] != "-" {
@@ -145,7 +155,7 @@ import Testing
     }
     let set = try RecordSet(folder: "memory", records: records)
     let table = try TraceRegression.table(of: set)
-    let pictures = try svgs(of: table, set, "trace-regression", in: scratch)
+    let pictures = try svgs(of: table, table.gnuplotVariables(of: set), "trace-regression", in: scratch)
     #expect(pictures.count == 1)
     #expect(!FileManager.default.fileExists(atPath: witness))
     let picture = String(decoding: pictures.values.first ?? Data(), as: UTF8.self)

@@ -87,6 +87,16 @@ extension DeltaGClipVAE {
     "test loss", note: "all test images at the last weights, an image", final: "final_val_loss",
     series: "val_loss", limit: VAETask.lossLimit)
 
+  package static let summary = [
+    SummaryRow(
+      "autoencoder, Fashion-MNIST", by: test,
+      tuning: "authors' values, the spectral clips searched: uneven",
+      [
+        .none: "sgd", .norm: "gclip", .delta: "delta-gclip", .spectralConstant: "spectral-const",
+        .spectralQuantile: "spectral-quantile", .adam: "adam",
+      ])
+  ]
+
   /// What "competitive" is held against: at most a twentieth above.
   private static let competitive = Bound.below(1.05)
 

@@ -102,6 +102,16 @@ extension DeltaGClipViT {
     "error", note: "share of the test images classified wrongly after the last epoch",
     final: "final_val_error", series: "val_error", limit: 1)
 
+  package static let summary = [
+    SummaryRow(
+      "vision transformer, CIFAR-10", by: error,
+      tuning: "authors' values, the spectral clips searched: uneven",
+      [
+        .none: "sgd", .norm: "gclip", .delta: chosen, .spectralConstant: "spectral-const",
+        .spectralQuantile: "spectral-quantile", .adam: "adam",
+      ])
+  ]
+
   /// What "competitive" is held against: at most a twentieth more errors.
   private static let competitive = Bound.below(1.05)
   /// What "flat" is held against: within a twentieth, either way, of the arm with δ = 1e-3.

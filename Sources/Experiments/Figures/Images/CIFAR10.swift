@@ -15,6 +15,7 @@ package enum CIFAR10ResNet18: CurveExperiment {
       ["none", "norm", "spectral"].map { "\(network.rawValue)-\($0)" }
     }, seeds: [1, 2, 3])
   package static let claims = ImageClaims.accuracy
+  package static let summary = ImageClaims.summary
 }
 
 /// Fig 5b: the spectral arm of Fig 2a with the exact decomposition and with Algorithm 2 at several ranks, all at the same

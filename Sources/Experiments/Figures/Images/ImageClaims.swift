@@ -12,6 +12,18 @@ enum ImageClaims {
     series: "val_accuracy", limit: 1
   ) { try ImageTask.error(accuracy: $0, of: $1.int(attribute: "test_images")) }
 
+  /// Both networks, clipped by each rule.
+  static let summary = ImageNetwork.allCases.map { network in
+    let name = network.rawValue
+    return SummaryRow(
+      "\(network.title), CIFAR-10", by: error, tuning: "searched, Table 2",
+      [
+        .none: "\(name)-none", .norm: "\(name)-norm", .delta: "\(name)-delta",
+        .spectralConstant: "\(name)-spectral", .spectralEMA: "\(name)-ema",
+        .spectralQuantile: "\(name)-quantile",
+      ])
+  }
+
   /// Of Fig 2a, for each network, and of CifarNet at its own size.
   static let accuracy: [Claim] = ImageNetwork.allCases.flatMap { comparisons($0) } + fullSize
 

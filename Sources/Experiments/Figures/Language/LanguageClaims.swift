@@ -54,6 +54,23 @@ private func comparisonClaims(
   ]
 }
 
+/// A row of the summary figure for each optimizer.
+private func summaryRows(
+  _ model: String, _ optimizers: [(name: String, title: String)], prefix: String, table: Int
+) -> [SummaryRow] {
+  optimizers.map { optimizer in
+    let arm = "\(prefix)\(optimizer.name)"
+    return SummaryRow(
+      "\(model), \(optimizer.title)", by: LanguageMeasure.validation,
+      tuning: "searched, Table \(table)",
+      [
+        .norm: "\(arm)-norm", .sameSet: "\(arm)-norm-same-set",
+        .spectralConstant: "\(arm)-spectral", .spectralEMA: "\(arm)-ema",
+        .spectralQuantile: "\(arm)-quantile",
+      ])
+  }
+}
+
 extension CurveExperiment where Task == LanguageTask {
   package static func table(of set: RecordSet) throws -> Table {
     try LanguageTable.table(of: set)
@@ -80,6 +97,9 @@ private func equalStepClaims() -> [Claim] {
 
 extension NanoGPT {
   private static let readmeLoss = Bound.within(1.80, 1.95)
+
+  package static let summary = summaryRows(
+    "nanoGPT", [("sgdm", "SGDM"), ("muon", "Muon")], prefix: "", table: 3)
 
   package static let claims: [Claim] =
     comparisonClaims("fig6a", "§6.2, Figs 2c, 6a", ("sgdm", "SGDM"), prefix: "")
@@ -112,6 +132,9 @@ extension NanoGPT {
 }
 
 extension GPT2FineWeb {
+  package static let summary = summaryRows(
+    "GPT-2", [("sgdm", "SGDM"), ("adam", "Adam"), ("muon", "Muon")], prefix: "gpt2-", table: 4)
+
   package static let claims: [Claim] =
     comparisonClaims("fig3", "§6.3, Figs 3, 6c", ("sgdm", "SGDM"), prefix: "gpt2-")
     + comparisonClaims("fig3", "§6.3, Fig 3", ("adam", "Adam"), prefix: "gpt2-")

@@ -10,6 +10,17 @@ extension MLPHeavyTails {
     "training loss", note: "mean of the last \(MLPTask.finalLosses) mini-batches",
     final: "final_train_loss", series: "train_loss", limit: MLPTask.lossLimit)
 
+  package static let summary = [
+    SummaryRow(
+      "MLP, heavy tails", by: loss, tuning: "searched, Table 1",
+      [
+        .none: "sgdm-none", .norm: "sgdm-norm", .delta: "delta-gclip",
+        .perSample: "sgdm-per-sample",
+        .spectralConstant: "sgdm-spectral-const", .spectralEMA: "sgdm-spectral-ema",
+        .spectralQuantile: "sgdm-spectral-quantile", .adam: "adam-none",
+      ])
+  ]
+
   package static let claims: [Claim] = [
     Claim(
       "fig2b-spectral-below-norm", "§6.4, Fig 2b",

@@ -103,6 +103,15 @@ extension PerSampleAlexNet {
     final: "final_val_accuracy", series: "val_accuracy", limit: 1
   ) { try ImageTask.error(accuracy: $0, of: $1.int(attribute: "test_images")) }
 
+  package static let summary = [
+    SummaryRow(
+      "AlexNet, CIFAR-10", by: error, tuning: "searched",
+      [
+        .none: "sgdm-none", .norm: "sgdm-norm", .perSample: "sgdm-per-sample",
+        .spectralConstant: "sgdm-spectral-const", .spectralQuantile: "sgdm-spectral-quantile",
+      ])
+  ]
+
   private static let item = "2605.02701, AlexNet"
   private static let others = ["sgdm-none", "sgdm-norm"]
 

@@ -48,6 +48,15 @@ package enum LSTMCurves: CurveExperiment {
   private static let validation = Measure(
     "validation loss", final: "final_val_loss", series: "val_loss", limit: LSTMTask.lossLimit)
 
+  package static let summary = [
+    SummaryRow(
+      "LSTM, Penn Treebank", by: validation,
+      tuning: "its authors' large rate and threshold, spectral at the same, none searched",
+      [
+        .none: "sgd-none-large", .norm: "sgd-norm-large", .spectralConstant: "sgd-spectral-large",
+      ])
+  ]
+
   package static let claims: [Claim] = [
     Claim(
       "lstm-clipped-faster", "1905.11881, §5",
