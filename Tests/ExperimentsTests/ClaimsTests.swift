@@ -267,6 +267,7 @@ import Testing
       families == [
         "mlp-heavy-tails", "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18",
         "cifar10-truncation", "lstm-ptb", "delta-gclip-vae", "delta-gclip-vit",
+        "delta-gclip-bert",
         "per-sample-clipping",
       ])
   }
