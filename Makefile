@@ -30,7 +30,7 @@ ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
 .PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills cluster-test mpi-test fuzz bench mutants docs lint clean help build packages \
 	library-test install uninstall \
-	cifar-hint fashion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb data-minilm $(FIGURES) $(filter-out -,$(ALIASES))
+	cifar-hint fashion-hint emotion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb data-minilm data-emotion $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 	@$(if $(filter local,$(ENGINE)),$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md,$(BIN)/spectral jobs $(RESULTS))
@@ -117,6 +117,12 @@ fashion-hint:
 	@ls $(or $(DATA_DIR),data)/fashion-mnist*/train-images-idx3-ubyte >/dev/null 2>&1 || echo "no Fashion-MNIST here" \
 	  "(make data-fashion gets it, 31 MB): a generated stand-in is used, and named on the figures"
 
+emotion-hint:
+	@ls $(or $(DATA_DIR),data)/emotion/train.txt >/dev/null 2>&1 || echo "no Emotion here (make data-emotion gets it, 2 MB):" \
+	  "a generated stand-in is used, and named on the figures"
+	@ls $(or $(DATA_DIR),data)/minilm/model.safetensors >/dev/null 2>&1 || echo "no MiniLM here (make data-minilm gets it," \
+	  "84 MB): the encoder begins at seeded weights, and it is said on the figures"
+
 data: ## download the small data sets (tiny Shakespeare, WikiText-2, GPT-2's vocabulary, GPT2-BASIC: 7 MB)
 	@./data/fetch tinyshakespeare gpt2-bpe wikitext2-valid-test gpt2-basic-463k
 
@@ -138,6 +144,9 @@ data-ptb: ## download Penn Treebank by words (2 MB)
 
 data-minilm: ## download MiniLM, a BERT of 23 million parameters, and its vocabulary (84 MB; needs unzip)
 	@./data/fetch minilm
+
+data-emotion: ## download Emotion, 20 000 short texts with one of six emotions each (2 MB)
+	@./data/fetch emotion
 
 library-test: build ## the C library's test, compiled with cc against the optimized library
 	@./examples/c/check $(BIN)

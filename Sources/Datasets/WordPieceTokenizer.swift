@@ -59,6 +59,21 @@ public struct WordPieceTokenizer: Sendable {
     }
   }
 
+  /// A vocabulary of the words of `texts`, whole, frequent ones first, for models that were not trained with one.
+  public init(wordsOf texts: [String]) throws {
+    var times: [String: Int] = [:]
+    for text in texts {
+      for word in Self.words(of: Array(text.unicodeScalars)[...])
+      where word.count <= Self.longestWord {
+        var scalars = String.UnicodeScalarView()
+        scalars.append(contentsOf: word.compactMap(Unicode.Scalar.init))
+        times[String(scalars), default: 0] += 1
+      }
+    }
+    let words = times.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key)
+    try self.init(pieces: ["[PAD]", "[UNK]", "[CLS]", "[SEP]"] + words)
+  }
+
   // MARK: - Encoding
 
   /// [CLS], the pieces of `text`, [SEP]: at most `limit` >= 2 in all, pieces beyond it left out.
@@ -90,22 +105,28 @@ public struct WordPieceTokenizer: Sendable {
   }
 
   private func appendPlain(_ text: ArraySlice<Unicode.Scalar>, to result: inout [Int]) {
-    var word: [UInt32] = []
-    func finish(_ word: inout [UInt32]) {
-      if !word.isEmpty { result += pieces(of: word) }
+    for word in Self.words(of: text) { result += pieces(of: word) }
+  }
+
+  /// The words of a text, each punctuation mark a word of its own.
+  private static func words(of text: ArraySlice<Unicode.Scalar>) -> [[UInt32]] {
+    var (words, word) = ([[UInt32]](), [UInt32]())
+    func finish() {
+      if !word.isEmpty { words.append(word) }
       word.removeAll(keepingCapacity: true)
     }
-    for scalar in Self.normalized(text) {
+    for scalar in normalized(text) {
       if scalar.properties.isWhitespace {
-        finish(&word)
-      } else if Self.isPunctuation(scalar) {
-        finish(&word)
-        result += pieces(of: [scalar.value])
+        finish()
+      } else if isPunctuation(scalar) {
+        finish()
+        words.append([scalar.value])
       } else {
         word.append(scalar.value)
       }
     }
-    finish(&word)
+    finish()
+    return words
   }
 
   /// The longest pieces from the beginning; [UNK] for a word that has none, or is too long.

@@ -9,6 +9,7 @@ extension Suite {
       CIFAR10Search.self, NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self,
       TheoryBounds.self, Smoothness.self, LSTMCurves.self, DeltaGClipVAE.self,
       DeltaGClipVAESearch.self, DeltaGClipViT.self, DeltaGClipViTSearch.self,
+      DeltaGClipBERT.self, DeltaGClipBERTSearch.self,
       PerSampleAlexNet.self, PerSampleSearch.self,
     ], figures: figures, title: "Spectral gradient clipping, reproduced",
     question:
@@ -107,6 +108,10 @@ extension Suite {
       claims: [
         "deltagclip-vit-error", "deltagclip-vit-ablation", "deltagclip-vit-spectral",
       ], links: [("picture", out("delta-gclip-vit.svg"))]),
+    FigureEntry(
+      "2404.08624: δ-GClip, BERT on Emotion", make: "delta-gclip-bert",
+      claims: ["deltagclip-bert-error", "deltagclip-bert-gclip", "deltagclip-bert-spectral"],
+      links: [("picture", out("delta-gclip-bert.svg"))]),
   ]
 }
 

@@ -82,9 +82,10 @@ public struct BERT: Model {
       + pooler.parameters + classifier.parameters
   }
 
-  /// BERT's initialization: matrices and embeddings normal with deviation 0.02, the padding's row and biases zero, norms one and zero.
-  public func initialize(_ stream: RandomStream) {
-    for parameter in parameters {
+  /// BERT's initialization: matrices and embeddings normal with deviation 0.02, the padding's row and biases zero, norms one and zero;
+  /// of all parameters, or of those of these names.
+  public func initialize(_ stream: RandomStream, only names: Set<String>? = nil) {
+    for parameter in parameters where names?.contains(parameter.name) ?? true {
       if parameter.shape.count == 1 {
         let isScale = parameter.name.hasSuffix("LayerNorm.weight")
         parameter.tensor.value.fill(isScale ? 1 : 0)
@@ -93,8 +94,47 @@ public struct BERT: Model {
           stream.child(parameter.name).normals(parameter.count).map { 0.02 * $0 })
       }
     }
-    for j in 0..<shape.width { words.base[j] = 0 }
+    if names?.contains(words.name) ?? true { words.base.update(repeating: 0, count: shape.width) }
   }
+
+  /// The model with the first `layers` of its blocks and, of the word embedding, the rows `tokens`, in that order.
+  /// Preconditions: that many blocks and those rows are there.
+  public func reduced(layers: Int, tokens: [Int]) -> BERT {
+    precondition(
+      layers <= shape.layers && tokens.allSatisfy { 0..<shape.vocabulary ~= $0 },
+      "\(layers) blocks, tokens up to \(tokens.max() ?? 0) of \(shape)")
+    var small = shape
+    (small.layers, small.vocabulary) = (layers, tokens.count)
+    let model = BERT(small)
+    model.take(from: self)
+    for (row, token) in tokens.enumerated() {
+      (model.words.base + row * shape.width).update(
+        from: words.base + token * shape.width, count: shape.width)
+    }
+    return model
+  }
+
+  /// Takes over what `small`, a reduction to `tokens`, has learned.
+  public func take(_ small: BERT, tokens: [Int]) {
+    precondition(tokens.count == small.shape.vocabulary, "\(tokens.count) rows for \(small.shape)")
+    take(from: small)
+    for (row, token) in tokens.enumerated() {
+      (words.base + token * shape.width).update(
+        from: small.words.base + row * shape.width, count: shape.width)
+    }
+  }
+
+  /// Takes the values of all parameters that `other` has too, but for the word embedding.
+  private func take(from other: BERT) {
+    let given = Dictionary(uniqueKeysWithValues: other.parameters.map { ($0.name, $0) })
+    for parameter in parameters where parameter.name != words.name {
+      guard let values = given[parameter.name] else { continue }
+      parameter.base.update(from: values.base, count: parameter.count)
+    }
+  }
+
+  /// The names of the embeddings: words, positions, kinds of segments.
+  public var embeddingNames: [String] { [words, positions, types].map(\.name) }
 
   /// The logits [B, labels] of tokens[B, T], T at most `shape.positions`; tokens where mask[B, T] is 0 are met by none. Every row of
   /// the mask needs a token.
@@ -141,6 +181,25 @@ public struct BERT: Model {
   public static func load(
     _ path: String, heads: Int? = nil, labels: Int = 6, completing stream: RandomStream? = nil
   ) throws -> (model: BERT, completed: [String]) {
+    let (shape, file) = try read(path, heads: heads, labels: labels)
+    let model = BERT(shape)
+    let completed = ["bert.pooler.dense", "classifier"].flatMap { layer in
+      let own = ["\(layer).weight", "\(layer).bias"]
+      return own.contains(where: file.contains) ? [] : own
+    }
+    if let stream { model.initialize(stream, only: Set(completed)) }
+    try model.load(from: path, keeping: stream == nil ? [] : Set(completed))
+    return (model, completed)
+  }
+
+  /// The sizes of the model in the file at `path`, as `load` reads them. Throws a `StorageError` likewise.
+  public static func shape(of path: String, heads: Int? = nil, labels: Int = 6) throws -> Shape {
+    try read(path, heads: heads, labels: labels).shape
+  }
+
+  private static func read(
+    _ path: String, heads: Int?, labels: Int
+  ) throws -> (shape: Shape, file: NamedShapes) {
     var small = Shape()
     (small.vocabulary, small.positions, small.layers, small.heads) = (1, 1, 0, 1)
     (small.width, small.hidden, small.labels) = (1, 1, 1)
@@ -157,13 +216,6 @@ public struct BERT: Model {
     shape.labels =
       !file.contains("classifier.weight") ? labels : try file.shape("classifier.weight", axes: 2)[0]
     shape.heads = try checkedHeads(heads, width: shape.width, at: path)
-    let model = BERT(shape)
-    let completed = ["bert.pooler.dense", "classifier"].flatMap { layer in
-      let own = ["\(layer).weight", "\(layer).bias"]
-      return own.contains(where: file.contains) ? [] : own
-    }
-    if let stream { model.initialize(stream) }
-    try model.load(from: path, keeping: stream == nil ? [] : Set(completed))
-    return (model, completed)
+    return (shape, file)
   }
 }

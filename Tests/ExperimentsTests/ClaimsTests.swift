@@ -269,6 +269,7 @@ import Testing
       families == [
         "mlp-heavy-tails", "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18",
         "cifar10-truncation", "lstm-ptb", "delta-gclip-vae", "delta-gclip-vit",
+        "delta-gclip-bert",
         "per-sample-clipping",
       ])
   }

@@ -1,23 +1,15 @@
 import Datasets
 import Lab
 
-/// Settings of a network that sees a set of images epoch by epoch, and is recorded after each.
-package protocol ImageEpochs: WorkloadSettings {
-  /// The images.
-  var images: ImageData.Source { get }
-  /// Training images that are used, at most.
-  var trainingImages: Int { get set }
-  /// Test images that are used, at most.
-  var testImages: Int { get set }
+/// Settings of a network that sees its training data epoch by epoch, and is recorded after each.
+package protocol EpochSettings: WorkloadSettings {
   /// Epochs.
   var epochs: Int { get set }
-  /// Images a step.
-  var batchSize: Int { get }
+  /// Steps of an epoch.
+  var stepsPerEpoch: Int { get }
 }
 
-extension ImageEpochs {
-  /// Steps of an epoch; the incomplete batch at its end is left out.
-  package var stepsPerEpoch: Int { trainingImages / batchSize }
+extension EpochSettings {
   package var stepCount: Int { epochs * stepsPerEpoch }
   package var pointEvery: Int { stepsPerEpoch }
 
@@ -26,6 +18,23 @@ extension ImageEpochs {
     own.epochs = max(1, Int((fraction * Double(epochs)).rounded()))
     return own
   }
+}
+
+/// Settings of a network on a set of images.
+package protocol ImageEpochs: EpochSettings {
+  /// The images.
+  var images: ImageData.Source { get }
+  /// Training images that are used, at most.
+  var trainingImages: Int { get set }
+  /// Test images that are used, at most.
+  var testImages: Int { get set }
+  /// Images a step.
+  var batchSize: Int { get }
+}
+
+extension ImageEpochs {
+  /// Steps of an epoch; the incomplete batch at its end is left out.
+  package var stepsPerEpoch: Int { trainingImages / batchSize }
 
   func checkBatch() throws {
     try check(

@@ -45,12 +45,15 @@ final class ImagePass {
   }
 
   /// Images whose largest logit is their class.
-  var correct: Int {
-    let z = UnsafeBufferPointer(start: logits.value.base, count: logits.count)
-    let classes = logits.columns
-    return (0..<targets.count).count {
-      largest(z[($0 * classes)..<(($0 + 1) * classes)]) == Int(targets.base[$0])
-    }
+  var correct: Int { classifiedCorrectly(logits, targets) }
+}
+
+/// Rows of logits[B, classes] whose largest value is their target.
+func classifiedCorrectly(_ logits: Tensor, _ targets: Indices) -> Int {
+  let z = UnsafeBufferPointer(start: logits.value.base, count: logits.count)
+  let classes = logits.columns
+  return (0..<targets.count).count {
+    largest(z[($0 * classes)..<(($0 + 1) * classes)]) == Int(targets.base[$0])
   }
 }
 
