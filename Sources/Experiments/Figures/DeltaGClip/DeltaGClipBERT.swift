@@ -112,7 +112,7 @@ extension DeltaGClipBERT {
     SummaryRow(
       "BERT, Emotion", by: error, tuning: "searched",
       [
-        .none: "sgd", .norm: "gclip", .delta: "delta-gclip", .spectralConstant: "spectral-const",
+        .norm: "gclip", .delta: "delta-gclip", .spectralConstant: "spectral-const",
         .spectralQuantile: "spectral-quantile", .adam: "adamw",
       ])
   ]
