@@ -1,3 +1,4 @@
+import Autodiff
 import Clipping
 import Foundation
 import LinearAlgebra
@@ -244,6 +245,31 @@ private struct ThreadRanks: Ranks {
     #expect(GradientTree.blocks(of: 1..<8).map(\.level) == [0, 1, 2])
     #expect(GradientTree.blocks(of: 1..<8).map(\.start) == [1, 2, 4])
     #expect(GradientTree.blocks(of: 4..<4).isEmpty)
+  }
+
+  /// Each trained tensor is named once, when nothing is added to its gradient any more; also one that is used twice.
+  @Test func theTapeSaysWhichGradientsAreComplete() throws {
+    let tape = Tape()
+    let (x, y) = (tape.input([2, 3]), tape.input([2, 3]))
+    let (first, tied) = (Parameter("first", shape: [3, 3]), Parameter("tied", shape: [3, 3]))
+    for (parameter, name) in [(first, "a"), (tied, "b")] {
+      parameter.tensor.assign(RandomStream(seed: 6, name: name).normals(9))
+    }
+    let middle = tape.linear(tape.linear(x, tied), first)
+    let loss = tape.meanSquaredError(tape.linear(middle, tied), y)
+    x.assign([1, 2, 3, -1, 0, 2])
+    tape.forward()
+    var seen: [(parameter: Parameter, gradient: [Float])] = []
+    tape.backward(from: loss) { finished in
+      for tensor in finished {
+        let parameter = tensor === tied.tensor ? tied : first
+        seen.append((parameter, parameter.tensor.gradient?.array ?? []))
+      }
+    }
+    #expect(seen.map(\.parameter.name) == ["first", "tied"])
+    for (parameter, gradient) in seen {
+      #expect(gradient == parameter.tensor.gradient?.array && gradient.contains { $0 != 0 })
+    }
   }
 
   @Test func allRanksDivergeTogether() throws {
