@@ -89,9 +89,12 @@ bench: build ## benchmarks, one JSON line a case (compare.py adds PyTorch and Nu
 campaign: build ## the long runs of experiments/campaign.tsv, resumable, at the lowest priority (DRY=--dry-run lists them; PROMOTE=1: with the winners of their searches)
 	@./experiments/campaign $(DRY) $(if $(PROMOTE),--promote)
 
-mpi-test: ## one run on 1, 2 and 3 ranks of Open MPI: equal records, a killed rank, refusals (skipped where it is not installed)
-	@if command -v mpirun >/dev/null; then $(MAKE) --no-print-directory build MPI=1; fi
-	@./experiments/mpi-test $(BIN)
+mpi-test: ## runs on 1 to 4 ranks of Open MPI: equal records, a killed rank, refusals, a slow line (CLUSTER=ci: one on 1 to 3; skipped without Open MPI)
+	@MPI=1 ./experiments/packages || { echo "mpi-test skipped: Open MPI is not installed, and cannot be"; exit 0; }; \
+	if [ $(CLUSTER) = ci ]; then \
+	  for product in gpt2-fineweb spectral; do MPI=1 $(SWIFT_RELEASE) --quiet --product $$product; done; \
+	else $(MAKE) --no-print-directory build MPI=1; fi; \
+	./experiments/mpi-test $(BIN) $(CLUSTER)
 
 mutants: packages ## small faults put into the sources one at a time: which of them do the tests not catch?
 	@./experiments/mutants

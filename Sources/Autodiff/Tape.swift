@@ -74,6 +74,8 @@ public final class Tape {
   private struct Plan {
     let loss: Tensor
     var steps: [(operation: any Operation, fresh: [Float], accumulating: [Float])] = []
+    /// For each step the tensors that no operation made and whose gradients are complete behind it.
+    var finished: [[Tensor]] = []
   }
 
   /// An empty tape.
@@ -133,15 +135,19 @@ public final class Tape {
   }
 
   /// Differentiates the one-element tensor `loss`: every parameter's gradient is replaced, or added to
-  /// if `accumulating` (for a batch in several parts, gradients `.dense`).
-  public func backward(from loss: Tensor, accumulating: Bool = false) {
+  /// if `accumulating` (for a batch in several parts, gradients `.dense`). After each operation `didStep` is told whose
+  /// gradients of trained tensors are complete by now.
+  public func backward(
+    from loss: Tensor, accumulating: Bool = false, didStep: ([Tensor]) -> Void = { _ in }
+  ) {
     if plan == nil || plan?.loss !== loss { makePlan(loss) }
     guard let plan, let seed = loss.gradient else { return }
     precondition(
       !accumulating || weightGradients == .dense, "factored gradients cannot be accumulated")
     seed.base[0] = 1
-    for step in plan.steps {
+    for (step, finished) in zip(plan.steps, plan.finished) {
       step.operation.backward(pool, beta: accumulating ? step.accumulating : step.fresh)
+      didStep(finished)
     }
   }
 
@@ -170,6 +176,14 @@ public final class Tape {
         buffers.giveBack(used)
       }
     }
+    // Seen from the end, the first step that writes a gradient is the last one.
+    var seen: Set<ObjectIdentifier> = []
+    plan.finished = plan.steps.reversed().map { step in
+      step.operation.inputs.filter {
+        $0.needsGradient && !made.contains(ObjectIdentifier($0))
+          && seen.insert(ObjectIdentifier($0)).inserted
+      }
+    }.reversed()
     self.plan = plan
   }
 }

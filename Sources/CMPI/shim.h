@@ -1,5 +1,7 @@
 #pragma once
 #include <mpi.h>
+#include <sched.h>
+#include <stdlib.h>
 
 // MPI's handles are macros with casts, which Swift does not import. A failure ends all ranks (MPI_ERRORS_ARE_FATAL).
 
@@ -29,4 +31,27 @@ static inline void suite_mpi_receive(void *bytes, int count, int rank) {
 static inline void suite_mpi_broadcast(void *bytes, int count, int root) {
   MPI_Bcast(bytes, count, MPI_BYTE, root, MPI_COMM_WORLD);
 }
+// What is begun here is asked for by suite_mpi_is_done until it is, which frees the request.
+static inline void *suite_mpi_start_send(void *bytes, int count, int rank, int tag) {
+  MPI_Request *request = malloc(sizeof *request);
+  if (request) MPI_Isend(bytes, count, MPI_BYTE, rank, tag, MPI_COMM_WORLD, request);
+  return request;
+}
+static inline void *suite_mpi_start_receive(void *bytes, int count, int rank, int tag) {
+  MPI_Request *request = malloc(sizeof *request);
+  if (request) MPI_Irecv(bytes, count, MPI_BYTE, rank, tag, MPI_COMM_WORLD, request);
+  return request;
+}
+static inline void *suite_mpi_start_broadcast(void *bytes, int count, int root) {
+  MPI_Request *request = malloc(sizeof *request);
+  if (request) MPI_Ibcast(bytes, count, MPI_BYTE, root, MPI_COMM_WORLD, request);
+  return request;
+}
+static inline int suite_mpi_is_done(void *request) {
+  int done = 0;
+  MPI_Test(request, &done, MPI_STATUS_IGNORE);
+  if (done) free(request);
+  return done;
+}
+static inline void suite_mpi_yield(void) { sched_yield(); }
 static inline void suite_mpi_finish(void) { MPI_Finalize(); }

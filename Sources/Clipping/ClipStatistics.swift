@@ -2,7 +2,7 @@
 ///
 /// A rule fills in what it came to know on its way and computes nothing for this report's sake: what it
 /// did not need is nil, or infinite where a bound is asked for.
-public struct ClipStatistics: Equatable, Sendable {
+public struct ClipStatistics: Equatable, Sendable, Codable {
   /// How the result was found; of the routes that clip singular values, all but `.randomized` are exact to
   /// rounding.
   public enum Route: String, Sendable, Codable {

@@ -12,11 +12,24 @@ public protocol GradientTransform: Codable, Sendable {
   mutating func apply(to gradients: Gradients) throws
   /// Whether it reports σ_1 of every layer where `Gradients.measuresSigmaMax` asks for it.
   var reportsSigmaMax: Bool { get }
+  /// Whether processes can share its layers out: it changes and looks at those of `Gradients.own` only, each by itself, but
+  /// for the joint norm.
+  var isShareable: Bool { get }
+  /// Takes over what `other` has come to know of these layers, by number.
+  mutating func take(_ layers: [Int], from other: Self)
+  /// About how many multiplications a gradient[rows, columns] costs; shares out layers, and changes no result.
+  func cost(rows: Int, columns: Int) -> Double
 }
 
 extension GradientTransform {
   /// Most rules never look at singular values.
   public var reportsSigmaMax: Bool { false }
+  /// Who does not know of shares sees everything.
+  public var isShareable: Bool { false }
+  /// Most rules know nothing of single layers.
+  public mutating func take(_ layers: [Int], from other: Self) {}
+  /// Most rules pass over the entries.
+  public func cost(rows: Int, columns: Int) -> Double { passCost * Double(rows * columns) }
 
   /// The rule with its state, for a checkpoint.
   public func encoded() throws -> Data {
@@ -29,7 +42,16 @@ extension GradientTransform {
   public mutating func restore(_ data: Data) throws {
     self = try PropertyListDecoder().decode(Self.self, from: data)
   }
+
+  /// Takes over what the rule that `data` holds has come to know of these layers.
+  package mutating func take(_ layers: [Int], from data: Data) throws {
+    take(layers, from: try PropertyListDecoder().decode(Self.self, from: data))
+  }
 }
+
+/// What passing over an entry costs, in multiplications of a matrix product: some ten bytes at 10 GB/s against 20 to 50
+/// multiplications a nanosecond.
+private let passCost = 20.0
 
 /// No clipping at all.
 public struct NoClip: GradientTransform {
@@ -38,6 +60,11 @@ public struct NoClip: GradientTransform {
 
   /// Does nothing, and the statistics stay empty.
   public func apply(to gradients: Gradients) {}
+
+  /// It does nothing to any layer.
+  public var isShareable: Bool { true }
+  /// Nothing.
+  public func cost(rows: Int, columns: Int) -> Double { 0 }
 }
 
 extension Gradients {
@@ -45,16 +72,17 @@ extension Gradients {
   ///
   /// Throws `LinearAlgebraError.notFinite`, which names the first entry that is not.
   func jointNorm() throws -> Double {
-    for layer in layers where layer.gradient.isSum { layer.gradient.materialize() }
+    for index in own where layers[index].gradient.isSum { layers[index].gradient.materialize() }
     squares.withUnsafeMutableBufferPointer { squares in
-      pool.forEach(pieces: layers.count) { (index: Int) in
-        let gradient = layers[index].gradient
+      pool.forEach(pieces: own.count) { (piece: Int) in
+        let (index, gradient) = (own[piece], layers[own[piece]].gradient)
         squares[index] = Float._sumOfSquares(gradient.materialized.base, gradient.count)
       }
     }
+    complete(&squares)
     let sum = squares.reduce(0, +)
     if !sum.isFinite {
-      for layer in layers { try layer.gradient.entries.readOnly.checkFinite() }
+      for index in own { try layers[index].gradient.entries.readOnly.checkFinite() }
     }
     return sum.squareRoot()
   }
@@ -62,11 +90,11 @@ extension Gradients {
   /// Multiplies all layers, whose joint norm has just been taken, by `factor`, and reports it.
   func scaleAll(by factor: Double, tau: Double, isClipped: Bool) {
     if factor != 1 {
-      pool.forEach(pieces: layers.count) { (index: Int) in
-        layers[index].gradient.entries.scale(to: factor, from: 1)
+      pool.forEach(pieces: own.count) { (piece: Int) in
+        layers[own[piece]].gradient.entries.scale(to: factor, from: 1)
       }
     }
-    for index in statistics.indices {
+    for index in own {
       let norm = squares[index].squareRoot()
       statistics[index] = ClipStatistics(
         route: .norm, sigmaMaxBound: norm, tau: tau, clippedCount: isClipped ? 1 : 0,

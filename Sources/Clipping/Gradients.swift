@@ -36,6 +36,11 @@ public final class Gradients {
   package let pool: WorkerPool
   /// Whether rules that find singular values are to report σ_1 even where a bound would do; changes no result.
   package var measuresSigmaMax = false
+  /// The layers that a rule is to change here, by number: all, unless processes share them out. What the others hold then is
+  /// anything, and nobody may look at it.
+  public internal(set) var own: [Int]
+  /// Fills in one number a layer, known for those of `own`, for the others; set where processes share layers out.
+  var complete: (inout [Double]) -> Void = { _ in }
   /// One number a layer: scratch of rules that need a joint norm.
   var squares: [Double]
   /// For the one rule that clips micro-batches, made when it first asks.
@@ -54,6 +59,13 @@ public final class Gradients {
     self.pool = pool
     statistics = [ClipStatistics](repeating: ClipStatistics(), count: layers.count)
     squares = [Double](repeating: 0, count: layers.count)
+    own = Array(layers.indices)
+  }
+
+  /// Leaves rules the layers `own` alone, by number; `complete` gets one number a layer, known for those, from the processes that
+  /// have the others.
+  package func share(_ own: [Int], complete: @escaping (inout [Double]) -> Void) {
+    (self.own, self.complete) = (own, complete)
   }
 
   /// The layers called `names` alone, in the order of `layers`, for a rule that is to see no others. Scratch and

@@ -93,6 +93,20 @@ extension LayerwiseSpectralClip: GradientTransform {
   /// It finds σ_1 on its way, or an estimate from below by Algorithm 2.
   public var reportsSigmaMax: Bool { true }
 
+  /// Each layer by itself.
+  public var isShareable: Bool { true }
+  /// Thresholds and starts of sketches.
+  public mutating func take(_ layers: [Int], from other: Self) {
+    for index in layers {
+      thresholds[index] = other.thresholds[index]
+      if let start = other.starts?[index] { starts?[index] = start }
+    }
+  }
+  /// The operator's.
+  public func cost(rows: Int, columns: Int) -> Double {
+    operation.cost(rows: rows, columns: columns)
+  }
+
   /// Clips the singular values of each layer at the layer's own threshold, and updates the thresholds.
   ///
   /// Throws `ClippingError.differentLayers` unless the layers' names are those of `layers`, in their order.
@@ -106,9 +120,11 @@ extension LayerwiseSpectralClip: GradientTransform {
     }
     // A gradient in factors needs the one workspace, and a sum the threads, so those layers are clipped one after another.
     if gradients.pool.threads == 1
-      || found.contains(where: { $0.gradient.factors != nil || $0.gradient.isSum })
+      || gradients.own.contains(where: {
+        found[$0].gradient.factors != nil || found[$0].gradient.isSum
+      })
     {
-      for index in found.indices {
+      for index in gradients.own {
         var start = starts?[index]
         let clipped = try operation.clip(
           found[index].gradient, at: threshold(index, measuring: gradients.measuresSigmaMax),
@@ -126,7 +142,7 @@ extension LayerwiseSpectralClip: GradientTransform {
     var results = [Result<(ClipStatistics, WarmStart?), any Error>?](
       repeating: nil, count: found.count)
     // The largest first, so that no thread is left with it at the end.
-    let order = found.indices.sorted { found[$0].gradient.count > found[$1].gradient.count }
+    let order = gradients.own.sorted { found[$0].gradient.count > found[$1].gradient.count }
     results.withUnsafeMutableBufferPointer { results in
       gradients.pool.forEach(pieces: order.count) { (piece: Int) in
         let index = order[piece]

@@ -59,6 +59,9 @@ extension MutableMatrixView {
 }
 
 extension NormClip: GradientTransform {
+  /// Beside the joint norm each layer is scaled by itself.
+  public var isShareable: Bool { true }
+
   /// Scales all layers by their joint norm √Σ‖g_l‖².
   ///
   /// Throws `LinearAlgebraError.notFinite` for a NaN or infinite entry; the gradients are then unchanged.

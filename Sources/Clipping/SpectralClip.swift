@@ -119,6 +119,20 @@ public struct SpectralClip: Codable, Equatable, Sendable {
     }
   }
 
+  /// About how many multiplications a gradient[rows, columns] costs.
+  func cost(rows: Int, columns: Int) -> Double {
+    let (entries, smaller) = (Double(rows * columns), Double(min(rows, columns)))
+    if smaller == 1 { return entries }
+    switch method {
+    case .exact:
+      // Gram matrix, product, eigenvectors.
+      return 2 * entries * smaller + 10 * smaller * smaller * smaller
+    case .randomized(let rank, let oversampling, let powerIterations):
+      let width = min(Double(rank + oversampling), smaller)
+      return entries * width * Double(3 + 2 * powerIterations)
+    }
+  }
+
   /// The matrix shape [d0, rest] in which a tensor of `shape` is clipped; vectors are n×1, scalars 1×1.
   public static func matrixShape(of shape: [Int]) -> (rows: Int, columns: Int) {
     guard let first = shape.first else { return (1, 1) }

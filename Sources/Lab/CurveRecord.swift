@@ -68,6 +68,9 @@ extension RunContext {
     series.add("train_loss", run.pointLoss())
     for (metric, value) in zip(Task.metrics, task.evaluate()) { series.add(metric.name, value) }
     series.add("model_seconds", run.trainer.seconds.model)
+    if ranks.count > 1 {
+      series.add("bytes_sent", ranks.gathered(Double(ranks.bytesSent)).reduce(0, +))
+    }
     if let norm = report.updateNorm { series.add("update_norm", norm) }
     guard let clip = report.clip else { return }
     series.add("grad_norm_pre", clip.normBefore)
@@ -151,6 +154,16 @@ extension RunContext {
       .init(
         "model_seconds", .double(padded(series.values["model_seconds"])),
         longName: "seconds in forward, backward, clip and optimizers since the start", units: "s"))
+    if ranks.count > 1 {
+      record.telemetry.add(
+        .init(
+          "bytes_sent", .double(padded(series.values["bytes_sent"])),
+          longName: "bytes that all ranks have handed on since the start", units: "1"))
+      record.telemetry.add(
+        .init(
+          "rank_peak_memory", .double(ranks.gathered(Double(Telemetry.peakMemoryBytes))),
+          longName: "the most memory that each rank has held, in bytes", units: "1"))
+    }
     let optimizer = trainer.optimizer.seconds
     for (name, value) in [
       ("forward", trainer.seconds.forward), ("backward", trainer.seconds.backward),

@@ -17,9 +17,10 @@ public struct ACClip: Optimizer {
     self.epsilon = epsilon
   }
 
-  /// Whether its state has these parameters' sizes.
-  public func fits(_ parameters: [Parameter]) -> Bool {
-    first.fits(parameters) && thresholds.fits(parameters)
+  /// See `Optimizer`.
+  public var state: [StateBuffers] {
+    get { [first, thresholds] }
+    set { (first, thresholds) = (newValue[0], newValue[1]) }
   }
 
   /// One step.

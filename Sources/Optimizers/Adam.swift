@@ -27,9 +27,10 @@ public struct Adam: Optimizer {
     self.isDecoupled = isDecoupled
   }
 
-  /// Whether its state has these parameters' sizes.
-  public func fits(_ parameters: [Parameter]) -> Bool {
-    first.fits(parameters) && second.fits(parameters)
+  /// See `Optimizer`.
+  public var state: [StateBuffers] {
+    get { [first, second] }
+    set { (first, second) = (newValue[0], newValue[1]) }
   }
 
   /// One step.

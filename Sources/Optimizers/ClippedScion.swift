@@ -18,10 +18,14 @@ public struct ClippedScion: Optimizer {
     (self.radius, self.averaging) = (radius, averaging)
   }
 
-  /// Whether its state has these parameters' sizes.
-  public func fits(_ parameters: [Parameter]) -> Bool {
-    buffers.fits(parameters)
+  /// See `Optimizer`.
+  public var state: [StateBuffers] {
+    get { [buffers] }
+    set { buffers = newValue[0] }
   }
+
+  /// The dual norm is that of all parameters.
+  public var isShareable: Bool { false }
 
   /// One step.
   public mutating func step(

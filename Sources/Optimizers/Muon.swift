@@ -38,9 +38,16 @@ public struct Muon: Optimizer {
     self.iterations = iterations
   }
 
-  /// Whether its state has these parameters' sizes.
-  public func fits(_ parameters: [Parameter]) -> Bool {
-    buffers.fits(parameters)
+  /// See `Optimizer`.
+  public var state: [StateBuffers] {
+    get { [buffers] }
+    set { buffers = newValue[0] }
+  }
+
+  /// Products of five Newton-Schulz steps.
+  public func cost(rows: Int, columns: Int) -> Double {
+    let smaller = Double(min(rows, columns))
+    return Double(iterations) * smaller * smaller * (2 * Double(max(rows, columns)) + smaller)
   }
 
   /// One step.

@@ -19,9 +19,10 @@ public struct SGD: Optimizer {
     (self.momentum, self.weightDecay, self.nesterov) = (momentum, weightDecay, nesterov)
   }
 
-  /// Whether its state has these parameters' sizes.
-  public func fits(_ parameters: [Parameter]) -> Bool {
-    buffers.fits(parameters)
+  /// See `Optimizer`.
+  public var state: [StateBuffers] {
+    get { [buffers] }
+    set { buffers = newValue[0] }
   }
 
   /// One step.

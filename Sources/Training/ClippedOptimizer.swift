@@ -10,17 +10,25 @@ import Optimizers
 /// The groups are a partition of the trained parameters, checked by name when it is made.
 public final class ClippedOptimizer {
   /// The clipping rule with its state.
-  public private(set) var rule: any GradientTransform
+  public internal(set) var rule: any GradientTransform
   /// The parameter groups with their optimizers' states.
-  public private(set) var groups: [ParameterGroup]
+  public internal(set) var groups: [ParameterGroup]
+  /// For each parameter the rank that clips and moves it.
+  public internal(set) var owners: [Int]
   /// Seconds spent in the rule and in the optimizers since the start.
   public private(set) var seconds = (clip: 0.0, optimizer: 0.0)
-  private let members: [[Parameter]]
+  let parameters: [Parameter]
+  /// The parameters of each group, and those of them that this rank moves.
+  let members: [[Parameter]]
+  var own: [[Parameter]]
   /// The watched layers, and those of them that the rule sees.
-  private let watched: Gradients, clipped: Gradients
+  let watched: Gradients, clipped: Gradients
   /// The place of a watched layer among the clipped ones, nil if the rule does not see it.
   private let clippedPlaces: [Int?]
   private let pool: WorkerPool
+  var ranks: any Ranks = SingleRank()
+  /// Whether each rank clips and moves its own parameters alone; else every rank does it all.
+  var isShared = false
 
   /// `rule` on the layers `clipped`, then `groups`.
   ///
@@ -31,6 +39,8 @@ public final class ClippedOptimizer {
     parameters: [Parameter], watching watched: [String]? = nil, pool: WorkerPool = .single
   ) throws {
     (self.rule, self.groups, self.pool) = (rule, groups, pool)
+    self.parameters = parameters
+    owners = parameters.map { _ in 0 }
     let all = Gradients(
       parameters.map {
         Layer(name: $0.name, gradient: $0.gradient, weights: $0.matrix.readOnly)
@@ -40,6 +50,7 @@ public final class ClippedOptimizer {
     let seen = self.clipped.layers.map(\.name)
     clippedPlaces = self.watched.layers.map { seen.firstIndex(of: $0.name) }
     members = try ParameterGroup.partition(parameters, into: groups)
+    own = members
   }
 
   /// Everything as one group that one rule sees.
@@ -70,9 +81,9 @@ public final class ClippedOptimizer {
   /// Throws what the rule throws: `LinearAlgebraError.notFinite` for a gradient with NaN or infinity.
   public func clip() throws {
     let watch = Stopwatch()
-    try rule.apply(to: clipped)
+    try together { try rule.apply(to: clipped) }
     // Sums over samples are added up by all threads, one after another.
-    for parameter in members.joined() where parameter.gradient.isSum {
+    for parameter in own.joined() where parameter.gradient.isSum {
       parameter.gradient.materialize()
     }
     seconds.clip += watch.seconds
@@ -82,33 +93,52 @@ public final class ClippedOptimizer {
   ///
   /// With `truncation` the result is compared with the exact clip at the same thresholds.
   public func clipMeasuring(truncation: Bool = false) throws -> Measurement {
-    var before: [(norm: Double, sigmaMax: Double?)] = []
-    for (index, layer) in watched.layers.enumerated() {
+    var looks = try watched.own.map { index in
       let reports = clippedPlaces[index] != nil && rule.reportsSigmaMax
-      before.append(try measure(layer.gradient, sigmaMax: !reports))
+      let before = try measure(watched.layers[index].gradient, sigmaMax: !reports)
+      return Look(layer: index, normBefore: before.norm, sigmaMax: before.sigmaMax)
     }
     let isSpectral = truncation && rule.reportsSigmaMax
-    let copies = isSpectral ? watched.layers.map { product(of: $0.gradient) } : []
+    let copies = isSpectral ? watched.own.map { product(of: watched.layers[$0].gradient) } : []
     clipped.measuresSigmaMax = true
     defer { clipped.measuresSigmaMax = false }
     try clip()
-    var result = Measurement()
-    var (squareBefore, squareAfter) = (0.0, 0.0)
-    for (index, layer) in watched.layers.enumerated() {
+    for (place, index) in watched.own.enumerated() {
       var own = clippedPlaces[index].map { clipped.statistics[$0] } ?? ClipStatistics()
-      own.normBefore = before[index].norm
-      own.sigmaMax = before[index].sigmaMax ?? own.sigmaMax
-      let gradient = layer.gradient.materialized
+      own.normBefore = looks[place].normBefore
+      own.sigmaMax = looks[place].sigmaMax ?? own.sigmaMax
+      let gradient = watched.layers[index].gradient.materialized
       let square = Float._sumOfSquares(gradient.base, gradient.count)
       own.normAfter = square.squareRoot()
-      squareBefore += before[index].norm * before[index].norm
-      squareAfter += square
-      if truncation {
-        result.truncationErrors.append(
-          try isSpectral && clippedPlaces[index] != nil
-            ? truncationError(of: gradient.readOnly.copied(), copies[index], at: own.tau) : nil)
+      if isSpectral, clippedPlaces[index] != nil {
+        looks[place].truncationError = try truncationError(
+          of: gradient.readOnly.copied(), copies[place], at: own.tau)
       }
-      result.layers.append((layer.name, own))
+      looks[place].squareAfter = square
+      looks[place].statistics = own
+    }
+    return measurement(try gathered(looks), truncation: truncation)
+  }
+
+  /// What one layer has to tell.
+  struct Look: Codable {
+    var layer: Int
+    var normBefore: Double
+    var sigmaMax: Double?
+    var squareAfter = 0.0
+    var truncationError: Double?
+    var statistics = ClipStatistics()
+  }
+
+  /// Of all layers, in the order of the model.
+  private func measurement(_ looks: [Look], truncation: Bool) -> Measurement {
+    var result = Measurement()
+    var (squareBefore, squareAfter) = (0.0, 0.0)
+    for look in looks {
+      squareBefore += look.normBefore * look.normBefore
+      squareAfter += look.squareAfter
+      if truncation { result.truncationErrors.append(look.truncationError) }
+      result.layers.append((watched.layers[look.layer].name, look.statistics))
     }
     (result.normBefore, result.normAfter) = (squareBefore.squareRoot(), squareAfter.squareRoot())
     return result
@@ -122,8 +152,9 @@ public final class ClippedOptimizer {
     let watch = Stopwatch()
     for index in groups.indices {
       guard let rate = groups[index].rate(k) else { continue }
-      groups[index].optimizer.step(members[index], learningRate: rate, pool: pool)
+      groups[index].optimizer.step(own[index], learningRate: rate, pool: pool)
     }
+    if isShared { ranks.broadcast(zip(parameters, owners).map { ($0.bytes, $1) }) }
     seconds.optimizer += watch.seconds
   }
 
@@ -177,10 +208,11 @@ public final class ClippedOptimizer {
     var seconds: [Double]
   }
 
-  /// The state between two steps.
+  /// The state between two steps; asked for by all ranks together, and whole on the first.
   public func state() throws -> State {
     State(
-      rule: try rule.encoded(), optimizers: try groups.map { try $0.optimizer.encoded() },
+      rule: try wholeRule().encoded(),
+      optimizers: try groups.indices.map { try wholeOptimizer(of: $0).encoded() },
       seconds: [seconds.clip, seconds.optimizer])
   }
 
@@ -198,6 +230,7 @@ public final class ClippedOptimizer {
         throw StateError("an optimizer's buffers have other sizes than its parameters")
       }
     }
+    if isShared { keepOwnState() }
     seconds = (state.seconds[0], state.seconds[1])
   }
 }

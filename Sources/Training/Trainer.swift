@@ -46,14 +46,20 @@ public final class Trainer<Task: TrainingTask> {
   public private(set) var seconds = (forward: 0.0, backward: 0.0, model: 0.0)
   private lazy var tree = GradientTree(task.parameters)
   private var ranks: any Ranks = SingleRank()
+  private var reduction: GradientReduction?
+  /// Where a gradient on the tape belongs among the parameters.
+  private lazy var places = Dictionary(
+    uniqueKeysWithValues: task.parameters.enumerated().map {
+      (ObjectIdentifier($0.element.tensor), $0.offset)
+    })
 
   /// A run at its start.
   public init(_ task: Task, _ optimizer: ClippedOptimizer, clipsMicroBatches: Bool = false) {
     (self.task, self.optimizer, self.clipsMicroBatches) = (task, optimizer, clipsMicroBatches)
   }
 
-  /// From the next step on each of `ranks` computes its share of the micro-batches, and every one gets the whole gradient, which
-  /// does not depend on their number; each clips it and moves the parameters, to the same bits.
+  /// From the next step on each of `ranks` computes its share of the micro-batches, and clips and moves its share of the
+  /// parameters, whose values are then given to all; to the same bits, whatever the number of ranks.
   ///
   /// Throws a `RanksError` where there are more ranks than micro-batches, and where micro-batches are clipped one after
   /// another by a rule that may remember them.
@@ -70,6 +76,10 @@ public final class Trainer<Task: TrainingTask> {
       )
     }
     self.ranks = ranks
+    optimizer.share(over: ranks)
+    task.share(over: ranks)
+    reduction = GradientReduction(
+      of: tree, task.parameters, over: ranks, owners: optimizer.owners, count: task.microBatches)
   }
 
   /// Trains on one batch.
@@ -98,81 +108,102 @@ public final class Trainer<Task: TrainingTask> {
     return report
   }
 
-  /// Leaves the gradient of the batch in the parameters; false if the loss has diverged.
+  /// Leaves the gradient of the batch in the parameters, on several ranks in those of each one's own; false if the loss has
+  /// diverged.
   private func gradient(_ report: inout StepReport) throws -> Bool {
     let count = task.microBatches
     let own = ranks.share(of: count)
     var losses = [Double](repeating: 0, count: count)
+    let pending = task.pending
     tree.begin(at: own.lowerBound)
     for index in own {
-      guard let loss = pass(microBatch: index) else {
-        losses[index] = .nan
-        break
+      let forward = self.forward(microBatch: index)
+      losses[index] = forward?.value ?? .nan
+      let isLast = index == own.upperBound - 1
+      // The last backward pass already sends: all ranks must know that there is one.
+      if forward == nil || isLast {
+        ranks.exchange(&losses)
+        addPending(since: pending)
+        guard total(of: losses, &report) else { return false }
       }
-      losses[index] = loss
-      if clipsMicroBatches { try clip(&report, []) }
-      if count > 1 {
-        tree.add(task.parameters, weight: clipsMicroBatches ? 1 / Float(count) : 1)
+      guard let pass = forward else { return false }
+      if let reduction, isLast {
+        backward(pass, sharingBy: reduction)
+      } else {
+        backward(pass)
+        if clipsMicroBatches { try clip(&report, []) }
+        if count > 1 {
+          tree.add(task.parameters, weight: clipsMicroBatches ? 1 / Float(count) : 1)
+        }
       }
     }
-    if ranks.count > 1 { exchange(&losses) }
+    if reduction == nil, count > 1 { tree.finish(into: task.parameters) }
+    return true
+  }
+
+  /// The mean loss goes into the report; false, and the end of the run, where it has diverged.
+  private func total(of losses: [Double], _ report: inout StepReport) -> Bool {
     for loss in losses {
-      report.loss += clipsMicroBatches ? loss / Double(count) : loss
+      report.loss += clipsMicroBatches ? loss / Double(losses.count) : loss
       guard report.loss.isFinite, report.loss <= task.lossLimit else {
         diverge()
         return false
       }
     }
-    if count > 1 {
-      tree.reduce(over: ranks, count: count)
-      tree.finish(into: task.parameters)
-    }
-    if ranks.count > 1 {
-      for parameter in task.parameters {
-        let gradient = parameter.gradient.materialized
-        ranks.broadcast(
-          UnsafeMutableRawBufferPointer(
-            UnsafeMutableBufferPointer(start: gradient.base, count: parameter.count)), from: 0)
-      }
-    }
     return true
   }
 
-  /// Fills in the other ranks' losses.
-  private func exchange(_ losses: inout [Double]) {
-    let count = losses.count
-    losses.withUnsafeMutableBufferPointer { all in
-      for rank in 0..<ranks.count {
-        ranks.broadcast(
-          UnsafeMutableRawBufferPointer(
-            rebasing: UnsafeMutableRawBufferPointer(all)[
-              bytes(ranks.share(of: count, rank: rank))]), from: rank)
-      }
+  /// Adds what the other ranks' tasks have counted in this step.
+  private func addPending(since before: [Double]) {
+    guard ranks.count > 1, !before.isEmpty else { return }
+    let counted = task.pending
+    task.pending = before.indices.map { place in
+      ranks.gathered(counted[place] - before[place]).reduce(before[place], +)
     }
   }
 
-  private func bytes(_ range: Range<Int>) -> Range<Int> {
-    let stride = MemoryLayout<Double>.stride
-    return range.lowerBound * stride..<range.upperBound * stride
-  }
+  private typealias Pass = (tape: Tape, scalar: Tensor, value: Double)
 
-  /// Forward and backward of one micro-batch; its loss, or nil (and no gradient) if that has diverged.
-  fileprivate func pass(microBatch index: Int) -> Double? {
+  /// Forward pass of one micro-batch; nil if its loss has diverged.
+  private func forward(microBatch index: Int) -> Pass? {
     let (tape, scalar) = task.load(step: step, microBatch: index)
     tape.step = UInt64(step * task.microBatches + index)
     let watch = Stopwatch()
     tape.forward()
-    let forward = watch.seconds
     let loss = Double(scalar.scalar) / task.lossScale
+    seconds.forward += watch.seconds
+    seconds.model += watch.seconds
     guard loss.isFinite, loss <= task.lossLimit else { return nil }
     task.observe(step: step, microBatch: index)
-    let start = watch.seconds
-    tape.backward(from: scalar)
-    let backward = watch.seconds - start
-    seconds.forward += forward
-    seconds.backward += backward
-    seconds.model += forward + backward
-    return loss
+    return (tape, scalar, loss)
+  }
+
+  private func backward(_ pass: Pass, didStep: ([Tensor]) -> Void = { _ in }) {
+    let watch = Stopwatch()
+    pass.tape.backward(from: pass.scalar, didStep: didStep)
+    seconds.backward += watch.seconds
+    seconds.model += watch.seconds
+  }
+
+  /// The last backward pass of a step: each gradient is on its way to its owner as soon as it is complete.
+  private func backward(_ pass: Pass, sharingBy reduction: GradientReduction) {
+    var isMissing = [Bool](repeating: true, count: task.parameters.count)
+    func begin(_ index: Int) {
+      isMissing[index] = false
+      tree.add(index, task.parameters[index])
+      reduction.begin(index)
+    }
+    backward(pass) { finished in
+      for case let index? in finished.map({ places[ObjectIdentifier($0)] }) { begin(index) }
+      reduction.poll()
+    }
+    let watch = Stopwatch()
+    // Those that the loss does not depend on.
+    for index in isMissing.indices where isMissing[index] { begin(index) }
+    reduction.finish()
+    optimizer.completeGradients()
+    seconds.backward += watch.seconds
+    seconds.model += watch.seconds
   }
 
   private func clip(_ report: inout StepReport, _ measuring: StepMeasuring) throws {
@@ -246,7 +277,10 @@ extension Trainer {
   /// run is spent then.
   public func rehearse() throws -> Double {
     let watch = Stopwatch()
-    guard pass(microBatch: 0) != nil else { return watch.seconds * Double(task.microBatches) }
+    guard let pass = forward(microBatch: 0) else {
+      return watch.seconds * Double(task.microBatches)
+    }
+    backward(pass)
     let first = watch.seconds
     try optimizer.clip()
     optimizer.move(step: 0)

@@ -26,8 +26,11 @@ public protocol TrainingTask: AnyObject {
   func observe(step: Int, microBatch: Int)
   /// Called when the gradient of a step is complete, before it is clipped: where noise is added.
   func perturbGradient(step: Int)
-  /// What the task itself must remember between two steps, beyond the model (sums since the last recorded point).
+  /// What the task itself must remember between two steps, beyond the model: sums over the micro-batches since the last
+  /// recorded point, of whole numbers, so that ranks may add up theirs.
   var pending: [Double] { get set }
+  /// Called before the first step where several processes compute the run: evaluation may be shared out, too.
+  func share(over ranks: any Ranks)
 }
 
 extension TrainingTask {
@@ -39,6 +42,8 @@ extension TrainingTask {
   public func observe(step: Int, microBatch: Int) {}
   /// Most gradients stay as they are.
   public func perturbGradient(step: Int) {}
+  /// Most tasks evaluate the whole on every rank.
+  public func share(over ranks: any Ranks) {}
   /// Most tasks remember nothing.
   public var pending: [Double] {
     get { [] }

@@ -18,7 +18,8 @@ public struct AdaptiveGradientClip: GradientTransform {
 
   /// Scales the rows that are too long.
   public func apply(to gradients: Gradients) throws {
-    for (index, layer) in gradients.layers.enumerated() {
+    for index in gradients.own {
+      let layer = gradients.layers[index]
       let (g, n) = (layer.gradient.materialized, layer.gradient.columns)
       var clipped = 0
       for i in 0..<g.rows {
@@ -35,4 +36,7 @@ public struct AdaptiveGradientClip: GradientTransform {
         route: .rows, clippedCount: clipped, valueCount: g.rows)
     }
   }
+
+  /// Each layer by itself.
+  public var isShareable: Bool { true }
 }

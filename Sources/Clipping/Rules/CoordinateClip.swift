@@ -15,7 +15,8 @@ public struct CoordinateClip: GradientTransform {
   /// Clamps every entry; NaN stays NaN and is reported as an error.
   public func apply(to gradients: Gradients) throws {
     let limit = Float(limit)
-    for (index, layer) in gradients.layers.enumerated() {
+    for index in gradients.own {
+      let layer = gradients.layers[index]
       let entries = layer.gradient.materialized
       try entries.readOnly.checkFinite()
       let (base, count) = (entries.base, entries.count)
@@ -30,4 +31,7 @@ public struct CoordinateClip: GradientTransform {
         route: .entries, tau: self.limit, clippedCount: clipped, valueCount: count)
     }
   }
+
+  /// Each layer by itself.
+  public var isShareable: Bool { true }
 }

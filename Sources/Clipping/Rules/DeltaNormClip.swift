@@ -28,4 +28,7 @@ public struct DeltaNormClip: GradientTransform {
     let factor = factor(norm: try gradients.jointNorm())
     gradients.scaleAll(by: factor, tau: maximumNorm, isClipped: factor < 1)
   }
+
+  /// Beside the joint norm each layer is scaled by itself.
+  public var isShareable: Bool { true }
 }

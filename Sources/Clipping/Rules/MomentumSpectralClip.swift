@@ -25,6 +25,17 @@ public struct MomentumSpectralClip: GradientTransform {
   /// It reports the momentum's.
   public var reportsSigmaMax: Bool { true }
 
+  /// Each layer by itself.
+  public var isShareable: Bool { true }
+  /// Momenta and the inner clip's thresholds.
+  public mutating func take(_ layers: [Int], from other: Self) {
+    inner.take(layers, from: other.inner)
+    guard !other.averages.isEmpty else { return }
+    for index in layers { averages[index] = other.averages[index] }
+  }
+  /// The inner clip's.
+  public func cost(rows: Int, columns: Int) -> Double { inner.cost(rows: rows, columns: columns) }
+
   /// Replaces the gradient of each layer by the clipped momentum.
   ///
   /// Throws `ClippingError.differentLayers` for other layers than `inner`'s or a state of other sizes.
@@ -38,7 +49,8 @@ public struct MomentumSpectralClip: GradientTransform {
     }
     let weight = Float(1 - momentum)
     averages.withUnsafeMutableBufferPointer { averages in
-      gradients.pool.forEach(pieces: found.count) { (index: Int) in
+      gradients.pool.forEach(pieces: gradients.own.count) { (piece: Int) in
+        let index = gradients.own[piece]
         let gradient = found[index].gradient.materialized
         averages[index].withUnsafeMutableBufferPointer { m in
           for i in 0..<gradient.count {
@@ -49,7 +61,8 @@ public struct MomentumSpectralClip: GradientTransform {
       }
     }
     try inner.apply(to: gradients)
-    for (index, layer) in found.enumerated() {
+    for index in gradients.own {
+      let layer = found[index]
       let (rows, columns) = (Double(layer.gradient.rows), Double(layer.gradient.columns))
       let tau = gradients.statistics[index].tau
       guard tau > 0, tau.isFinite else { continue }

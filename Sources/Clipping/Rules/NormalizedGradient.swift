@@ -17,4 +17,7 @@ public struct NormalizedGradient: GradientTransform {
     let denominator = try gradients.jointNorm() + offset
     gradients.scaleAll(by: denominator > 0 ? 1 / denominator : 1, tau: 1, isClipped: true)
   }
+
+  /// Beside the joint norm each layer is scaled by itself.
+  public var isShareable: Bool { true }
 }

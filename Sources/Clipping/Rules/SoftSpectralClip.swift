@@ -16,9 +16,17 @@ public struct SoftSpectralClip: GradientTransform {
 
   /// Shrinks every singular value of every layer.
   public func apply(to gradients: Gradients) throws {
-    for (index, layer) in gradients.layers.enumerated() {
-      gradients.statistics[index] = try apply(to: layer.gradient, gradients.workspace)
+    for index in gradients.own {
+      gradients.statistics[index] = try apply(
+        to: gradients.layers[index].gradient, gradients.workspace)
     }
+  }
+
+  /// Each layer by itself.
+  public var isShareable: Bool { true }
+  /// A decomposition.
+  public func cost(rows: Int, columns: Int) -> Double {
+    SpectralClip.exact.cost(rows: rows, columns: columns)
   }
 
   private func weight(_ sigma: Double) -> Double {

@@ -106,6 +106,7 @@ package final class AlexNetTask: Workload {
   private let pass: ImagePass
   private var batches: ImageBatches
   private var step = 0
+  private var ranks: any Ranks = SingleRank()
   private lazy var evaluation = ImageEvaluation(data, pool) { [model] in model.logits($0, $1) }
 
   /// Throws a `ConfigError` for a batch larger than the data, or one that the arm cannot cut.
@@ -182,15 +183,17 @@ package final class AlexNetTask: Workload {
 
   // MARK: - Evaluation
 
+  package func share(over ranks: any Ranks) { self.ranks = ranks }
+
   package func evaluate() -> [Double] {
     let trained = pending[0] / pending[1]
     pending = [0, 0]
-    let held = evaluation.measure(.none, count: data.test.count)
+    let held = evaluation.measure(.none, count: data.test.count, over: ranks)
     return [Double(step + 1) / Double(stepsPerPoint), trained, held.loss, held.accuracy]
   }
 
   package func objective(finalTrainLoss: Double) -> Double {
-    evaluation.measure(.none, count: data.test.count).loss
+    evaluation.measure(.none, count: data.test.count, over: ranks).loss
   }
 
   package func summary(lastMetrics: [Double]) -> Attributes {

@@ -2,6 +2,7 @@ import Autodiff
 import Datasets
 import Foundation
 import LinearAlgebra
+import Training
 
 /// A recorded forward and backward pass of a classifier over some images.
 final class ImagePass {
@@ -80,11 +81,15 @@ final class ImageEvaluation {
   }
 
   /// The share of the first `count` test images whose largest logit, averaged over the views, is their class, and the
-  /// mean cross-entropy in nats.
-  func measure(_ views: TestTimeAugmentation, count: Int) -> (accuracy: Double, loss: Double) {
+  /// mean cross-entropy in nats; ranks share the batches out, and all get the same.
+  func measure(
+    _ views: TestTimeAugmentation, count: Int, over ranks: any Ranks = SingleRank()
+  ) -> (accuracy: Double, loss: Double) {
     let (rows, classes) = (images.shape[0], logits.columns)
-    var (correct, loss) = (0, 0.0)
-    for start in stride(from: 0, to: count, by: rows) {
+    var hits = [Double](repeating: 0, count: count)
+    var losses = hits
+    for batch in ranks.share(of: (count + rows - 1) / rows) {
+      let start = batch * rows
       let used = min(rows, count - start)
       // The last images of a batch that is not full are the last image again and again.
       let chosen = (0..<rows).map { min(start + $0, count - 1) }
@@ -100,11 +105,13 @@ final class ImageEvaluation {
         let (label, z) = (
           Int(data.labels[start + row]), sums[(row * classes)..<((row + 1) * classes)]
         )
-        correct += largest(z) == label ? 1 : 0
-        loss += logSumExp(z) - z[z.startIndex + label]
+        hits[start + row] = largest(z) == label ? 1 : 0
+        losses[start + row] = logSumExp(z) - z[z.startIndex + label]
       }
     }
-    return (Double(correct) / Double(count), loss / Double(count))
+    ranks.exchange(&hits, inBlocksOf: rows)
+    ranks.exchange(&losses, inBlocksOf: rows)
+    return (hits.reduce(0, +) / Double(count), losses.reduce(0, +) / Double(count))
   }
 }
 

@@ -179,6 +179,7 @@ package final class LanguageTask: Workload {
   private let tape: Tape
   private let tokens: Indices, targets: Indices, loss: Tensor
   private var batches: TokenBatches
+  private var ranks: any Ranks = SingleRank()
   private let validation: TokenBatches
   private lazy var evaluation = makeEvaluation(rows: tokens.shape[0])
   private lazy var single = makeEvaluation(rows: 1)
@@ -265,6 +266,8 @@ package final class LanguageTask: Workload {
 
   // MARK: - Evaluation
 
+  package func share(over ranks: any Ranks) { self.ranks = ranks }
+
   package func evaluate() -> [Double] {
     [validationLoss(sequences: settings.evaluationSequences)]
   }
@@ -285,21 +288,25 @@ package final class LanguageTask: Workload {
 
   package func save(to path: String) throws { try model.save(to: path) }
 
-  /// The mean loss over `sequences` validation sequences (or all, if fewer), the same for every arm and step.
+  /// The mean loss over `sequences` validation sequences (or all, if fewer), the same for every arm and step; ranks share the
+  /// batches out, and all get the same.
   func validationLoss(sequences: Int) -> Double {
     let starts = validation.evenStarts(sequences)
     let rows = tokens.shape[0]
-    var total = 0.0
-    for start in stride(from: 0, to: starts.count, by: rows) {
-      // What does not fill a batch goes one by one.
-      let own = starts[start..<min(starts.count, start + rows)]
-      if own.count == rows {
-        total += loss(of: own, on: evaluation) * Double(rows)
+    // What does not fill a batch goes one by one.
+    let whole = starts.count / rows
+    var losses = [Double](repeating: 0, count: whole + starts.count % rows)
+    for piece in ranks.share(of: losses.count) {
+      if piece < whole {
+        let batch = starts[piece * rows..<(piece + 1) * rows]
+        losses[piece] = loss(of: batch, on: evaluation) * Double(rows)
       } else {
-        for index in own.indices { total += loss(of: own[index...index], on: single) }
+        let index = whole * rows + piece - whole
+        losses[piece] = loss(of: starts[index...index], on: single)
       }
     }
-    return total / Double(starts.count)
+    ranks.exchange(&losses)
+    return losses.reduce(0, +) / Double(starts.count)
   }
 
   private typealias Evaluation = (tape: Tape, tokens: Indices, targets: Indices, loss: Tensor)
