@@ -23,6 +23,14 @@ set key top right font ",8"
 # Four lines more would be too many.
 thin_of(list) = words(list) > 3 ? "" : list
 name(q) = q eq "val_loss" ? "validation" : "training"
+# A mean over seeds ends where one of them diverges; the legend says so, since such a curve is short or not there.
+array ending[n_arm]
+do for [k=1:n_arm] {
+  stats table index b(arm[k]) using (column("step")) nooutput
+  last = STATS_max
+  stats table index b(arm[k]) using (column("step") == 0 || column("val_loss.mean") < 1e6 ? column("step") : NaN) nooutput
+  ending[k] = STATS_max == last ? "" : " (runs diverged)"
+}
 shown = n_group > 3 ? 3 : n_group
 left = 0.07; gap = 0.06; right = 0.975
 w = (right - left - (shown - 1)*gap) / shown
@@ -41,11 +49,11 @@ do for [g=1:shown] {
   do for [k in list] { if (has("authors:".arm[N(k)])) { dotted = dotted." ".k } }
   plot for [k in list] table index b(arm[N(k)]) using (column("step")):(column(main.".mean") > top ? NaN : column(main.".low")):(column(main.".high")) with filledcurves fc rgb arm_color[N(k)] notitle, \
        for [k in thins] table index b(arm[N(k)]) using (column("step")):(column(thin.".mean")) with lines lc rgb arm_color[N(k)] lw 0.9 dt 5 notitle, \
-       for [k in list] table index b(arm[N(k)]) using (column("step")):(column(main.".mean")) with lines lc rgb arm_color[N(k)] lw 1.7 dt arm_dash[N(k)] title arm_title[N(k)], \
-       1/0 with lines lc rgb grey lw 1.7 title name(main)." loss", \
-       1/0 with lines lc rgb grey lw 0.9 dt 5 title (strlen(thins) > 0 ? name(thin)." loss" : ""), \
+       for [k in list] table index b(arm[N(k)]) using (column("step")):(column(main.".mean")) with lines lc rgb arm_color[N(k)] lw 1.7 dt arm_dash[N(k)] title arm_title[N(k)].ending[N(k)], \
+       1/0 with lines lc rgb black lw 1.7 title name(main)." loss", \
+       1/0 with lines lc rgb black lw 0.9 dt 5 title (strlen(thins) > 0 ? name(thin)." loss" : ""), \
        for [k in dotted] table index b("authors:".arm[N(k)]) using (column("step")):(column("loss")) with lines lc rgb arm_color[N(k)] lw 1.3 dt '.' notitle, \
-       1/0 with lines lc rgb grey lw 1.3 dt '.' title (strlen(dotted) > 0 ? "authors, training loss" : "")
+       1/0 with lines lc rgb black lw 1.3 dt '.' title (strlen(dotted) > 0 ? "authors, training loss" : "")
 }
 # By the clock: SGDM, or the first optimizer there is.
 first = 1
@@ -72,7 +80,7 @@ do for [k in dotted] {
 set xrange [0:1.02*end]
 set title (group[first] eq "SGDM" ? lower : group[first]." by the clock") noenhanced font ",9.5" offset 0,-0.6
 plot for [k in list] table index b(arm[N(k)]) using (column("seconds")):(column("val_loss.mean") > top ? NaN : column("val_loss.low")):(column("val_loss.high")) with filledcurves fc rgb arm_color[N(k)] notitle, \
-     for [k in list] table index b(arm[N(k)]) using (column("seconds")):(column("val_loss.mean")) with lines lc rgb arm_color[N(k)] lw 1.7 dt arm_dash[N(k)] title arm_title[N(k)], \
+     for [k in list] table index b(arm[N(k)]) using (column("seconds")):(column("val_loss.mean")) with lines lc rgb arm_color[N(k)] lw 1.7 dt arm_dash[N(k)] title arm_title[N(k)].ending[N(k)], \
      for [k in dotted] table index b("authors:clock:".arm[N(k)]) using (column("seconds")):(column("loss")) with lines lc rgb arm_color[N(k)] lw 1.3 dt '.' title "authors, one A100: ".arm_title[N(k)]
 eval(place(0.74, 0.985, foot, 0.46))
 set xrange [*:*]

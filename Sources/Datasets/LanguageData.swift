@@ -18,42 +18,39 @@ public struct LanguageData: Sendable {
   public let digest: String
   /// Text of tokens.
   public let decode: @Sendable ([Int]) -> String
+  /// What the tokens are.
+  public let tokenizer: Tokenizer
+
+  /// What tokens are.
+  public enum Tokenizer: Sendable, Equatable {
+    /// The characters, in the order of their ids.
+    case characters(String)
+    /// GPT-2's byte pairs, cut behind so many merges.
+    case gpt2(merges: Int)
+    /// Something that weights cannot name.
+    case other
+  }
 
   /// Data as given.
   public init(
     name: String, isStandIn: Bool, vocabulary: Int, training: [UInt16], validation: [UInt16],
-    digest: String, decode: @escaping @Sendable ([Int]) -> String
+    digest: String, tokenizer: Tokenizer = .other,
+    decode: @escaping @Sendable ([Int]) -> String
   ) {
     (self.name, self.isStandIn, self.vocabulary) = (name, isStandIn, vocabulary)
-    (self.training, self.validation) = (training, validation)
+    (self.training, self.validation, self.tokenizer) = (training, validation, tokenizer)
     (self.digest, self.decode) = (digest, decode)
   }
 
-  /// The corpora that experiments may name.
-  public enum Source: String, Codable, Sendable, CaseIterable {
-    /// Tiny Shakespeare by characters, 90 % to train on (nanoGPT's shakespeare_char).
-    case shakespeare = "tinyshakespeare"
-    /// The validation and test splits of WikiText-2 by byte pairs, packed with end-of-text.
-    case wikiText = "wikitext2"
-    /// FineWeb in llm.c's shards of GPT-2 tokens.
-    case fineWeb = "fineweb"
-    /// train.bin and val.bin of nanoGPT's data scripts, in the folder `bin`.
-    case binary = "bin"
-    /// GPT2-BASIC's own training text in its own vocabulary, the folder `gpt2-basic-463k`.
-    case gpt2Basic = "gpt2-basic"
-    /// Penn Treebank by words, `ptb/ptb.{train,valid}.txt`.
-    case pennTreebank = "ptb"
-    /// The generated text that stands in where files are missing, by characters.
-    case standIn = "stand-in"
-  }
-
-  /// Reads `source` from below `folder`; byte pairs are cut to the first `merges`.
+  /// Reads `source` from below `folder`; byte pairs are cut to the first `merges`, and a text file of one's own becomes
+  /// `fileTokens`.
   ///
   /// Small corpora that are not there are replaced by a generated stand-in, and say so in `name`. Throws a
   /// `StorageError` for files that are damaged, for shards that are missing, and for a corpus without
   /// `block` + 1 tokens in both parts.
   public static func load(
-    _ source: Source, folder: String, merges: Int = 50_000, block: Int
+    _ source: Source, folder: String, merges: Int = 50_000, block: Int,
+    fileTokens: FileTokens = .characters
   ) throws -> LanguageData {
     let data =
       switch source {
@@ -61,7 +58,8 @@ public struct LanguageData: Sendable {
       case .standIn: try characters(of: .load(.standIn, folder: folder))
       case .wikiText: try bytePairs(folder, merges: merges)
       case .fineWeb: try shards(folder)
-      case .binary: try binaries(folder + "/bin")
+      case .binary: try binaries(folder + "/bin", name: "token files in nanoGPT's format")
+      case .file(let path): try own(path, fileTokens, dataFolder: folder, merges: merges)
       case .gpt2Basic: try gpt2Basic(folder + "/gpt2-basic-463k")
       case .pennTreebank: try pennTreebank(folder)
       }
@@ -69,7 +67,7 @@ public struct LanguageData: Sendable {
     where tokens.count <= block {
       throw StorageError(
         "\(tokens.count) \(part) tokens are fewer than a block of \(block) and its targets",
-        at: folder, hint: "use a longer text or a smaller block")
+        at: source.isOwn ? source.rawValue : folder, hint: "use a longer text or a smaller block")
     }
     return data
   }
@@ -80,30 +78,33 @@ public struct LanguageData: Sendable {
     return LanguageData(
       name: "\(name), a tenth of the training text held out", isStandIn: isStandIn,
       vocabulary: vocabulary, training: Array(training[..<cut]),
-      validation: Array(training[cut...]), digest: "\(digest), held out", decode: decode)
+      validation: Array(training[cut...]), digest: "\(digest), held out", tokenizer: tokenizer,
+      decode: decode)
   }
 
   /// A text by characters: the vocabulary is what occurs, the last tenth is held out.
   static func characters(of corpus: TextCorpus) throws -> LanguageData {
     let vocabulary = CharacterVocabulary(of: corpus.text)
+    guard vocabulary.count <= 1 << 16 else {
+      throw StorageError(
+        "\(vocabulary.count) different characters, but ids of a corpus have 16 bits",
+        at: corpus.name, hint: "use GPT-2's tokens (fileTokens: gpt2)")
+    }
     let tokens = try vocabulary.encode(corpus.text).map { UInt16($0) }
     let cut = Int(0.9 * Double(tokens.count))
     return LanguageData(
       name: corpus.name, isStandIn: corpus.isStandIn, vocabulary: vocabulary.count,
       training: Array(tokens[..<cut]), validation: Array(tokens[cut...]),
-      digest: "\(corpus.digest) characters", decode: { (try? vocabulary.decode($0)) ?? "" })
+      digest: "\(corpus.digest) characters",
+      tokenizer: .characters(try vocabulary.decode(Array(0..<vocabulary.count))),
+      decode: { (try? vocabulary.decode($0)) ?? "" })
   }
 
   /// WikiText-2: an end-of-text before every article, the last tenth of the articles held out.
   private static func bytePairs(_ folder: String, merges: Int) throws -> LanguageData {
     let corpus = try TextCorpus.load(.wikiText2, folder: folder)
-    let files = ["encoder.json", "vocab.bpe"].map { "\(folder)/gpt2-bpe/\($0)" }
     if corpus.isStandIn { return try characters(of: corpus) }
-    for file in files where !FileManager.default.fileExists(atPath: file) {
-      throw StorageError(
-        "is missing, and WikiText-2 is tokenised with it", at: file, hint: "run make data")
-    }
-    let tokenizer = try GPT2Tokenizer(encoder: files[0], merges: files[1], limit: merges)
+    let tokenizer = try gpt2Tokenizer(folder, merges: merges, for: "WikiText-2")
     let articles = articles(of: corpus.text)
     let cut = Int(0.9 * Double(articles.count))
     func packed(_ articles: ArraySlice<String>) -> [UInt16] {
@@ -112,8 +113,20 @@ public struct LanguageData: Sendable {
     return LanguageData(
       name: corpus.name, isStandIn: false, vocabulary: tokenizer.vocabularySize,
       training: packed(articles[..<cut]), validation: packed(articles[cut...]),
-      digest: "\(corpus.digest) merges \(merges)",
+      digest: "\(corpus.digest) merges \(merges)", tokenizer: .gpt2(merges: merges),
       decode: { (try? tokenizer.decode($0)) ?? "" })
+  }
+
+  /// GPT-2's byte pairs from below `folder`, for `text`.
+  static func gpt2Tokenizer(
+    _ folder: String, merges: Int, for text: String
+  ) throws -> GPT2Tokenizer {
+    let files = ["encoder.json", "vocab.bpe"].map { "\(folder)/gpt2-bpe/\($0)" }
+    for file in files where !FileManager.default.fileExists(atPath: file) {
+      throw StorageError(
+        "is missing, and \(text) is tokenised with it", at: file, hint: "run make data")
+    }
+    return try GPT2Tokenizer(encoder: files[0], merges: files[1], limit: merges)
   }
 
   /// Documents one after another, an end-of-text before each.
@@ -133,13 +146,13 @@ public struct LanguageData: Sendable {
   }
 
   /// nanoGPT's files hold token ids and nothing else: the vocabulary ends at the largest of the training part.
-  private static func binaries(_ place: String) throws -> LanguageData {
+  static func binaries(_ place: String, name: String) throws -> LanguageData {
     let training = try TokenFile(path: place + "/train.bin")
     let vocabulary = Int(training.tokens.max() ?? 0) + 1
     let validation = try TokenFile(path: place + "/val.bin")
     try validation.check(vocabularySize: vocabulary)
     return LanguageData(
-      name: "token files in nanoGPT's format", isStandIn: false, vocabulary: vocabulary,
+      name: name, isStandIn: false, vocabulary: vocabulary,
       training: training.tokens, validation: validation.tokens,
       digest: try ["train.bin", "val.bin"].map {
         Digest.sha256(of: try FileBytes.read("\(place)/\($0)"))
@@ -189,7 +202,7 @@ public struct LanguageData: Sendable {
     return LanguageData(
       name: "FineWeb (\(training.count / 1_000_000) M tokens)", isStandIn: false,
       vocabulary: 50_257, training: training, validation: try tokens("fineweb_val"),
-      digest: identity.joined(separator: ", "),
+      digest: identity.joined(separator: ", "), tokenizer: .gpt2(merges: 50_000),
       decode: { $0.map(String.init).joined(separator: " ") })
   }
 }

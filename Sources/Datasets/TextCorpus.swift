@@ -49,15 +49,26 @@ public struct TextCorpus: Sendable {
       isStandIn: texts == nil, digest: Digest.sha256(of: text))
   }
 
+  /// The text of a file of one's own, called by its name and the beginning of its SHA-256.
+  init(own path: String) throws {
+    text = try Self.read(path, hint: "give a text in UTF-8")
+    digest = Digest.sha256(of: text)
+    name = "\(URL(fileURLWithPath: path).lastPathComponent) (\(digest.prefix(8)))"
+    isStandIn = false
+  }
+
+  private init(name: String, text: String, isStandIn: Bool, digest: String) {
+    (self.name, self.text, self.isStandIn, self.digest) = (name, text, isStandIn, digest)
+  }
+
   /// The texts of `files` below `folder`, nil if none of them is there.
   static func parts(_ files: [String], folder: String) throws -> [String]? {
     let paths = files.map { "\(folder)/\($0)" }
     guard paths.contains(where: FileManager.default.fileExists(atPath:)) else { return nil }
-    return try paths.map(read)
+    return try paths.map { try read($0, hint: "move it away and get it again (make data)") }
   }
 
-  private static func read(_ path: String) throws -> String {
-    let hint = "move it away and get it again (make data)"
+  private static func read(_ path: String, hint: String) throws -> String {
     guard FileManager.default.fileExists(atPath: path) else {
       throw StorageError("missing, a part of the text", at: path, hint: "get it (make data)")
     }

@@ -70,6 +70,18 @@ extension CurveExperiment {
     let source = try Task.load(config.settings, folder: places.data)
     config.settings = Task.resolved(config.settings, source)
     (config.dataName, config.dataDigest) = (source.name, source.digest)
+    return try tuned(config, places)
+  }
+
+  package static func planned(_ config: Config, _ places: Places) throws -> Config {
+    var config = config
+    config.methods = config.settings.methods(config.methods)
+    try checkMethods(config)
+    return try tuned(config, places)
+  }
+
+  private static func tuned(_ config: Config, _ places: Places) throws -> Config {
+    var config = config
     config.hyperparameters = try TunedHyperparameters.fill(
       config.hyperparameters, methods: config.methods, arms: arms,
       file: "\(places.folder)/../\(tunedBy)/tuned.yaml")
@@ -78,10 +90,12 @@ extension CurveExperiment {
 
   package static func work(of job: Job, _ config: Config) -> Int { config.settings.stepCount }
 
-  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
-    try rehearse(Task.self, config.settings, config.methods, arms, context) { arm in
-      config.hyperparameters[arm.name]
-    }
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double? {
+    let steps = Double(config.settings.stepCount)
+    return try Task.secondsPerStep(
+      config.settings, config.methods, arms, steps: steps,
+      evaluations: steps / Double(max(1, config.settings.pointEvery)), ends: true
+    ) { config.hyperparameters[$0.name] }
   }
 
   package static func dataName(_ config: Config) -> String { config.dataName }
@@ -102,26 +116,4 @@ extension CurveExperiment {
     try run.trainer.share(over: context.ranks)
     return [try context.record(run, arm, values, settings, source)]
   }
-}
-
-/// Seconds a step, the mean over `methods`, from a small piece of each; an arm without values is tried in the middle of its
-/// ranges.
-func rehearse<Task: Workload>(
-  _ task: Task.Type, _ settings: Task.Settings, _ methods: [String], _ arms: [Arm],
-  _ context: RunContext, values: (Arm) -> Hyperparameters?
-) throws -> Double {
-  let (small, step, evaluation) = settings.rehearsal
-  let source = try Task.load(small, folder: context.dataFolder)
-  let pool = WorkerPool(threads: context.threads)
-  var total = 0.0
-  for name in methods {
-    let arm = try arms.named(name, place: "method")
-    let middle = Hyperparameters(
-      Dictionary(
-        uniqueKeysWithValues: arm.hyperparameters.map { ($0.name, $0.value(at: 0.5)) }))
-    let run = try TrainingRun<Task>(
-      small, arm, values(arm) ?? middle, source, seed: 0, pool: pool)
-    total += try run.rehearse(stepFactor: step, evaluationFactor: evaluation)
-  }
-  return total / Double(max(1, methods.count))
 }

@@ -26,6 +26,8 @@ package protocol Experiment: Sendable {
   static var ranksRefusal: String? { get }
   /// Fills in what the configuration leaves to other files, and what identifies the data.
   static func resolve(_ config: Config, _ places: Places) throws -> Config
+  /// The same as far as it goes without reading data: what a plan is made from.
+  static func planned(_ config: Config, _ places: Places) throws -> Config
   /// How many steps of progress a unit takes.
   static func work(of unit: Job, _ config: Config) -> Int
   /// What a unit can be cut into for several processes: the stages of its `ResultBoard`, in the order of the calls of `map`;
@@ -33,8 +35,11 @@ package protocol Experiment: Sendable {
   static func stages(of unit: Job, _ config: Config) -> [Stage]
   /// The methods that may be named, with what they are; empty where a name holds numbers and there is no list.
   static var methodTitles: [(name: String, title: String)] { get }
-  /// Seconds that a step of progress takes on one worker, from a small piece of the real work.
-  static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double
+  /// Seconds of a processor that a step of progress takes, from a small piece of the real work, or of something like it, that
+  /// reads no data; nil where the checked-in records must tell it (`recordedScale`).
+  static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double?
+  /// What the time of a method's run is proportional to, for estimates from other records than those of the same settings.
+  static func recordedScale(of method: String, _ config: Config) -> Double
   /// The data the records rest on, as figures name it: "synthetic data", "tiny Shakespeare", …
   static func dataName(_ config: Config) -> String
   /// Computes the records of a unit, one a method, in the unit's order; times go to their telemetry.
@@ -80,6 +85,12 @@ extension Experiment {
   package static var summary: [SummaryRow] { [] }
   /// Most records stand alone.
   package static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
+  /// Most plans are what the configuration says.
+  package static func planned(_ config: Config, _ places: Places) throws -> Config { config }
+  /// Most runs take time by their steps.
+  package static func recordedScale(of method: String, _ config: Config) -> Double {
+    Double(work(of: Job(methods: [method], seed: config.seeds.first ?? 1), config))
+  }
   /// Most configurations are complete.
   package static func resolve(_ config: Config, _ places: Places) throws -> Config {
     config
@@ -103,11 +114,11 @@ package struct Places: Sendable {
   }
 }
 
-/// The time of `body`, which does a number of steps and returns how many, for one of them.
+/// The processor time of `body`, which does a number of steps and returns how many, for one of them.
 package func timePerStep(_ body: () throws -> Int) rethrows -> Double {
-  let watch = Stopwatch()
+  let start = ProcessorTime.seconds
   let steps = try body()
-  return watch.seconds / Double(max(1, steps))
+  return (ProcessorTime.seconds - start) / Double(max(1, steps))
 }
 
 /// A piece of work that stands alone: one seed, and the methods that must run one after another.

@@ -121,11 +121,12 @@ extension ExperimentCommand {
     }
     let (file, stated) = try statedConfig(paths, overrides)
     if options.listMethods { return try Self.methodLines(of: stated).forEach(say) }
-    let config = try Body.resolve(
-      stated,
-      Places(
-        folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
-        profile: options.profile, data: dataFolder, results: results))
+    let places = Places(
+      folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
+      profile: options.profile, data: dataFolder, results: results)
+    // A plan reads no data.
+    let config =
+      options.dryRun ? try Body.planned(stated, places) : try Body.resolve(stated, places)
     if options.printConfig {
       return try say(config.yaml.trimmingCharacters(in: .newlines))
     }
@@ -159,7 +160,9 @@ extension ExperimentCommand {
       return try ClusterRun(runner: runner, options: cluster).compute(element)
     }
     let jobs = runner.jobs
-    let estimate = cluster.collect || ranks.rank != 0 ? 0 : try runner.estimatedSeconds()
+    let estimate =
+      cluster.collect || ranks.rank != 0
+      ? 0 : try runner.estimatedSeconds(records: paths.results) ?? .nan
     if !isLocal {
       return try ClusterRun(runner: runner, options: cluster).submit(
         Array(CommandLine.arguments.dropFirst()), seconds: estimate, onlyPrints: options.dryRun)
@@ -169,7 +172,9 @@ extension ExperimentCommand {
         + "\(telemetry.threads) thread\(telemetry.threads == 1 ? "" : "s") each; "
         + (cluster.collect
           ? "collected from what jobs left"
-          : "about \(ProgressLine.duration(estimate)) if nothing can be reused"
+          : (estimate.isNaN
+            ? "how long is not known without its weights"
+            : "about \(ProgressLine.duration(estimate)) if nothing can be reused")
             + (ranks.count > 1 ? " and one rank did it; \(ranks.count) ranks" : "")))
     try say(
       "commit \(telemetry.commit); BLAS \(telemetry.blas.core), 1 thread a call; "
@@ -270,7 +275,7 @@ extension ExperimentCommand {
       throw ConfigError(
         file, "cannot be read",
         hint: known.isEmpty
-          ? "run this from the project's folder"
+          ? "run this from the project's folder, or set SPECTRAL_HOME to it"
           : "choose a profile among \(known.joined(separator: ", "))")
     }
     return (file, try Body.defaults.overlaid(yaml: text, file: file, overrides: overrides))

@@ -2,16 +2,37 @@ import Foundation
 
 /// The only place that knows where things lie.
 package struct Paths: Sendable {
-  /// The project's folder: the nearest one above the working folder, else above the executable, that
-  /// holds `experiments/` and `Package.swift`; nil where there is none.
+  /// The project's folder, which holds `experiments/` and `Package.swift`: SPECTRAL_HOME if that is set, else the nearest one above
+  /// the working folder, else above the executable, wherever PATH found it, else the one that the executable was installed
+  /// from; nil where there is none.
   package let root: String?
 
   /// Looks for the project.
   package init() {
-    let executable = (CommandLine.arguments.first.map { URL(fileURLWithPath: $0) })?
-      .resolvingSymlinksInPath().deletingLastPathComponent().path
-    let starts = [FileManager.default.currentDirectoryPath] + (executable.map { [$0] } ?? [])
-    root = starts.lazy.compactMap(Self.root(above:)).first
+    self.init(
+      environment: ProcessInfo.processInfo.environment,
+      workingFolder: FileManager.default.currentDirectoryPath,
+      executable: (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+        ?? CommandLine.arguments.first.map {
+          URL(fileURLWithPath: $0).resolvingSymlinksInPath().path
+        })
+  }
+
+  /// The same for a process as given.
+  init(environment: [String: String], workingFolder: String, executable: String?) {
+    if let home = environment["SPECTRAL_HOME"], !home.isEmpty {
+      root = home
+      return
+    }
+    let folder = executable.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
+    // `make install` leaves a note of where it came from.
+    let note = folder?.deletingLastPathComponent()
+      .appendingPathComponent("share/spectral-clipping/project")
+    let installedFrom = note.flatMap { try? String(contentsOf: $0, encoding: .utf8) }?
+      .trimmingCharacters(in: .whitespacesAndNewlines)
+    root =
+      [workingFolder, folder?.path, installedFrom].lazy.compactMap { $0 }
+      .compactMap(Self.root(above:)).first
   }
 
   private static func root(above start: String) -> String? {

@@ -57,8 +57,8 @@ package struct Registry: Sendable {
   package func row(_ id: String) -> Row? { rows.first { $0.id == id } }
 
   /// Whether the criterion of `id` was there before all of `records` were made: "before" if the last change of its row is
-  /// in the history of every record's commit, else "after"; "no" without a row or with fewer seeds than it states, "unknown"
-  /// without git.
+  /// in the history of every record's commit, else "after"; "uncommitted" where sources had changes that no commit tells when a
+  /// record was made; "no" without a row or with fewer seeds than it states, "unknown" without git.
   package func status(of id: String, _ records: [Record]) -> String {
     guard let row = row(id) else { return "no" }
     guard !records.isEmpty else { return "no records" }
@@ -70,8 +70,9 @@ package struct Registry: Sendable {
     let commits = Set(
       records.map { record -> String in
         guard case .string(let commit)? = record.telemetry.attributes["commit"] else { return "" }
-        return commit.hasSuffix("-dirty") ? String(commit.dropLast(6)) : commit
+        return commit
       })
+    guard !commits.contains(where: { $0.hasSuffix("-dirty") }) else { return "uncommitted" }
     return commits.allSatisfy { commit in
       !commit.isEmpty
         && Self.git(root, ["merge-base", "--is-ancestor", change, commit])?.status == 0

@@ -119,19 +119,20 @@ package struct Runner<E: Experiment>: Sendable {
         .joined(separator: "\n"))
   }
 
-  /// Seconds that all jobs will take, from a small piece of the real work.
-  package func estimatedSeconds() throws -> Double {
+  /// Seconds that all jobs will take on processors with nothing else to do, from a small piece of the real work, else from the
+  /// records in the folder `records`; nil where neither tells.
+  package func estimatedSeconds(records: String) throws -> Double? {
     var context = RunContext()
     context.dataFolder = dataFolder
-    context.threads = E.parallelWithinJob ? 1 : telemetry.threads
     var rehearsed = config
     rehearsed.methods = config.methods.filter { method in
       jobs.contains { $0.methods.contains(method) }
     }
-    let perStep = try E.secondsPerStep(rehearsed, context)
-    let total = jobs.reduce(0) { $0 + E.work(of: $1, config) }
-    let workers = max(1, min(telemetry.jobs, jobs.count))
-    return perStep * Double(total) / Double(workers * (E.parallelWithinJob ? telemetry.threads : 1))
+    let workers = Double(max(1, min(telemetry.jobs, jobs.count)) * telemetry.threads)
+    if let perStep = try E.secondsPerStep(rehearsed, context) {
+      return perStep * Double(jobs.reduce(0) { $0 + E.work(of: $1, config) }) / workers
+    }
+    return E.recordedSeconds(of: rehearsed, in: records).map { $0 / workers }
   }
 
   /// What became of the records.

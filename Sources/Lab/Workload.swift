@@ -6,10 +6,18 @@ import Optimizers
 import Storage
 import Training
 
+#if compiler(>=6.2)
+  /// A type whose metatype closures may carry from thread to thread.
+  package typealias SharedMetatype = SendableMetatype
+#else
+  /// Compilers before 6.2 ask for nothing.
+  package protocol SharedMetatype {}
+#endif
+
 /// A workload as experiments see it: a `TrainingTask` that is made from settings, an arm, data and a seed.
 ///
 /// To add a workload, write one of these and name it in a figure.
-package protocol Workload: TrainingTask {
+package protocol Workload: TrainingTask, SharedMetatype {
   /// Its settings, which every experiment on it shares.
   associatedtype Settings: WorkloadSettings
   /// Its data, loaded once for all arms.
@@ -27,6 +35,8 @@ package protocol Workload: TrainingTask {
   ///
   /// Throws a `StorageError` for files that are missing or damaged.
   static func load(_ settings: Settings, folder: String) throws -> Source
+  /// Data that mean nothing, made without files, on which a step costs what it costs on the real ones.
+  static func placeholder(_ settings: Settings) throws -> Source
   /// The settings with what only the data can say: how many samples there are.
   static func resolved(_ settings: Settings, _ source: Source) -> Settings
   /// A run at its start.
@@ -120,8 +130,8 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
   func restricted(to arm: Arm) -> Self
   /// The methods of a configuration under these settings.
   func methods(_ names: [String]) -> [String]
-  /// Smaller settings for a rehearsal, and by what a step and an evaluation of theirs are to be multiplied.
-  var rehearsal: (settings: Self, step: Double, evaluation: Double) { get }
+  /// Something like them that takes little time, for estimates.
+  var rehearsal: Rehearsal<Self> { get }
 }
 
 extension WorkloadSettings {
@@ -130,7 +140,7 @@ extension WorkloadSettings {
   package var schedule: Schedule { .constant }
   package func restricted(to arm: Arm) -> Self { self }
   package func methods(_ names: [String]) -> [String] { names }
-  package var rehearsal: (settings: Self, step: Double, evaluation: Double) { (self, 1, 1) }
+  package var rehearsal: Rehearsal<Self> { Rehearsal(self) }
 
   /// Throws a `ConfigError` that says what is expected of a setting, unless its value holds.
   package func check(
@@ -263,15 +273,6 @@ package final class TrainingRun<Task: Workload> {
   /// What a search minimizes, NaN after divergence.
   package func objective() -> Double {
     hasDiverged ? .nan : task.objective(finalTrainLoss: finalLoss())
-  }
-
-  /// Seconds that a step takes, with its part of the evaluations; the run is spent then.
-  package func rehearse(stepFactor: Double, evaluationFactor: Double) throws -> Double {
-    let step = try trainer.rehearse()
-    let watch = Stopwatch()
-    _ = task.evaluate()
-    return stepFactor * step
-      + evaluationFactor * watch.seconds / Double(max(1, task.stepsPerPoint))
   }
 
   /// Everything that a resumed run needs besides its settings.

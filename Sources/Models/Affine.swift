@@ -25,29 +25,20 @@ struct Affine: Sendable {
   }
 }
 
-/// Heads of attention of a model from a file that does not say: width/64, at least 1, unless given.
-///
-/// Throws a `StorageError` for heads that do not divide the width.
-func checkedHeads(_ given: Int?, width: Int, at path: String) throws -> Int {
-  let heads = given ?? max(1, width / 64)
-  guard heads >= 1, width % heads == 0 else {
-    throw StorageError(
-      "\(heads) heads do not divide the width \(width)", at: path, hint: "give --heads")
-  }
-  return heads
-}
-
 /// The shapes in a weight file, under a model's own names.
 struct NamedShapes {
   private let entries: [String: (name: String, shape: [Int])]
+  /// The file.
+  let file: TensorFile
   private let path: String
   private let model: String
 
   /// `model` is what errors call it; `parameterName` its name of a tensor that the file calls otherwise.
   init(_ path: String, model: String, _ parameterName: (String) -> String) throws {
     (self.path, self.model) = (path, model)
+    file = try TensorFile(path)
     entries = Dictionary(
-      try TensorFile(path).entries.map { (parameterName($0.name), ($0.name, $0.shape)) },
+      file.entries.map { (parameterName($0.name), ($0.name, $0.shape)) },
       uniquingKeysWith: { a, _ in a })
   }
 

@@ -176,7 +176,7 @@ public struct BERT: Model {
   /// The model whose weights the safetensors or HDF5 file at `path` holds, and the names of the parameters that the file lacks and that
   /// `stream` initialized in their place: the pooler's and the classifier's, where those are missing whole.
   ///
-  /// Sizes are read from the shapes; `heads` is width/64 (at least 1) unless given, `labels` counts where there is no classifier.
+  /// Sizes are read from the shapes; `heads` from its configuration unless given, `labels` counts where there is no classifier.
   /// Throws a `StorageError` for a file that cannot be read or is of another model, and where something is missing and `stream` is nil.
   public static func load(
     _ path: String, heads: Int? = nil, labels: Int = 6, completing stream: RandomStream? = nil
@@ -215,7 +215,10 @@ public struct BERT: Model {
       ? 1 : try file.shape("bert.encoder.layer.0.intermediate.dense.weight", axes: 2)[0]
     shape.labels =
       !file.contains("classifier.weight") ? labels : try file.shape("classifier.weight", axes: 2)[0]
-    shape.heads = try checkedHeads(heads, width: shape.width, at: path)
+    let configuration = heads == nil ? try ModelConfiguration(of: file.file) : nil
+    try configuration?.check("hidden_size", is: shape.width)
+    try configuration?.check("num_hidden_layers", is: shape.layers)
+    shape.heads = try resolvedHeads(heads, width: shape.width, configuration, at: path)
     return (shape, file)
   }
 }

@@ -4,7 +4,7 @@ import LinearAlgebra
 import Storage
 
 /// A decoder-only transformer with pre-layer norm and learned positions (Radford et al. 2019), in the two forms
-/// of the paper's experiments.
+/// of the paper's experiments, and in that of the code base which the first of them comes from.
 public struct GPT: Model {
   /// Which code base it follows, in names, layouts and activation.
   public enum Form: String, Codable, Sendable, CaseIterable {
@@ -12,6 +12,8 @@ public struct GPT: Model {
     case nanoGPT = "nanogpt"
     /// Hugging Face's GPT-2: fused c_attn, weights [in, out] (Conv1D), tanh GELU.
     case gpt2
+    /// Karpathy's nanoGPT: fused c_attn, weights [out, in], erf GELU; biases, or none at all.
+    case karpathy = "karpathy-nanogpt"
   }
 
   /// Sizes.
@@ -79,27 +81,33 @@ public struct GPT: Model {
     let contraction: Affine
   }
 
-  /// A model of zeros. Precondition: `shape.heads` divides `shape.width`.
-  public init(_ form: Form, _ shape: Shape, head: Head = .tied, dropout: Double = 0) {
+  /// A model of zeros; one that is not `biased` has biases of zero that are no parameters. Precondition: `shape.heads` divides
+  /// `shape.width`.
+  public init(
+    _ form: Form, _ shape: Shape, head: Head = .tied, dropout: Double = 0, biased: Bool = true
+  ) {
     precondition(
       shape.heads >= 1 && shape.width % shape.heads == 0,
       "\(shape.heads) heads on \(shape.width) channels")
     (self.form, self.shape, self.head, self.dropout) = (form, shape, head, dropout)
-    let (c, prefix) = (shape.width, form == .nanoGPT ? "transformer." : "")
+    let (c, prefix) = (shape.width, form == .gpt2 ? "" : "transformer.")
     var all: [Parameter] = []
     func parameter(_ name: String, _ shape: [Int]) -> Parameter {
       let parameter = Parameter(prefix + name, shape: shape)
       all.append(parameter)
       return parameter
     }
+    func bias(_ name: String, _ count: Int) -> Parameter {
+      biased ? parameter(name, [count]) : Parameter(prefix + name, shape: [count])
+    }
     func linear(_ name: String, _ width: Int, _ out: Int) -> Affine {
       (
-        parameter(name + ".weight", form == .nanoGPT ? [out, width] : [width, out]),
-        parameter(name + ".bias", [out])
+        parameter(name + ".weight", form == .gpt2 ? [width, out] : [out, width]),
+        bias(name + ".bias", out)
       )
     }
     func norm(_ name: String) -> Norm {
-      (parameter(name + ".weight", [c]), parameter(name + ".bias", [c]))
+      (parameter(name + ".weight", [c]), bias(name + ".bias", c))
     }
     let token = form == .nanoGPT ? "token_emb.weight" : "wte.weight"
     let position = form == .nanoGPT ? "pos_emb.weight" : "wpe.weight"
@@ -166,9 +174,9 @@ public struct GPT: Model {
   /// What the head sees, [B, T, C], for tokens[B, T] with T <= block.
   public func hidden(_ tape: Tape, _ tokens: Indices) -> Tensor {
     func linear(_ x: Tensor, _ layer: Affine) -> Tensor {
-      form == .nanoGPT
-        ? tape.linear(x, layer.weight, bias: layer.bias)
-        : tape.conv1D(x, layer.weight, bias: layer.bias)
+      form == .gpt2
+        ? tape.conv1D(x, layer.weight, bias: layer.bias)
+        : tape.linear(x, layer.weight, bias: layer.bias)
     }
     var x = tape.dropout(
       tape.embedding(tokens, embeddings.token, positions: embeddings.position),
@@ -184,7 +192,7 @@ public struct GPT: Model {
       x = tape.add(x, linear(mixed, block.projection), dropout: dropout)
       let wide = linear(tape.layerNorm(x, block.norm2.weight, block.norm2.bias), block.expansion)
       x = tape.add(
-        x, linear(tape.gelu(wide, form == .nanoGPT ? .erf : .tanh), block.contraction),
+        x, linear(tape.gelu(wide, form == .gpt2 ? .tanh : .erf), block.contraction),
         dropout: dropout)
     }
     return tape.layerNorm(x, final.weight, final.bias)
@@ -217,67 +225,6 @@ public struct GPT: Model {
     tape.linearCrossEntropy(
       tape.lastPosition(hidden(tape, tokens)), classifier.weight, bias: classifier.bias, targets,
       total: total)
-  }
-}
-
-// MARK: - Weight files
-
-extension GPT {
-  /// Takes off what torch.compile and Hugging Face's language-model class put before the names.
-  public func parameterName(of fileName: String) -> String {
-    var name = Substring(fileName)
-    if name.hasPrefix("_orig_mod.") { name = name.dropFirst(10) }
-    if form == .gpt2 && name.hasPrefix("transformer.") { name = name.dropFirst(12) }
-    return String(name)
-  }
-
-  /// The model whose weights the safetensors or HDF5 file at `path` holds: sizes are read from the shapes,
-  /// `heads` is width/64 unless given.
-  ///
-  /// A head in the file is one of its own unless it equals the token embedding, or stands for it where that is missing (of
-  /// two names for one matrix some writers keep only the head's).
-  ///
-  /// Throws a `StorageError` for a file that cannot be read or is of another model.
-  public init(loading path: String, form: Form, heads: Int? = nil) throws {
-    let file = try TensorFile(path)
-    let probe = GPT(
-      form, Shape(vocabulary: 1, block: 1, layers: 0, heads: 1, width: 1))
-    let entries = Dictionary(
-      file.entries.map { (probe.parameterName(of: $0.name), $0) }, uniquingKeysWith: { a, _ in a })
-    func shape(_ name: String) throws -> [Int] {
-      guard let entry = entries[name], entry.shape.count == 2 else {
-        throw StorageError(
-          "no matrix \(name)", at: path, hint: "is it a file of a \(form.rawValue)?")
-      }
-      return entry.shape
-    }
-    let embedding = probe.embeddingNames[0]
-    let isNamedByHead = entries[embedding] == nil && entries["lm_head.weight"] != nil
-    let token = try shape(isNamedByHead ? "lm_head.weight" : embedding)
-    let position = try shape(probe.embeddingNames[1])
-    let width = token[1]
-    guard !token.contains(0), position[0] > 0, position[1] == width else {
-      throw StorageError(
-        "embeddings of the shapes \(token) and \(position)", at: path,
-        hint: "is it a whole file of a \(form.rawValue)?")
-    }
-    let heads = try checkedHeads(heads, width: width, at: path)
-    let prefix = form == .nanoGPT ? "transformer.h." : "h."
-    var layers = 0
-    while entries["\(prefix)\(layers).ln_1.weight"] != nil { layers += 1 }
-    var head = Head.tied
-    if !isNamedByHead, let own = entries["lm_head.weight"] {
-      let isTied =
-        try entries["lm_head.bias"] == nil
-        && file.floats(own.name) == file.floats(entries[embedding]?.name ?? "")
-      if !isTied { head = entries["lm_head.bias"] == nil ? .untied : .untiedWithBias }
-    }
-    self.init(
-      form,
-      Shape(
-        vocabulary: token[0], block: position[0], layers: layers, heads: heads,
-        width: width), head: head)
-    try load(from: path, calling: isNamedByHead ? ["lm_head.weight": embedding] : [:])
   }
 }
 

@@ -1,4 +1,5 @@
 import Autodiff
+import Foundation
 import LinearAlgebra
 import Storage
 
@@ -143,8 +144,11 @@ extension Model {
 
   /// Writes the state, or the gradients of the parameters, as safetensors in float32; the file is replaced atomically.
   ///
-  /// The metadata say "format: pt", without which Hugging Face's loader refuses a file, and carry a checksum.
-  public func save(to path: String, gradients: Bool = false) throws {
+  /// The metadata say "format: pt", without which Hugging Face's loader refuses a file, and carry a checksum; so do they a
+  /// `configuration`, which also becomes the file config.json beside.
+  public func save(
+    to path: String, gradients: Bool = false, configuration: ModelConfiguration? = nil
+  ) throws {
     let tensors: [SafetensorsTensor]
     if gradients {
       tensors = parameters.map { parameter in
@@ -175,8 +179,13 @@ extension Model {
         }
       }
     }
-    try SafetensorsFile.write(
-      tensors, metadata: [.init(name: "format", value: "pt")], isSealed: true, to: path)
+    var metadata = [SafetensorsFile.Metadata(name: "format", value: "pt")]
+    if let configuration {
+      metadata.append(.init(name: ModelConfiguration.metadataName, value: configuration.line))
+      let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+      try AtomicFile.write(configuration.text, to: "\(folder)/\(ModelConfiguration.fileName)")
+    }
+    try SafetensorsFile.write(tensors, metadata: metadata, isSealed: true, to: path)
   }
 }
 

@@ -131,8 +131,19 @@ public struct ViT: Model {
     return fileName
   }
 
-  /// The model whose weights the safetensors or HDF5 file at `path` holds: sizes are read from the shapes, `heads` is width/64
-  /// (at least 1) unless given.
+  /// What its weights do not say by their shapes, under Hugging Face's names.
+  public var configuration: ModelConfiguration {
+    func number(_ value: Int) -> JSON { .number("\(value)") }
+    return ModelConfiguration([
+      ("model_type", .string("vit")), ("hidden_size", number(shape.width)),
+      ("num_hidden_layers", number(shape.layers)), ("num_attention_heads", number(shape.heads)),
+      ("intermediate_size", number(shape.hidden)), ("patch_size", number(shape.patch)),
+      ("image_size", number(shape.grid * shape.patch)), ("num_channels", number(shape.channels)),
+    ])
+  }
+
+  /// The model whose weights the safetensors or HDF5 file at `path` holds: sizes are read from the shapes, `heads`
+  /// from its configuration unless given.
   ///
   /// Throws a `StorageError` for a file that cannot be read or is of another model.
   public init(
@@ -157,8 +168,11 @@ public struct ViT: Model {
     (shape.width, shape.channels, shape.patch, shape.grid) = (
       filter[0], filter[1], filter[2], side
     )
-    shape.heads = try checkedHeads(heads, width: shape.width, at: path)
     shape.layers = file.count { "blocks.\($0).norm1.weight" }
+    let configuration = heads == nil ? try ModelConfiguration(of: file.file) : nil
+    try configuration?.check("hidden_size", "embed_dim", is: shape.width)
+    try configuration?.check("num_hidden_layers", is: shape.layers)
+    shape.heads = try resolvedHeads(heads, width: shape.width, configuration, at: path)
     shape.hidden =
       shape.layers == 0 ? 1 : try file.shape("blocks.0.mlp.fc1.weight", axes: 2)[0]
     shape.classes = try file.shape("head.weight", axes: 2)[0]

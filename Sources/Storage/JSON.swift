@@ -3,7 +3,7 @@ import Foundation
 /// JSON with the members of objects in their order, duplicates included.
 ///
 /// The header of a safetensors file needs both, and Foundation's parser keeps neither.
-enum JSON: Equatable {
+package enum JSON: Equatable, Sendable {
   case object([Member])
   case array([JSON])
   case string(String)
@@ -12,19 +12,21 @@ enum JSON: Equatable {
   case bool(Bool)
   case null
 
-  struct Member: Equatable {
-    let name: String
-    let value: JSON
+  package struct Member: Equatable, Sendable {
+    package let name: String
+    package let value: JSON
+
+    package init(name: String, value: JSON) { (self.name, self.value) = (name, value) }
   }
 
   /// A fault in the text and the byte where it lies.
-  struct Fault: Error, Equatable {
-    let what: String
-    let offset: Int
+  package struct Fault: Error, Equatable {
+    package let what: String
+    package let offset: Int
   }
 
   /// The value that `bytes` hold; white space may surround it.
-  init(parsing bytes: some Sequence<UInt8>) throws {
+  package init(parsing bytes: some Sequence<UInt8>) throws {
     var parser = Parser(bytes: Array(bytes))
     self = try parser.value(depth: 0)
     parser.skipSpace()
@@ -33,8 +35,27 @@ enum JSON: Equatable {
     }
   }
 
+  /// The first member of an object by that name.
+  package subscript(name: String) -> JSON? {
+    guard case .object(let members) = self else { return nil }
+    return members.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
+  }
+
+  /// On one line, without spaces.
+  package var text: String {
+    switch self {
+    case .object(let members):
+      "{" + members.map { "\(Self.quoted($0.name)):\($0.value.text)" }.joined(separator: ",") + "}"
+    case .array(let elements): "[" + elements.map(\.text).joined(separator: ",") + "]"
+    case .string(let text): Self.quoted(text)
+    case .number(let digits): digits
+    case .bool(let value): value ? "true" : "false"
+    case .null: "null"
+    }
+  }
+
   /// `text` in quotes, escaped only where JSON demands it.
-  static func quoted(_ text: String) -> String {
+  package static func quoted(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {
       switch scalar {

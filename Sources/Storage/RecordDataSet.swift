@@ -93,9 +93,24 @@ extension Record.Values: Equatable {
       && left.typeName == right.typeName
   }
 
-  /// The first place where two arrays of the same length and type differ in any bit.
-  func firstDifference(from other: Record.Values) -> (index: Int, description: String)? {
-    switch (self, other) {
+  /// The first place where two arrays of the same length and type differ in any bit; reals by more than a `tolerance`, where there
+  /// is one.
+  func firstDifference(
+    from other: Record.Values, _ tolerance: Record.Tolerance? = nil
+  ) -> (index: Int, description: String)? {
+    if let tolerance {
+      func outside<Real: BinaryFloatingPoint>(_ a: [Real], _ b: [Real]) -> (Int, String)? {
+        zip(a, b).enumerated().first { !tolerance.allows(Double($1.0), Double($1.1)) }.map {
+          ($0, "\($1.0) against \($1.1)")
+        }
+      }
+      switch (self, other) {
+      case (.double(let a), .double(let b)): return outside(a, b)
+      case (.float(let a), .float(let b)): return outside(a, b)
+      default: break
+      }
+    }
+    return switch (self, other) {
     case (.double(let a), .double(let b)):
       first(a, b, \.bitPattern) { "\($0) (bits \(hex($0.bitPattern)))" }
     case (.float(let a), .float(let b)):

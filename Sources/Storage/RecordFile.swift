@@ -69,6 +69,10 @@ extension Record {
       group.dataSets.filter { used.contains(ByteName($0.name)) && $0.shape.count == 1 }
         .map { (ByteName($0.name), $0) }, uniquingKeysWith: { first, _ in first })
     let users = group.dataSets.filter { scales[ByteName($0.name)] == nil }
+    // All axes of a data set have a scale, or none has one: h5netcdf, and with it xarray, opens nothing else.
+    func isWhole(_ set: DataSet) -> Bool {
+      set.dimensions.allSatisfy { scales[ByteName($0)] != nil }
+    }
     var uses: [ByteName: [(String, Int)]] = [:]
     for user in users {
       for (axis, dimension) in user.dimensions.enumerated() {
@@ -78,14 +82,14 @@ extension Record {
             "cannot attach \(scale.name) to \(user.name)",
             "shape \(scale.shape) along axis \(axis) of shape \(user.shape)")
         }
-        uses[ByteName(dimension), default: []].append((user.name, axis))
+        if isWhole(user) { uses[ByteName(dimension), default: []].append((user.name, axis)) }
       }
     }
     for set in group.dataSets where scales[ByteName(set.name)] != nil {
       try HDF5Dimensions.makeScale(
         set.name, usedBy: uses[ByteName(set.name)] ?? [], in: location)
     }
-    for user in users {
+    for user in users where isWhole(user) {
       let axes = user.dimensions.map { scales[ByteName($0)]?.name }
       try HDF5Dimensions.attach(axes, to: user.name, in: location)
     }

@@ -272,23 +272,36 @@ public final class Trainer<Task: TrainingTask> {
 
 // MARK: - Rehearsal
 
+/// Processor seconds of the parts of a step.
+public struct StepCost: Sendable {
+  /// Forward and backward of one micro-batch.
+  public var pass = 0.0
+  /// Clip and update.
+  public var update = 0.0
+}
+
 extension Trainer {
-  /// Seconds that a step will take, from one micro-batch and one update, or from several steps where they are short; the
-  /// run is spent then.
-  public func rehearse() throws -> Double {
-    let watch = Stopwatch()
-    guard let pass = forward(microBatch: 0) else {
-      return watch.seconds * Double(task.microBatches)
-    }
-    backward(pass)
-    let first = watch.seconds
-    try optimizer.clip()
-    optimizer.move(step: 0)
-    let estimate = first * Double(task.microBatches) + (watch.seconds - first)
-    guard estimate < 0.01 else { return estimate }
-    // The first step made buffers, so short steps are timed again.
-    let (again, start) = (20, watch.seconds)
-    for _ in 0..<again where divergedAt == nil { try advance() }
-    return (watch.seconds - start) / Double(again)
+  /// What a step costs, from one micro-batch and one update, or from several where they are short; the run is spent then.
+  public func rehearse() throws -> StepCost {
+    var cost = StepCost()
+    var count = 0
+    let start = ProcessorTime.seconds
+    var spent: Double { ProcessorTime.seconds - start }
+    repeat {
+      // What makes the buffers does not count where there is time for more.
+      if count == 1, spent < 0.25 { (cost, count) = (StepCost(), 0) }
+      let begin = spent
+      guard let pass = forward(microBatch: 0) else { break }
+      backward(pass)
+      let middle = spent
+      try optimizer.clip()
+      optimizer.move(step: 0)
+      cost.pass += middle - begin
+      cost.update += spent - middle
+      count += 1
+    } while spent < 0.05 || (count == 1 && spent < 0.25)
+    cost.pass /= Double(max(1, count))
+    cost.update /= Double(max(1, count))
+    return cost
   }
 }

@@ -7,6 +7,8 @@ struct Diff: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Compare the results of two records, or of two folders of records, bit for bit.",
     discussion: """
+      With --rtol R or --atol A reals a and b count as equal where |a - b| <= A + R |b| (b is SECOND's), and NaN equals NaN; \
+      whole numbers and texts must be equal, the keys and settings among them. \
       Telemetry (times, memory, host, versions) is left out. Of folders, the files *.h5 at any \
       depth are matched by their relative paths; a file in one folder only is a difference. \
       Exit status 0 for equal results, 1 otherwise.
@@ -16,6 +18,19 @@ struct Diff: ParsableCommand {
   var first: String
   @Argument(help: "A record, or a folder of records.")
   var second: String
+
+  @Option(parsing: .unconditional, help: "Relative tolerance of reals (default: none).")
+  var rtol: Double?
+  @Option(parsing: .unconditional, help: "Absolute tolerance of reals (default: none).")
+  var atol: Double?
+
+  func validate() throws {
+    for (name, value) in [("rtol", rtol), ("atol", atol)] {
+      if let value, !(value >= 0 && value.isFinite) {
+        throw ValidationError("--\(name) \(value): a tolerance is a number >= 0")
+      }
+    }
+  }
 
   func run() throws {
     let (equal, lines) = try compare()
@@ -69,7 +84,10 @@ struct Diff: ParsableCommand {
 
   private func difference(_ left: String, _ right: String) throws -> String? {
     let left = try Record.read(from: left)
-    let difference = left.firstDifference(from: try Record.read(from: right))
+    let tolerance =
+      rtol == nil && atol == nil
+      ? nil : Record.Tolerance(absolute: atol ?? 0, relative: rtol ?? 0)
+    let difference = left.firstDifference(from: try Record.read(from: right), within: tolerance)
     return difference.map { abbreviated($0, limit: 1000) }
   }
 

@@ -16,8 +16,8 @@ struct Grad: ParsableCommand {
       mlp: the paper's MLP 100-100-100-100-1 without biases; weights network.W_1.weight [100, 100] \
       … network.W_4.weight [1, 100]; batch tensors input [B, 100] and target [B, 1]; mean squared error.
 
-      nanogpt, gpt2: sizes are read from the weights (the authors' nanoGPT names, or Hugging Face's GPT-2 \
-      names with or without "transformer."); batch tensors input and target [B, T] of token ids (I32 or \
+      nanogpt, gpt2: sizes are read from the weights (the authors' nanoGPT names or Karpathy's, or Hugging Face's GPT-2 \
+      names with or without "transformer."), heads from their metadata or the config.json beside them; batch tensors input and target [B, T] of token ids (I32 or \
       I64); mean cross-entropy over all positions, no dropout.
 
       lstm: sizes are read from the weights (encoder.weight, rnns.N.weight_ih_l0 …, decoder.bias; the decoder is the \
@@ -51,7 +51,11 @@ struct Grad: ParsableCommand {
   @Option(
     help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, alexnet, vae, vit or bert.")
   var model: ModelName
-  @Option(help: "Attention heads of nanogpt, gpt2, vit and bert (default: width / 64).")
+  @Option(
+    help: """
+      Attention heads of nanogpt, gpt2, vit and bert (default: what the metadata of the weights or the config.json beside them \
+      say; gpt2 without either: width / 64).
+      """)
   var heads: Int?
   @Option(
     help:
@@ -199,7 +203,8 @@ struct Grad: ParsableCommand {
   }
 
   private func runGPT(_ form: GPT.Form) throws {
-    let gpt = try GPT(loading: weights, form: form, heads: heads)
+    let gpt = try GPT(
+      loading: weights, form: form, heads: heads, note: { note("note: \($0)") })
     let tape = Tape(pool: WorkerPool(threads: threads))
     let tokens = try tokens("[B, T]", vocabulary: gpt.shape.vocabulary, on: tape) { shape in
       guard shape[1] <= gpt.shape.block else {

@@ -12,7 +12,8 @@ struct Spectrum: ParsableCommand {
       -sum p ln p of the normalised squared singular values p_i = s_i²/sum s²: r equal values \
       give r; a matrix of zeros gives 0. With --json one object: {"file", "tensors": [{"name", \
       "shape", "dtype", "singular_values", "frobenius_norm", "effective_rank"}]}, tensors in the \
-      order of the file; a number beyond the range of a double is null.
+      order of the file; a number beyond the range of a double is null. With --svg the spectra are drawn as well, on a \
+      logarithmic axis over the index: the seven with the largest singular values.
       """)
 
   @Argument(help: "An HDF5 or safetensors file.")
@@ -23,6 +24,8 @@ struct Spectrum: ParsableCommand {
   var top: Int?
   @Flag(help: "Print one JSON object.")
   var json = false
+  @Option(help: "Draw the spectra into this SVG file; missing folders are created.")
+  var svg: String?
   @Option(help: TensorSelection.help)
   var tensors = TensorSelection.matrices
 
@@ -34,6 +37,14 @@ struct Spectrum: ParsableCommand {
     let file = try TensorFile(input)
     let spectra = try tensors.entries(of: file).map { entry in
       try withTensor(entry, of: file) { try MatrixSpectrum(entry, $0) }
+    }
+    if let svg {
+      let picture = try SpectrumPicture(
+        title: URL(fileURLWithPath: input).lastPathComponent, spectra, at: input)
+      try AtomicFile.write(picture.text, to: svg)
+      if picture.left > 0 {
+        note("note: \(svg): \(picture.left) more with smaller singular values are not drawn")
+      }
     }
     if json {
       try Terminal.line(Self.json(file: input, spectra, top: top ?? .max))

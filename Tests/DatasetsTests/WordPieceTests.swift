@@ -40,6 +40,16 @@ import Testing
     #expect(tokenizer.tokens("abx") == [1])
   }
 
+  /// Two marks that changed places since Unicode 8, whose tables Hugging Face's tokenizer has: U+1734 was nonspacing there, and
+  /// goes; U+A9BD was spacing, and stays. A mark that never changed goes, too.
+  @Test func marksAreThoseOfUnicode8() throws {
+    let tokenizer = try WordPieceTokenizer(
+      pieces: ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b", "##\u{A9BD}", "##\u{1734}"])
+    #expect(tokenizer.tokens("a\u{1734}b") == [4, 5])
+    #expect(tokenizer.tokens("a\u{A9BD}b") == [4, 6, 5])
+    #expect(tokenizer.tokens("a\u{0301}b") == [4, 5])
+  }
+
   @Test(arguments: [
     (["[PAD]", "[UNK]", "[CLS]"], "[SEP]"),
     (["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "a"], "line 6"),

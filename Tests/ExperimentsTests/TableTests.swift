@@ -109,6 +109,36 @@ import Testing
       summary.table, { $0.gnuplotVariables(stamp: summary.stamp) }, "summary", in: scratch)
   }
 
+  /// n is what is drawn: a ring for every arm and seed, or an arrowhead at the edge, wherever the losses lie; and a legend that
+  /// says which arm has no curve because runs of it diverged.
+  @Test(arguments: [1.0, 10, 0.01]) func everySeedOfThreeIsDrawnWhateverTheRange(
+    _ scale: Double
+  ) throws {
+    let all = try RecordSet(folder: Self.root + "/results/lstm-ptb/seeds")
+    let seeds = [21, 23, 24]
+    var records = try all.records.filter { try seeds.contains($0.int(attribute: "seed")) }
+    #expect(records.count == 15)
+    for index in records.indices {
+      let value = try records[index].double(attribute: "final_val_loss")
+      records[index].attributes["final_val_loss"] = .double(scale * value)
+    }
+    let set = try RecordSet(folder: "memory", records: records)
+    let diverged = try set.methods.filter { method in
+      try set.records(of: method).contains {
+        try !$0.double(attribute: "final_val_loss").isFinite
+      }
+    }
+    let table = try Suite.clipping.experiment(of: set).table(of: set)
+    let scratch = Scratch()
+    let picture = try #require(
+      svgs(of: table, set, "lstm-ptb", in: scratch).first { $0.key == "picture.svg" })
+    let text = String(decoding: picture.value, as: UTF8.self)
+    func count(_ word: String) -> Int { text.components(separatedBy: word).count - 1 }
+    #expect(count("#gpPt5' transform='translate(") + count("▷") == 15)
+    #expect(count("▶") <= diverged.count)
+    #expect((count("(runs diverged)") > 0) == !diverged.isEmpty, "\(diverged)")
+  }
+
   @Test func everyExperimentIsInTheListOfFiguresAndWhatItNamesIsThere() throws {
     let rows = try Self.figures()
     let experiments = Set(Suite.clipping.experiments.map { $0.name })

@@ -219,6 +219,59 @@ import Testing
     expectError("another/9", Record.schema, at: other) { try Record.read(from: other) }
   }
 
+  /// What h5netcdf asks for: of the axes of a data set all have a scale, or none has one.
+  @Test func scalesAreAttachedToAllAxesOrNone() throws {
+    let path = scratch.file("a.h5")
+    let record = Record(dataSets: [
+      .init("step", .int64([1, 2])), .init("layer", .string(["a", "b", "c"])),
+      .init("x", .double([1, 2]), dimensions: ["step"]),
+      .init("both", .double([1, 2, 3, 4, 5, 6]), shape: [2, 3], dimensions: ["step", "layer"]),
+      .init("mixed", .double([1, 2, 3, 4]), shape: [2, 2], dimensions: ["step", "index"]),
+      .init("bare", .double([1, 2]), dimensions: ["run"]),
+    ])
+    try record.write(to: path)
+    #expect(try Record.read(from: path).firstDifference(from: record) == nil)
+    let attached = try HDF5.exclusively {
+      let file = try HDF5File.open(path, writing: false)
+      defer { H5Fclose(file) }
+      return try ["x", "both", "mixed", "bare"].filter { name in
+        try HDF5File.withDataSet(name, in: file) {
+          try HDF5Attributes.has("DIMENSION_LIST", on: $0)
+        }
+      }
+    }
+    #expect(attached == ["x", "both"])
+  }
+
+  @Test func tolerancesAreThoseOfNumPysIsclose() {
+    func difference(
+      _ a: Double, _ b: Double, absolute: Double = 0, relative: Double = 0
+    ) -> String? {
+      func record(_ value: Double) -> Record {
+        Record(
+          attributes: ["final": .double(value)],
+          dataSets: [
+            .init("x", .double([0, value]), shape: [1, 2]), .init("y", .float([Float(value)])),
+          ])
+      }
+      return record(a).firstDifference(
+        from: record(b), within: .init(absolute: absolute, relative: relative))
+    }
+    #expect(difference(1, 1.25, relative: 0.2) == nil)
+    #expect(difference(1.25, 1, relative: 0.2)?.contains("final") == true)  // of the second
+    #expect(difference(1.25, 1, relative: 0.25) == nil)
+    #expect(
+      difference(1, 1.25, absolute: 0.25) == nil && difference(1, 1.25, absolute: 0.24) != nil)
+    #expect(difference(.nan, .nan) == nil && difference(.nan, 1, absolute: 10) != nil)
+    #expect(difference(.infinity, .infinity) == nil)
+    #expect(difference(.infinity, 1, absolute: 1, relative: 1) != nil)
+    #expect(difference(0, -0.0) == nil)
+    let (one, two) = (
+      Record(dataSets: [.init("n", .int64([1]))]), Record(dataSets: [.init("n", .int64([2]))])
+    )
+    #expect(one.firstDifference(from: two, within: .init(absolute: 5)) != nil)
+  }
+
   @Test func recordsThatCannotBeWritten() throws {
     let path = scratch.file("a.h5")
     var record = Record(attributes: ["text": "a\u{0}b"])

@@ -58,11 +58,8 @@ package struct AlexNetSettings: ImageEpochs {
     try checkBatch()
   }
 
-  package var rehearsal: (settings: AlexNetSettings, step: Double, evaluation: Double) {
-    var small = self
-    small.trainingImages = min(trainingImages, max(batchSize, 1000))
-    small.testImages = min(testImages, 200)
-    return (small, 1, evaluationShare(over: small))
+  package var rehearsal: Rehearsal<AlexNetSettings> {
+    rehearsal(self, batch: min(batchSize, 16 * widthDivisor))
   }
 }
 
@@ -83,6 +80,10 @@ package final class AlexNetTask: Workload {
   }
   /// A mean loss of an image beyond this has diverged (it starts at log 10).
   package static let lossLimit = 1e3
+
+  package static func placeholder(_ settings: AlexNetSettings) -> LoadedImages {
+    LoadedImages(data: settings.placeholder)
+  }
 
   package static func load(_ settings: AlexNetSettings, folder: String) throws -> LoadedImages {
     let data = try settings.load(folder: folder)

@@ -7,6 +7,8 @@ package protocol EpochSettings: WorkloadSettings {
   var epochs: Int { get set }
   /// Steps of an epoch.
   var stepsPerEpoch: Int { get }
+  /// Samples a step.
+  var batchSize: Int { get set }
 }
 
 extension EpochSettings {
@@ -28,8 +30,6 @@ package protocol ImageEpochs: EpochSettings {
   var trainingImages: Int { get set }
   /// Test images that are used, at most.
   var testImages: Int { get set }
-  /// Images a step.
-  var batchSize: Int { get }
 }
 
 extension ImageEpochs {
@@ -48,10 +48,21 @@ extension ImageEpochs {
       .first(training: trainingImages, test: testImages)
   }
 
-  /// A step's share of an evaluation on the test images, over that of `small` settings.
-  func evaluationShare(over small: Self) -> Double {
-    Double(testImages) / Double(small.testImages) * Double(small.stepsPerEpoch)
-      / Double(max(1, stepsPerEpoch))
+  /// A rehearsal under `small` settings with `batch` images a step and few images in all.
+  func rehearsal(_ small: Self, batch: Int) -> Rehearsal<Self> {
+    var small = small
+    small.batchSize = max(1, batch)
+    small.trainingImages = min(trainingImages, max(small.batchSize, 64))
+    small.testImages = min(testImages, small.batchSize)
+    var rehearsal = Rehearsal(small)
+    rehearsal.pass = Double(batchSize) / Double(small.batchSize)
+    rehearsal.evaluation = Double(testImages) / Double(small.testImages)
+    return rehearsal
+  }
+
+  /// The images that stand for the real ones where only the time counts.
+  package var placeholder: ImageData {
+    .placeholder(images, training: trainingImages, test: testImages)
   }
 }
 

@@ -103,14 +103,13 @@ package struct ImageSettings: ImageEpochs {
     ] { try check(key, value, value >= 0 && value < 1, "a number in [0, 1)") }
   }
 
-  package var rehearsal: (settings: ImageSettings, step: Double, evaluation: Double) {
+  package var rehearsal: Rehearsal<ImageSettings> {
     var small = self
-    small.batchSize = min(200, batchSize / microBatches)
     small.microBatches = 1
-    small.testImages = min(200, testImages)
-    return (
-      small, Double(batchSize) / Double(small.batchSize), evaluationShare(over: small)
-    )
+    var rehearsal = rehearsal(
+      small, batch: min(200, batchSize / microBatches, 4 * widthDivisor))
+    rehearsal.pass = Double(batchSize) / Double(rehearsal.settings.batchSize)
+    return rehearsal
   }
 }
 
@@ -164,6 +163,10 @@ package final class ImageTask: Workload {
     "normalizes over the batch, whose statistics change where it is cut"
   /// A mean loss of an image beyond this has diverged (it starts near log 10).
   package static let lossLimit = 1e3
+
+  package static func placeholder(_ settings: ImageSettings) throws -> PreparedImages {
+    try PreparedImages(settings.placeholder)
+  }
 
   package static func load(_ settings: ImageSettings, folder: String) throws -> PreparedImages {
     try PreparedImages(settings.load(folder: folder))

@@ -64,10 +64,29 @@ package struct LSTMSettings: WorkloadSettings {
     }
   }
 
-  package var rehearsal: (settings: LSTMSettings, step: Double, evaluation: Double) {
+  /// Shorter windows, then fewer columns, until a pass is some thousand million multiplications; an evaluation of the whole Penn
+  /// Treebank is about a hundred windows of 700 tokens.
+  package var rehearsal: Rehearsal<LSTMSettings> {
     var small = self
     small.evaluationWindows = 1
-    return (small, 1, Double(min(evaluationWindows, 100)))
+    func isLarge() -> Bool { small.multiplications(columns: small.batchSize) > 1e9 }
+    while small.length > 8, isLarge() { small.length /= 2 }
+    while small.batchSize > 8, isLarge() { small.batchSize /= 2 }
+    var rehearsal = Rehearsal(small)
+    rehearsal.pass =
+      multiplications(columns: batchSize) / small.multiplications(columns: small.batchSize)
+    rehearsal.evaluation =
+      min(
+        Double(evaluationWindows) * Double(length),
+        70_000 / Double(evaluationColumns)) / Double(small.length)
+    return rehearsal
+  }
+
+  /// Multiplications of a forward pass: the gates of each layer, and the decoder.
+  private func multiplications(columns: Int) -> Double {
+    let (e, h, l) = (Double(embedding), Double(hidden), Double(layers))
+    let gates = 4 * h * (e + h) + max(0, l - 1) * 8 * h * h
+    return Double(columns) * Double(length) * (gates + e * 10_000)
   }
 }
 
@@ -85,6 +104,12 @@ package final class LSTMTask: Workload {
   }
   /// A loss beyond this has diverged (it starts near the logarithm of the vocabulary's size).
   package static let lossLimit = 1e3
+
+  package static func placeholder(_ settings: LSTMSettings) -> LanguageData {
+    .placeholder(
+      settings.corpus,
+      count: (settings.batchSize + settings.evaluationColumns) * (settings.length + 2))
+  }
 
   package static func load(_ settings: LSTMSettings, folder: String) throws -> LanguageData {
     try LanguageData.load(settings.corpus, folder: folder, block: settings.length)

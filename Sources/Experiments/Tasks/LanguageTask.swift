@@ -52,6 +52,8 @@ package struct LanguageSettings: WorkloadSettings {
   package var corpus = LanguageData.Source.shakespeare
   /// Byte-pair merges, for corpora that use them.
   package var merges = 50_000
+  /// What the tokens of a text file of one's own are.
+  package var fileTokens = LanguageData.FileTokens.characters
   /// Which parameters the norm arms clip.
   package var clippedSet = ClippedSetVariant.authors
 
@@ -74,9 +76,11 @@ package struct LanguageSettings: WorkloadSettings {
   }
   package var stepCount: Int { steps }
   package var pointEvery: Int { recordEvery }
-  package var schedule: Schedule { form == .nanoGPT ? .constant : .cosine(warmup: warmup) }
+  package var schedule: Schedule { form == .gpt2 ? .cosine(warmup: warmup) : .constant }
 
-  package static let later = ["sketchStart": "normal", "precision": "fp32"]
+  package static let later = [
+    "sketchStart": "normal", "precision": "fp32", "fileTokens": "characters",
+  ]
   package static let limits = [
     "layers": 1000, "heads": 1000, "width": 100_000, "contextLength": 1_000_000,
     "batchSize": 1_000_000, "microBatches": 1_000_000, "rank": 100_000, "oversampling": 100_000,
@@ -127,10 +131,43 @@ package struct LanguageSettings: WorkloadSettings {
 
   package func methods(_ names: [String]) -> [String] { clippedSet.methods(names) }
 
-  package var rehearsal: (settings: LanguageSettings, step: Double, evaluation: Double) {
+  /// Fewer sequences, then blocks, then tokens of each, until a pass is some thousand million multiplications.
+  package var rehearsal: Rehearsal<LanguageSettings> {
     var small = self
-    small.evaluationSequences = min(evaluationSequences, batchSize / microBatches)
-    return (small, 1, Double(evaluationSequences) / Double(small.evaluationSequences))
+    var rows = batchSize / microBatches
+    func isLarge() -> Bool { small.multiplications(rows: rows, vocabularyLimit) > 1.5e9 }
+    while rows > 1, isLarge() { rows = (rows + 1) / 2 }
+    while small.layers > 1, isLarge() { small.layers = (small.layers + 1) / 2 }
+    while small.contextLength > 64, isLarge() { small.contextLength /= 2 }
+    small.batchSize = rows * microBatches
+    small.evaluationSequences = min(evaluationSequences, rows)
+    var rehearsal = Rehearsal(small)
+    rehearsal.pass =
+      multiplications(rows: batchSize / microBatches)
+      / small.multiplications(rows: rows, vocabularyLimit)
+    rehearsal.update = Double(layers) / Double(small.layers)
+    rehearsal.evaluation =
+      multiplications(rows: evaluationSequences)
+      / small.multiplications(rows: small.evaluationSequences, vocabularyLimit)
+    rehearsal.final = Double(finalSequences) / Double(evaluationSequences)
+    return rehearsal
+  }
+
+  /// The tokens that stand for a corpus where only the time counts.
+  package var placeholder: LanguageData {
+    .placeholder(
+      corpus, count: (batchSize + 1) * (contextLength + 1), merges: merges, fileTokens: fileTokens,
+      limit: vocabularyLimit)
+  }
+
+  /// A rehearsal's vocabulary: the classifier is what is cut, where it is larger than a block.
+  private var vocabularyLimit: Int { max(4096, 12 * width) }
+
+  /// Multiplications of a forward pass of `rows` sequences in a vocabulary of at most `limit` tokens.
+  private func multiplications(rows: Int, _ limit: Int = .max) -> Double {
+    let (c, t, l) = (Double(width), Double(contextLength), Double(layers))
+    let vocabulary = min(corpus.vocabulary(merges: merges, fileTokens), limit)
+    return Double(rows) * t * (12 * c * c * l + c * t * l + c * Double(vocabulary))
   }
 }
 
@@ -153,6 +190,24 @@ package enum ClippedSetVariant: String, Codable, Sendable, CaseIterable {
 
 extension LanguageData: WorkloadSource {}
 
+extension ModelConfiguration {
+  /// With what the tokens are.
+  func adding(_ tokenizer: LanguageData.Tokenizer) -> ModelConfiguration {
+    var own = self
+    func add(_ name: String, _ value: JSON) { own.members.append(.init(name: name, value: value)) }
+    switch tokenizer {
+    case .characters(let characters):
+      add("tokenizer", .string("characters"))
+      add("characters", .string(characters))
+    case .gpt2(let merges):
+      add("tokenizer", .string("gpt2"))
+      add("merges", .number("\(merges)"))
+    case .other: break
+    }
+    return own
+  }
+}
+
 /// A GPT on text.
 package final class LanguageTask: Workload {
   package static let layerName = "matrix parameter"
@@ -165,9 +220,14 @@ package final class LanguageTask: Workload {
   /// A loss beyond this has diverged (it starts near the logarithm of the vocabulary's size).
   package static let lossLimit = 1e3
 
+  package static func placeholder(_ settings: LanguageSettings) -> LanguageData {
+    settings.placeholder
+  }
+
   package static func load(_ settings: LanguageSettings, folder: String) throws -> LanguageData {
     try LanguageData.load(
-      settings.corpus, folder: folder, merges: settings.merges, block: settings.contextLength)
+      settings.corpus, folder: folder, merges: settings.merges, block: settings.contextLength,
+      fileTokens: settings.fileTokens)
   }
 
   package let model: GPT
@@ -217,7 +277,7 @@ package final class LanguageTask: Workload {
         "\(settings.contextLength) tokens and a target are more than the \(tokens.count) \(part) tokens of \(data.name)",
         hint: "use a longer text or a shorter contextLength")
     }
-    let order: TokenBatches.Order = settings.form == .nanoGPT ? .windows : .chunks
+    let order: TokenBatches.Order = settings.form == .gpt2 ? .chunks : .windows
     let chunks = TokenBatches.chunks(in: data.training.count, length: settings.contextLength)
     guard order == .windows || chunks >= settings.batchSize else {
       throw ConfigError(
@@ -286,7 +346,9 @@ package final class LanguageTask: Workload {
     ]
   }
 
-  package func save(to path: String) throws { try model.save(to: path) }
+  package func save(to path: String) throws {
+    try model.save(to: path, configuration: model.configuration.adding(data.tokenizer))
+  }
 
   /// The mean loss over `sequences` validation sequences (or all, if fewer), the same for every arm and step; ranks share the
   /// batches out, and all get the same.

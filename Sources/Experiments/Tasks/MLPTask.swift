@@ -106,6 +106,7 @@ package final class MLPTask: Workload {
   }
 
   package static func load(_ settings: MLPSettings, folder: String) -> Source { Source(settings) }
+  package static func placeholder(_ settings: MLPSettings) -> Source { Source(settings) }
 
   package let model: MLP
   package let settings: MLPSettings

@@ -57,17 +57,13 @@ package struct VAESettings: ImageEpochs {
     try checkBatch()
   }
 
-  package var rehearsal: (settings: VAESettings, step: Double, evaluation: Double) {
-    var small = self
-    small.trainingImages = min(trainingImages, max(batchSize, 1000))
-    small.testImages = min(testImages, 1000)
-    // An evaluation's share of a step is that of all images in an epoch's steps, whatever their number.
-    let images = Double(small.trainingImages + small.testImages)
-    return (
-      small, 1,
-      Double(trainingImages + testImages) / images
-        * Double(small.stepsPerEpoch) / Double(max(1, stepsPerEpoch))
-    )
+  /// An evaluation is on all images.
+  package var rehearsal: Rehearsal<VAESettings> {
+    var rehearsal = rehearsal(self, batch: min(batchSize, 200))
+    let small = rehearsal.settings
+    rehearsal.evaluation =
+      Double(trainingImages + testImages) / Double(small.trainingImages + small.testImages)
+    return rehearsal
   }
 }
 
@@ -88,6 +84,10 @@ package final class VAETask: Workload {
   }
   /// A loss of an image beyond this has diverged (it starts near 200, and a gray image of noise has about 65).
   package static let lossLimit = 1e5
+
+  package static func placeholder(_ settings: VAESettings) -> LoadedImages {
+    LoadedImages(data: settings.placeholder)
+  }
 
   package static func load(_ settings: VAESettings, folder: String) throws -> LoadedImages {
     let data = try settings.load(folder: folder)

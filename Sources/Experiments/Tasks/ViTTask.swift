@@ -59,11 +59,11 @@ package struct ViTSettings: ImageEpochs {
     try checkBatch()
   }
 
-  package var rehearsal: (settings: ViTSettings, step: Double, evaluation: Double) {
-    var small = self
-    small.trainingImages = min(trainingImages, max(batchSize, 512))
-    small.testImages = min(testImages, 256)
-    return (small, 1, evaluationShare(over: small))
+  /// As few images as are some hundred million multiplications.
+  package var rehearsal: Rehearsal<ViTSettings> {
+    let tokens = Double(imageSide / Self.patch * (imageSide / Self.patch) + 1)
+    let each = tokens * Double(width) * (12 * Double(width) + tokens) * Double(layers)
+    return rehearsal(self, batch: min(batchSize, max(1, Int(1e9 / each))))
   }
 }
 
@@ -81,6 +81,10 @@ package final class ViTTask: Workload {
   }
   /// A mean loss of an image beyond this has diverged (it starts near log 10).
   package static let lossLimit = 1e3
+
+  package static func placeholder(_ settings: ViTSettings) -> LoadedImages {
+    LoadedImages(data: settings.placeholder)
+  }
 
   package static func load(_ settings: ViTSettings, folder: String) throws -> LoadedImages {
     let data = try settings.load(folder: folder)
@@ -186,7 +190,9 @@ package final class ViTTask: Workload {
     ]
   }
 
-  package func save(to path: String) throws { try model.save(to: path) }
+  package func save(to path: String) throws {
+    try model.save(to: path, configuration: model.configuration)
+  }
 }
 
 extension ImagePass {

@@ -8,16 +8,16 @@ import Yams
 /// Everything on it is read from files of the project, so that it is the same to the byte wherever it is made.
 package struct ReportPage {
   /// The page and what stands beside it, by path below its folder.
-  package private(set) var files: [(path: String, content: String)] = []
+  package internal(set) var files: [(path: String, content: String)] = []
 
-  private let suite: Suite
-  private let report: ClaimsReport
+  let suite: Suite
+  let report: ClaimsReport
   /// The reader's own records, where there are some.
-  private let fresh: ClaimsReport?
-  private let root: String
-  private let results: String
+  let fresh: ClaimsReport?
+  let root: String
+  let results: String
   /// The claims of each figure, and at the end those that belong to none.
-  private let claims: [[ClaimsReport.Row]]
+  let claims: [[ClaimsReport.Row]]
 
   /// The page for the records below `results`, compared with those below `fresh`; `root` is the project's folder.
   package init(_ suite: Suite, results: String, fresh: String? = nil, root: String) throws {
@@ -55,7 +55,7 @@ package struct ReportPage {
 
   // MARK: - Head and first screen
 
-  private var head: HTML {
+  var head: HTML {
     .tag(
       "head", [:],
       HTML(
@@ -66,7 +66,7 @@ package struct ReportPage {
       .tag("style", [:], HTML(trusted: ReportStyle.css)))
   }
 
-  private var opening: HTML {
+  var opening: HTML {
     let totals = Verdict.allCases.map { verdict in
       HTML.tag(
         "li", ["class": Self.name(verdict)],
@@ -91,7 +91,7 @@ package struct ReportPage {
               }))))
   }
 
-  private static let others = [
+  static let others = [
     ("more", "Other claims"), ("speed", "Speed against PyTorch"),
     ("robustness", "Determinism and damage"),
     ("environment", "Machines"), ("open", "What was not attempted"),
@@ -103,7 +103,7 @@ package struct ReportPage {
 
   // MARK: - Verdicts
 
-  private var verdicts: HTML {
+  var verdicts: HTML {
     func select(_ name: String, _ label: String, _ values: [String]) -> HTML {
       .tag(
         "label", [:], .text("\(label) "),
@@ -142,7 +142,7 @@ package struct ReportPage {
           .tag("tbody", [:], report.rows.map(line)))))
   }
 
-  private func line(_ row: ClaimsReport.Row) -> HTML {
+  func line(_ row: ClaimsReport.Row) -> HTML {
     let deciding = row.evidence.deciding
     var cells: [HTML] = [
       .tag(
@@ -179,7 +179,7 @@ package struct ReportPage {
 
   // MARK: - A figure
 
-  private mutating func section(_ figure: FigureEntry, number: Int) throws -> HTML {
+  mutating func section(_ figure: FigureEntry, number: Int) throws -> HTML {
     let rows = claims[number]
     var parts: [HTML] = [
       .tag("h2", ["id": "h-figure-\(number)"], .text(figure.title)),
@@ -204,11 +204,11 @@ package struct ReportPage {
       "section", ["id": "figure-\(number)", "aria-labelledby": "h-figure-\(number)"], parts)
   }
 
-  private static func folded(_ title: String, _ content: HTML...) -> HTML {
+  static func folded(_ title: String, _ content: HTML...) -> HTML {
     .tag("details", [:], [.tag("summary", [:], .text(title))] + content)
   }
 
-  private static func sets(of rows: [ClaimsReport.Row]) -> [(String, String)] {
+  static func sets(of rows: [ClaimsReport.Row]) -> [(String, String)] {
     var found: [(String, String)] = []
     for row in rows where row.verdict != .needsRecords {
       if !found.contains(where: { $0 == (row.experiment, row.profile) }) {
@@ -219,7 +219,7 @@ package struct ReportPage {
   }
 
   /// The picture with its caption, inside the page or beside it; a link to a text is its caption alone.
-  private mutating func picture(_ path: String, name: String, title: String) throws -> [HTML] {
+  mutating func picture(_ path: String, name: String, title: String) throws -> [HTML] {
     var content: [HTML] = []
     if path.hasSuffix(".svg"), let svg = text(path) {
       if let inline = InlinePicture.html(svg, name: name, title: title) {
@@ -245,7 +245,7 @@ package struct ReportPage {
     return content.isEmpty ? [] : [.tag("figure", [:], content)]
   }
 
-  private func details(_ row: ClaimsReport.Row) -> HTML {
+  func details(_ row: ClaimsReport.Row) -> HTML {
     let claim = row.claim
     var content: [HTML] = [
       .tag("p", [:], .tag("strong", [:], "Criterion: "), .text(claim.criterion)),
@@ -276,230 +276,5 @@ package struct ReportPage {
           .tag("span", ["class": "verdict \(Self.name(row.verdict))"], .text(row.verdict.rawValue)),
           .text(" · \(claim.id) · \(claim.statement)"))
       ] + content)
-  }
-
-  // MARK: - What it was made from
-
-  private mutating func made(_ experiment: String, _ profile: String) throws -> HTML {
-    let set = try RecordSet(folder: "\(results)/\(experiment)/\(profile)")
-    let type = try suite.experiment(named: experiment)
-    let data = "data/\(experiment)-\(profile).tsv"
-    if !files.contains(where: { $0.path == data }), let table = try? type.table(of: set) {
-      files.append((data, table.text))
-    }
-    let rows = try set.records.map { record -> [String] in
-      let telemetry = record.telemetry.attributes
-      func said(_ name: String) -> String { telemetry[name].map { "\($0)" } ?? "" }
-      var (time, memory) = ("", "")
-      if case .double(let seconds)? = telemetry["seconds"] { time = ProgressLine.duration(seconds) }
-      if case .int(let bytes)? = telemetry["peak_memory_bytes"] {
-        memory = "\(bytes / 1_000_000) MB"
-      }
-      let path = record.source ?? ""
-      return [
-        String(path.split(separator: "/").last ?? ""), time, memory, said("cpu"),
-        said("commit"), path.isEmpty ? "" : String(try Digest.sha256(ofFile: path).prefix(16)),
-      ]
-    }
-    return Self.folded(
-      "\(experiment), profile \(profile): \(set.records.count) records",
-      .tag("p", [:], .text(set.stamp)),
-      .tag("p", [:], "Numbers of the figure: ", .tag("a", ["href": data], .text(data))),
-      .tag("h3", [:], "Against the paper's configuration"), try difference(type, set),
-      .tag("h3", [:], "Tuning"), tuning(experiment),
-      .tag("h3", [:], "Records"),
-      Self.table(["record", "time", "memory", "CPU", "commit", "SHA-256, first 16"], rows))
-  }
-
-  private static func table(_ header: [String], _ rows: [[String]]) -> HTML {
-    .tag(
-      "div",
-      [
-        "class": "scroll", "tabindex": "0", "role": "region",
-        "aria-label": header.joined(separator: ", "),
-      ],
-      .tag(
-        "table", [:],
-        .tag("thead", [:], .tag("tr", [:], header.map { .tag("th", ["scope": "col"], .text($0)) })),
-        .tag(
-          "tbody", [:],
-          rows.map { .tag("tr", [:], $0.map { .tag("td", [:], .tag("code", [:], .text($0))) }) })))
-  }
-
-  /// The settings that differ from those of profile paper.
-  private func difference<E: Experiment>(_ type: E.Type, _ set: RecordSet) throws -> HTML {
-    let file = "experiments/\(E.name)/paper.yaml"
-    guard let yaml = text(file),
-      let paper = try? E.defaults.overlaid(yaml: yaml, file: file).lines,
-      let own = try? E.config(of: set).lines
-    else { return .tag("p", [:], "There is no profile paper to compare with.") }
-    func split(_ line: String) -> (String, String) {
-      let parts = line.components(separatedBy: " = ")
-      return (parts[0], parts.dropFirst().joined(separator: " = "))
-    }
-    let theirs = paper.map(split)
-    let rows = own.map(split).compactMap { key, value -> [String]? in
-      let other = theirs.first { $0.0 == key }?.1 ?? ""
-      guard value != other, !["methods", "seeds", "hyperparameters", "dataDigest"].contains(key)
-      else { return nil }
-      return [key, value, other]
-    }
-    return rows.isEmpty
-      ? .tag("p", [:], "None.") : Self.table(["setting", "these records", "profile paper"], rows)
-  }
-
-  private func tuning(_ experiment: String) -> HTML {
-    guard let tuned = text("experiments/\(experiment)/tuned.yaml") else {
-      return .tag("p", [:], "Nothing is tuned.")
-    }
-    return .tag(
-      "pre", ["tabindex": "0"], .text(tuned))
-  }
-
-  /// The ledger's rows that name the figure or one of its experiments.
-  private func ledger(of figure: FigureEntry, _ rows: [ClaimsReport.Row]) -> [String] {
-    let numbers = figure.title.prefix { $0 != ":" }.split(whereSeparator: { ", ".contains($0) })
-    let terms =
-      numbers.flatMap { ["Fig \($0)", "Figs \($0)"] } + Set(rows.map(\.experiment)).sorted()
-    let lines = (text("DISCREPANCIES.md") ?? "").split(separator: "\n")
-    return lines.filter { line in
-      line.hasPrefix("| ")
-        && terms.contains { term in
-          line.range(of: term).map { range in
-            range.upperBound == line.endIndex
-              || !line[range.upperBound].isLetter
-                && !line[range.upperBound].isNumber
-          } ?? false
-        }
-    }.map {
-      $0.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
-        .joined(separator: " · ").replacingOccurrences(of: "`", with: "")
-    }
-  }
-
-  // MARK: - The end of the page
-
-  private var ending: [HTML] {
-    let more = claims[suite.figures.count].map(details)
-    let contents = [
-      more.isEmpty ? .tag("p", [:], "None.") : .tag("div", [:], more), speed, robustness,
-      environment, open,
-    ]
-    return zip(Self.others, contents).map { other, content in
-      .tag(
-        "section", ["id": other.0, "aria-labelledby": "h-\(other.0)"],
-        .tag("h2", ["id": "h-\(other.0)"], .text(other.1)), content)
-    }
-  }
-
-  private var speed: HTML {
-    let rows = (text("Benchmarks/gpt.jsonl") ?? "").split(separator: "\n").compactMap {
-      line -> [String]? in
-      guard let node = try? compose(yaml: String(line)), let suite = node["suite"]?.float,
-        let peer = node["peer"]?.float
-      else { return nil }
-      let unit = node["unit"]?.string ?? ""
-      return [
-        node["case"]?.string ?? "", "\(significant(suite, 3)) \(unit)",
-        "\(significant(peer, 3)) \(unit)", "\(significant(peer / suite, 3)) times",
-        "\(node["cpu"]?.string ?? "") (\(node["vectors"]?.string ?? ""))",
-        "PyTorch \(node["torch"]?.string ?? "")",
-      ]
-    }
-    return rows.isEmpty
-      ? .tag("p", [:], "No measurements are checked in.")
-      : Self.table(["case", "suite", "PyTorch", "faster", "CPU", "peer"], rows)
-  }
-
-  private var robustness: HTML {
-    let rows = (text("results/robustness.tsv") ?? "").split(separator: "\n").map {
-      $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
-    }
-    return rows.count < 2
-      ? .tag("p", [:], "No counts are checked in.")
-      : Self.table(rows[0], Array(rows.dropFirst()))
-  }
-
-  private var environment: HTML {
-    func machines(_ report: ClaimsReport?, _ folder: String) -> [[String]] {
-      Self.sets(of: report?.rows ?? []).compactMap { experiment, profile in
-        guard let set = try? RecordSet(folder: "\(folder)/\(experiment)/\(profile)") else {
-          return nil
-        }
-        func all(_ name: String) -> String {
-          Set(set.records.map { "\($0.telemetry.attributes[name] ?? "unknown")" }).sorted()
-            .joined(separator: "; ")
-        }
-        return [
-          "\(experiment) \(profile)", all("cpu"), all("cores"), all("blas_core"), all("system"),
-        ]
-      }
-    }
-    return Self.table(
-      ["records", "CPU", "cores", "BLAS kernels", "system"], machines(report, results))
-  }
-
-  private var open: HTML {
-    let missing = report.rows.filter { $0.verdict == .needsRecords }.map {
-      HTML.tag("li", [:], .text("\($0.claim.id): \($0.claim.statement)"))
-    }
-    let plan = (text("experiments/campaign.tsv") ?? "").split(separator: "\n")
-      .filter { !$0.hasPrefix("#") }
-      .map { $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init) }
-    return .tag(
-      "div", [:],
-      .tag("h3", [:], "Claims without records"),
-      missing.isEmpty ? .tag("p", [:], "None.") : .tag("ul", [:], missing),
-      .tag("h3", [:], "The long runs, those done and those to come"),
-      Self.table(
-        ["name", "profile", "experiment", "command", "core-hours", "decides"],
-        plan.filter { $0.count == 6 }))
-  }
-
-  // MARK: - For machines
-
-  private struct Entry: Encodable {
-    let id, figure, statement, item, criterion, experiment, profile, horizon, verdict: String
-    let family, registered: String
-    let parts: [Part]
-  }
-
-  private struct Part: Encodable {
-    let part, statistic, direction, bound, verdict: String
-    let estimate, low, high: Double?
-    let n: Int
-  }
-
-  private func json() throws -> String {
-    func finite(_ value: Double) -> Double? { value.isFinite ? value : nil }
-    let entries = report.rows.map { row in
-      Entry(
-        id: row.claim.id, figure: row.claim.figure, statement: row.claim.statement,
-        item: row.claim.item, criterion: row.claim.criterion, experiment: row.experiment,
-        profile: row.profile, horizon: row.horizon, verdict: row.verdict.rawValue,
-        family: row.claim.family, registered: row.registered,
-        parts: row.evidence.findings.map {
-          Part(
-            part: $0.part, statistic: $0.statistic, direction: $0.bound.direction,
-            bound: $0.bound.number, verdict: $0.verdict.rawValue, estimate: finite($0.estimate),
-            low: finite($0.low), high: finite($0.high), n: $0.count)
-        })
-    }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    return String(decoding: try encoder.encode(entries), as: UTF8.self) + "\n"
-  }
-
-  private var csv: String {
-    report.table.split(separator: "\n").map { line in
-      line.split(separator: "\t", omittingEmptySubsequences: false).map { field in
-        field.contains(where: { ",\"".contains($0) })
-          ? "\"\(field.replacingOccurrences(of: "\"", with: "\"\""))\"" : String(field)
-      }.joined(separator: ",") + "\n"
-    }.joined()
-  }
-
-  private func text(_ path: String) -> String? {
-    try? String(contentsOfFile: "\(root)/\(path)", encoding: .utf8)
   }
 }

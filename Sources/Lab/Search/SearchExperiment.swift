@@ -122,7 +122,14 @@ extension SearchExperiment {
   }
 
   package static func resolve(_ config: Config, _ places: Places) throws -> Config {
-    var config = config
+    var config = try planned(config, places)
+    let source = try Task.load(config.settings, folder: places.data)
+    config.settings = Task.resolved(config.settings, source)
+    (config.dataName, config.dataDigest) = (source.name, source.digest)
+    return config
+  }
+
+  package static func planned(_ config: Config, _ places: Places) throws -> Config {
     for name in config.methods {
       let arm = try arms.named(name, place: "setting 'methods'")
       guard arm.tunedAs == name else {
@@ -131,9 +138,6 @@ extension SearchExperiment {
           hint: "search for that one")
       }
     }
-    let source = try Task.load(config.settings, folder: places.data)
-    config.settings = Task.resolved(config.settings, source)
-    (config.dataName, config.dataDigest) = (source.name, source.digest)
     return config
   }
 
@@ -157,8 +161,13 @@ extension SearchExperiment {
       + (plan.confirmationSeeds.isEmpty ? [] : [confirmation])
   }
 
-  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
-    try rehearse(Task.self, config.settings, config.methods, arms, context) { _ in nil }
+  /// A trial is evaluated once, at its end.
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double? {
+    try Task.secondsPerStep(
+      config.settings, config.methods, arms,
+      steps: Double(work(of: Job(methods: config.methods, seed: 0), config)),
+      evaluations: Double(config.own.plan.trialCount), ends: false
+    ) { _ in nil }
   }
 
   package static func dataName(_ config: Config) -> String { config.dataName }

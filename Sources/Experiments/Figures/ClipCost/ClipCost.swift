@@ -79,7 +79,7 @@ package enum ClipCost: Experiment {
 
   package static func secondsPerStep(
     _ config: Config, _ context: RunContext
-  ) throws -> Double {
+  ) throws -> Double? {
     try timePerStep {
       var short = config
       short.repeats = 1

@@ -105,7 +105,7 @@ package enum MLPHeatMap: Experiment {
     ]
   }
 
-  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double? {
     var settings = config.settings
     settings.steps = min(100, settings.steps)
     let source = MLPTask.Source(settings)

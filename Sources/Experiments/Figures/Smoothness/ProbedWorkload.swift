@@ -18,6 +18,8 @@ package struct ProbedWorkload: Sendable {
   let steps: @Sendable ([String]) throws -> Int
   /// All settings and what identifies the data, as lines; and the data's name.
   let identify: @Sendable ([String], _ folder: String) throws -> (lines: [String], data: String)
+  /// What a step of it costs, and each gradient that is looked at on the way.
+  let cost: @Sendable (Smoothness.Config) throws -> RunCost
   /// The points of a run, and the record's attributes.
   let measure:
     @Sendable (Smoothness.Config, UInt64, RunContext) throws -> (
@@ -48,6 +50,9 @@ package struct ProbedWorkload: Sendable {
       let lines = try config.lines.filter { line in !own.contains(String(line.prefix { $0 != " " }))
       }
       return (lines + ["data = \(source.digest)"], source.name)
+    }
+    cost = { config in
+      try Task.cost(settings(config.changes(of: name)), arm, config.values(of: name))
     }
     measure = { config, seed, context in
       let settings = try settings(config.changes(of: name))

@@ -131,7 +131,7 @@ package enum Smoothness: Experiment {
   package static let version = 1
 
   package static func resolve(_ config: Config, _ places: Places) throws -> Config {
-    var config = config
+    var config = try planned(config, places)
     var names: [String] = []
     config.workloads = []
     for method in config.methods {
@@ -139,6 +139,16 @@ package enum Smoothness: Experiment {
       let (lines, data) = try workload.identify(config.changes(of: method), places.data)
       config.workloads += lines.map { "\(method): \($0)" }
       if !names.contains(data) { names.append(data) }
+    }
+    config.dataName = names.joined(separator: ", ")
+    return config
+  }
+
+  /// With tuned hyper-parameters.
+  package static func planned(_ config: Config, _ places: Places) throws -> Config {
+    var config = config
+    for method in config.methods {
+      let workload = try workload(method)
       if config.hyperparameters[method] == nil {
         let tuned = try TunedHyperparameters.read(
           "\(places.folder)/../\(workload.tunedBy)/tuned.yaml", arms: Self.arms(of: workload))
@@ -150,7 +160,6 @@ package enum Smoothness: Experiment {
         config.hyperparameters[method] = own
       }
     }
-    config.dataName = names.joined(separator: ", ")
     return config
   }
 
@@ -169,28 +178,19 @@ package enum Smoothness: Experiment {
     (try? workload(job.methods[0]).steps(config.changes(of: job.methods[0]))) ?? 0
   }
 
-  /// From one point of each workload.
-  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
+  /// From a small step of each workload: a point is as many gradients as are looked at.
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double? {
     var (seconds, steps) = (0.0, 0)
     for method in config.methods {
-      let own = try workload(method).steps(config.changes(of: method))
-      var short = config
-      short.points = 1
-      let watch = Stopwatch()
-      var quiet = RunContext()
-      (quiet.threads, quiet.dataFolder) = (context.threads, context.dataFolder)
-      // One point is a step and all that is measured on its way; the rest of the run is not done.
-      quiet.willStep = { if $0 > 0 { throw Rehearsed() } }
-      do { _ = try workload(method).measure(short, 0, quiet) } catch is Rehearsed {}
-      let gradients = config.batches * (config.gridPoints + 1)
-      let perGradient = watch.seconds / Double(gradients + 1)
-      seconds += perGradient * Double(own + min(own, config.points) * gradients)
+      let workload = try workload(method)
+      let own = try workload.steps(config.changes(of: method))
+      let cost = try workload.cost(config)
+      let gradients = min(own, config.points) * config.batches * (config.gridPoints + 1)
+      seconds += Double(own) * cost.step + Double(gradients) * cost.gradient
       steps += own
     }
     return seconds / Double(max(1, steps))
   }
-
-  private struct Rehearsed: Error {}
 
   package static func dataName(_ config: Config) -> String { config.dataName }
 

@@ -106,6 +106,12 @@ package enum BadTokenSpectra: Experiment {
     "Singular values of gradients as good tokens are replaced by bad ones (Figs 1, 7)."
   package static let version = 1
 
+  package static func planned(_ config: Config, _ places: Places) throws -> Config {
+    var config = config
+    if config.model == .trained { config.weights = (try? TrainedModel.path(places)) ?? "" }
+    return config
+  }
+
   /// The model's place, and what identifies it and the text.
   package static func resolve(_ config: Config, _ places: Places) throws -> Config {
     var config = config
@@ -123,8 +129,9 @@ package enum BadTokenSpectra: Experiment {
   /// A step is a mini-batch with all its replacements.
   package static func work(of unit: Job, _ config: Config) -> Int { config.pieces }
 
-  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double {
-    let model = try TrainedModel(config, context.dataFolder)
+  /// Without its weights and text, the records tell.
+  package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double? {
+    guard let model = try? TrainedModel(config, context.dataFolder) else { return nil }
     let sweep = ReplacementSweep(
       model.gpt, context: config.context, top: config.top,
       pool: WorkerPool(threads: context.threads))
@@ -136,8 +143,16 @@ package enum BadTokenSpectra: Experiment {
       _ = try sweep.measure(samples, thresholds: nil, keepingSpectra: false)
       return 2  // b = 0 and b = 1
     }
-    let cells = config.batchSizes.reduce(0) { $0 + $1 + 1 }
-    return seconds * Double(cells) / Double(config.batchSizes.count)
+    return seconds * cells(config) / Double(config.batchSizes.count)
+  }
+
+  package static func recordedScale(of method: String, _ config: Config) -> Double {
+    Double(config.batches) * cells(config)
+  }
+
+  /// Gradients of a sweep over all sizes.
+  private static func cells(_ config: Config) -> Double {
+    config.batchSizes.reduce(0) { $0 + Double($1) + 1 }
   }
 
   package static func dataName(_ config: Config) -> String { config.dataName }

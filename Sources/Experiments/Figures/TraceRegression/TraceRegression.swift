@@ -132,7 +132,7 @@ package enum TraceRegression: Experiment {
 
   package static func secondsPerStep(
     _ config: Config, _ context: RunContext
-  ) throws -> Double {
+  ) throws -> Double? {
     try timePerStep {
       var short = config
       short.steps = min(config.steps, 2000)

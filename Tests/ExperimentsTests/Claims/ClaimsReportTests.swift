@@ -1,0 +1,68 @@
+import Foundation
+import LinearAlgebra
+import Storage
+import Testing
+
+@testable import Experiments
+@testable import Lab
+
+/// The page, the table and README's part of it.
+@Suite struct ClaimsReportTests {
+  @Test func titlesCannotBreakATable() throws {
+    let nasty = "a|b\tc\nd <script>"
+    let claim = Claim(
+      id: "fig9-x", item: nasty, statement: nasty, criterion: nasty
+    ) { _ in Evidence() }
+    let finding = Finding(
+      part: nasty, nasty, estimate: 1, low: 0, high: 2, .below(1), count: 3)
+    let row = ClaimsReport.Row(
+      experiment: "trace-regression", claim: claim, profile: "quick", horizon: nasty,
+      evidence: Evidence([finding, finding], remarks: [nasty]), registered: "no", seconds: 1)
+    let report = ClaimsReport(.clipping, rows: [row])
+    let lines = report.table.split(separator: "\n")
+    #expect(lines.count == 4)
+    for line in lines {
+      #expect(
+        line.split(separator: "\t", omittingEmptySubsequences: false).count
+          == ClaimsReport.columns.count)
+    }
+    let cells = try #require(
+      report.page(resultsAt: "r").split(separator: "\n").first { $0.hasPrefix("| fig9-x |") })
+    let bars = cells.replacingOccurrences(of: "\\|", with: "").count { $0 == "|" }
+    #expect(bars == 8 && !cells.contains("<"))
+    #expect(!report.details(of: "trace-regression").contains("<script>"))
+  }
+
+  @Test func theCheckedInRecordsSayWhatReadmeAndTablesSay() throws {
+    let paths = Paths()
+    let root = try #require(paths.root)
+    let report = try ClaimsReport(.clipping, results: paths.results)
+    let readme = try String(contentsOfFile: root + "/README.md", encoding: .utf8)
+    let isTrue = try report.readme(readme, at: "README.md") == readme
+    #expect(isTrue, "README.md: make claims")
+    let page = try String(contentsOfFile: root + "/CLAIMS.md", encoding: .utf8)
+    let pageIsTrue = report.page(resultsAt: "results") == page
+    #expect(pageIsTrue, "CLAIMS.md: make claims")
+    #expect(page.utf8.count <= 24_000)
+    /// All but what depends on the clone's history.
+    func withoutRegistration(_ table: String) -> [String] {
+      table.split(separator: "\n").map {
+        $0.split(separator: "\t", omittingEmptySubsequences: false).dropLast().joined(
+          separator: "\t")
+      }
+    }
+    let table = try String(contentsOfFile: paths.results + "/claims.tsv", encoding: .utf8)
+    let (fresh, there) = (withoutRegistration(report.table), withoutRegistration(table))
+    let different = zip(fresh, there).first { $0 != $1 }.map { "\($0)\n\($1)" } ?? ""
+    #expect(fresh.count == there.count && different.isEmpty, "claims.tsv: make claims \(different)")
+    #expect(report.brokenInvariants.isEmpty)
+    let ids = Set(report.rows.map(\.claim.id))
+    for figure in Suite.clipping.figures {
+      #expect(figure.claims.allSatisfy(ids.contains), "\(figure.title)")
+      for (_, path) in figure.links {
+        #expect(FileManager.default.fileExists(atPath: "\(root)/\(path)"), "\(path)")
+      }
+    }
+    #expect(throws: StorageError.self) { try report.readme("no markers", at: "x") }
+  }
+}
