@@ -173,6 +173,17 @@ public struct BERT: Model {
     return name.hasPrefix("bert.") || name.hasPrefix("classifier.") ? name : "bert.\(name)"
   }
 
+  /// What Hugging Face's config.json says of it.
+  public var configuration: ModelConfiguration {
+    func number(_ value: Int) -> JSON { .number("\(value)") }
+    return ModelConfiguration([
+      ("model_type", .string("bert")), ("hidden_size", number(shape.width)),
+      ("num_hidden_layers", number(shape.layers)), ("num_attention_heads", number(shape.heads)),
+      ("intermediate_size", number(shape.hidden)), ("vocab_size", number(shape.vocabulary)),
+      ("max_position_embeddings", number(shape.positions)), ("type_vocab_size", number(shape.types)),
+    ])
+  }
+
   /// The model whose weights the safetensors or HDF5 file at `path` holds, and the names of the parameters that the file lacks and that
   /// `stream` initialized in their place: the pooler's and the classifier's, where those are missing whole.
   ///

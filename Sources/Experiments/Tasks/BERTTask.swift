@@ -63,14 +63,15 @@ package struct BERTSettings: EpochSettings {
       "at most the \(trainingTexts) training texts")
   }
 
-  package var rehearsal: (settings: BERTSettings, step: Double, evaluation: Double) {
+  package var rehearsal: Rehearsal<BERTSettings> {
     var small = self
-    small.trainingTexts = min(trainingTexts, max(batchSize, 256))
-    small.testTexts = min(testTexts, 64)
-    let share =
-      Double(testTexts) / Double(small.testTexts) * Double(small.stepsPerEpoch)
-      / Double(max(1, stepsPerEpoch))
-    return (small, 1, share)
+    small.batchSize = min(batchSize, 8)
+    small.trainingTexts = min(trainingTexts, 64)
+    small.testTexts = min(testTexts, 32)
+    var rehearsal = Rehearsal(small)
+    rehearsal.pass = Double(batchSize) / Double(small.batchSize)
+    rehearsal.evaluation = Double(testTexts) / Double(small.testTexts)
+    return rehearsal
   }
 }
 
@@ -170,12 +171,14 @@ package struct EncodedTexts: WorkloadSource {
 
   /// Writes the model with all pieces of the vocabulary.
   func save(_ model: BERT, _ settings: BERTSettings, to path: String) throws {
-    guard let weights else { return try model.save(to: path) }
+    guard let weights else {
+      return try model.save(to: path, configuration: model.configuration)
+    }
     let (whole, _) = try load(weights, settings, RandomStream(seed: 0, name: "bert"))
     let all = whole.reduced(
       layers: model.shape.layers, tokens: Array(0..<whole.shape.vocabulary))
     all.take(model, tokens: pieces)
-    try all.save(to: path)
+    try all.save(to: path, configuration: all.configuration)
   }
 
   private func load(
@@ -200,6 +203,13 @@ package final class BERTTask: Workload {
   }
   /// A mean loss of a text beyond this has diverged (it starts near log 6).
   package static let lossLimit = 1e3
+
+  /// Generated texts and a seeded encoder.
+  package static func placeholder(_ settings: BERTSettings) throws -> EncodedTexts {
+    var settings = settings
+    (settings.texts, settings.encoder) = (.standIn, .seeded)
+    return try EncodedTexts(settings, folder: "")
+  }
 
   package static func load(_ settings: BERTSettings, folder: String) throws -> EncodedTexts {
     try EncodedTexts(settings, folder: folder)
