@@ -180,7 +180,8 @@ public struct BERT: Model {
       ("model_type", .string("bert")), ("hidden_size", number(shape.width)),
       ("num_hidden_layers", number(shape.layers)), ("num_attention_heads", number(shape.heads)),
       ("intermediate_size", number(shape.hidden)), ("vocab_size", number(shape.vocabulary)),
-      ("max_position_embeddings", number(shape.positions)), ("type_vocab_size", number(shape.types)),
+      ("max_position_embeddings", number(shape.positions)),
+      ("type_vocab_size", number(shape.types)),
     ])
   }
 

@@ -131,7 +131,9 @@ import Testing
     let table = try Suite.clipping.experiment(of: set).table(of: set)
     let scratch = Scratch()
     let picture = try #require(
-      svgs(of: table, set, "lstm-ptb", in: scratch).first { $0.key == "picture.svg" })
+      svgs(of: table, table.gnuplotVariables(of: set), "lstm-ptb", in: scratch).first {
+        $0.key == "picture.svg"
+      })
     let text = String(decoding: picture.value, as: UTF8.self)
     func count(_ word: String) -> Int { text.components(separatedBy: word).count - 1 }
     #expect(count("#gpPt5' transform='translate(") + count("▷") == 15)
@@ -185,7 +187,8 @@ import Testing
     }
     let set = try RecordSet(folder: "memory", records: records)
     let table = try TraceRegression.table(of: set)
-    let pictures = try svgs(of: table, table.gnuplotVariables(of: set), "trace-regression", in: scratch)
+    let pictures = try svgs(
+      of: table, table.gnuplotVariables(of: set), "trace-regression", in: scratch)
     #expect(pictures.count == 1)
     #expect(!FileManager.default.fileExists(atPath: witness))
     let picture = String(decoding: pictures.values.first ?? Data(), as: UTF8.self)

@@ -62,13 +62,13 @@ extension DeltaGClipBERT {
   }
 
   /// What the encoder is.
-  private static func encoder(_ record: Record) throws -> String {
+  private static func encoder(_ record: Record, layers: Int) throws -> String {
     guard try record.int(attribute: "encoder_is_trained") == 1 else {
       return
         "an encoder of seeded weights, not MiniLM, for a vocabulary of the training texts' words"
     }
     let completed = try record.string(attribute: "completed")
-    return "MiniLM's embeddings and first blocks"
+    return "MiniLM, its first \(layers) blocks"
       + (completed.isEmpty
         ? ", all weights from the checkpoint"
         : ", of which the checkpoint lacks \(completed): drawn from the seed")
@@ -88,7 +88,8 @@ extension DeltaGClipBERT {
           : " \(significant(100 * Statistics.mean(accuracies), 3)) % (\(significant(time, 2)) ms a step)")
     }
     return [
-      ("finals", lines.joined(separator: "; ")), ("encoder", escaped(try encoder(record))),
+      ("finals", lines.joined(separator: "; ")),
+      ("encoder", escaped(try encoder(record, layers: settings.layers))),
       ("data", escaped(try record.string(attribute: "data"))),
       ("trainingTexts", "\(settings.trainingTexts)"), ("testTexts", "\(settings.testTexts)"),
       ("cutTexts", "\(try record.int(attribute: "cut_texts"))"), ("length", "\(settings.length)"),
