@@ -139,24 +139,9 @@ package struct Comparison: Sendable {
       guard moment == .equalTime else { return [] }
       return try arms.flatMap { arm in try others.map { try survival(set, arm, $0) } }
     }
-    return try evidence.obstacle == nil && areSame(set) ? evidence.kept(from: .sameRuns) : evidence
-  }
-
-  /// Whether what differs between the arms never made a difference: every curve is the same to the last bit.
-  private func areSame(_ set: RecordSet) throws -> Bool {
-    try arms.allSatisfy { arm in
-      try others.allSatisfy { other in
-        let pairs = try set.pairs(arm, other)
-        return try !pairs.isEmpty
-          && pairs.allSatisfy { pair in
-            try measures.allSatisfy {
-              try pair.0.doubles($0.series).elementsEqual(pair.1.doubles($0.series)) {
-                $0.bitPattern == $1.bitPattern
-              }
-            }
-          }
-      }
-    }
+    // What differs between the arms never made a difference: every seed's ratio is one.
+    let isSame = evidence.findings.allSatisfy { ($0.estimate, $0.low, $0.high) == (1, 1, 1) }
+    return isSame && !evidence.findings.isEmpty ? evidence.kept(from: .sameRuns) : evidence
   }
 
   /// Findings about `arms`, with what may keep them from deciding; `findings` and `more` are called only if all have
