@@ -6,8 +6,8 @@ extension SIMD where Scalar: FloatingPoint {
   /// Without one (x86 at its baseline, as in a package that passes no flags) `addingProduct` is a call of the C library
   /// for every entry; an optimized build then rounds twice. A debug build keeps the fused chain, so that tests see
   /// what `-march=native` computes.
-  @inlinable @inline(__always)
-  public func plusProduct(_ a: Self, _ b: Self) -> Self {
+  @inline(__always)
+  func plusProduct(_ a: Self, _ b: Self) -> Self {
     #if DEBUG
       return addingProduct(a, b)
     #else

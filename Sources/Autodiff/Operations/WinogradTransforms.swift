@@ -1,251 +1,224 @@
-import LinearAlgebra
-
-// The transforms of F(4×4, 3×3) (Winograd 1980; Lavin & Gray 2016, arXiv 1509.09308): a tile of 4×4 outputs
+// The transforms of F(2×2, 3×3) (Winograd 1980; Lavin & Gray 2016, arXiv 1509.09308): a tile of 2×2 outputs
 //
 //   y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ d B)] A
 //
-// takes 36 multiplications a pair of channels in place of 144. Summed over channels, each of the 36 places is a matrix
+// takes 16 multiplications a pair of channels in place of 36. Summed over channels, each of the 16 places is a matrix
 // product. The backward pass is the adjoint of each factor: dM = A dy Aᵀ, dw = Gᵀ [Σ dM ⊙ V] G, dd = B [dM ⊙ U] Bᵀ.
 //
-// The factors interpolate a polynomial at 0, ±a, ±b and ∞ with a = √½, b = √2:
+// Bᵀ = 1  0 -1  0    G =  1   0   0    Aᵀ = 1 1  1  0
+//      0  1  1  0        1/2 1/2 1/2        0 1 -1 -1
+//      0 -1  1  0        1/2 -1/2 1/2
+//      0  1  0 -1         0   0   1
 //
-// Bᵀ = 1   0  -5/2   0   1  0    G =   1     0     0     Aᵀ = 1  1   1   1   1  0
-//      0  -2a  -2    a   1  0        -2/3  -2/3a -1/3         0  a  -a   b  -b  0
-//      0   2a  -2   -a   1  0        -2/3   2/3a -1/3         0 1/2 1/2  2   2  0
-//      0  -b/2 -1/2  b   1  0         1/6   b/6   1/3         0 a/2 -a/2 2b -2b 1
-//      0   b/2 -1/2 -b   1  0         1/6  -b/6   1/3
-//      0   1    0  -5/2  0  1          0     0     1
-//
-// These points, because the usual 0, ±1, ±2, ∞ round twice as coarsely (of the pairs that were tried none was better), and
-// a·b = 1 saves multiplications. Results have three times the error of F(2×2, 3×3), which takes 4 multiplications an output in
-// place of 2.25, and up to five times that of the plain sum: WinogradErrorTests measures all three on every layer of the two
-// image networks.
+// Factors are 0, ±1 and ±1/2, so that rounding stays within a few times that of the plain sum (the goldens hold to
+// 5e-6). F(4×4, 3×3) would take 36 multiplications for 16 outputs, 2.25 each in place of 4, but its factors reach 8
+// and it rounds coarser; as the step already beats its peer, that was not tried.
 
-/// a = √½, b = √2.
-private let rootHalf: Float = 0.707_106_77
-private let root2: Float = 1.414_213_5
-
-extension SIMD where Scalar == Float {
-  /// self + x·factor.
-  @inline(__always)
-  fileprivate func plus(_ x: Self, times factor: Float) -> Self {
-    plusProduct(x, Self(repeating: factor))
-  }
-}
-
-/// Three vectors of channels: a row or column of a filter.
-struct Three<V: ChannelVector> {
-  var a: V, b: V, c: V
-
-  /// G times this column.
-  @inline(__always)
-  var filter: Six<V> {
-    let near = a.plus(c, times: 0.5) * (-2.0 / 3)
-    let far = a.plus(c, times: 2) * (1.0 / 6)
-    let (p, q): (Float, Float) = (-2.0 / 3 * rootHalf, 1.0 / 6 * root2)
-    return Six(
-      a: a, b: near.plus(b, times: p), c: near.plus(b, times: -p), d: far.plus(b, times: q),
-      e: far.plus(b, times: -q), f: c)
-  }
-}
-
-/// Four vectors of channels: a row or column of a tile of outputs.
-struct Four<V: ChannelVector> {
+/// Four vectors of channels: a row of a tile.
+struct Quad<V: SIMD> where V.Scalar == Float {
   var a: V, b: V, c: V, d: V
 
-  /// A times this column.
   @inline(__always)
-  var outputAdjoint: Six<V> {
-    let (near, far) = (a.plus(c, times: 0.5), a.plus(c, times: 2))
-    let (p, q) = (b.plus(d, times: 0.5), b.plus(d, times: 2))
-    return Six(
-      a: a, b: near.plus(p, times: rootHalf), c: near.plus(p, times: -rootHalf),
-      d: far.plus(q, times: root2), e: far.plus(q, times: -root2), f: d)
-  }
-}
+  init(_ a: V, _ b: V, _ c: V, _ d: V) { (self.a, self.b, self.c, self.d) = (a, b, c, d) }
 
-/// Six vectors of channels: a row or column of a tile of inputs, or of a transformed tile.
-struct Six<V: ChannelVector> {
-  var a: V, b: V, c: V, d: V, e: V, f: V
+  @inline(__always)
+  static func + (x: Quad, y: Quad) -> Quad { Quad(x.a + y.a, x.b + y.b, x.c + y.c, x.d + y.d) }
+  @inline(__always)
+  static func - (x: Quad, y: Quad) -> Quad { Quad(x.a - y.a, x.b - y.b, x.c - y.c, x.d - y.d) }
+  @inline(__always)
+  static prefix func - (x: Quad) -> Quad { Quad(-x.a, -x.b, -x.c, -x.d) }
+  @inline(__always)
+  static func * (x: Quad, y: Float) -> Quad { Quad(x.a * y, x.b * y, x.c * y, x.d * y) }
 
   /// Bᵀ times this column.
   @inline(__always)
-  var input: Six {
-    let (near, far) = (e.plus(c, times: -2), e.plus(c, times: -0.5))
-    let (p, q) = (d.plus(b, times: -2), d.plus(b, times: -0.5))
-    return Six(
-      a: e.plus(c, times: -2.5) + a, b: near.plus(p, times: rootHalf),
-      c: near.plus(p, times: -rootHalf), d: far.plus(q, times: root2),
-      e: far.plus(q, times: -root2), f: f.plus(d, times: -2.5) + b)
-  }
-
+  var input: Quad { Quad(a - c, b + c, c - b, b - d) }
   /// B times this column.
   @inline(__always)
-  var inputAdjoint: Six {
-    let (near, far) = (b + c, d + e)
-    let (p, q) = ((b - c) * rootHalf, (d - e) * root2)
-    return Six(
-      a: a, b: f.plus(p, times: -2).plus(q, times: -0.5),
-      c: (a * -2.5).plus(near, times: -2).plus(far, times: -0.5),
-      d: (p + q).plus(f, times: -2.5), e: a + near + far, f: f)
-  }
-
+  var inputAdjoint: Quad { Quad(a, b - c + d, b + c - a, -d) }
   /// Aᵀ times this column.
   @inline(__always)
-  var output: Four<V> {
-    let (near, far) = (b + c, d + e)
-    let (p, q) = ((b - c) * rootHalf, (d - e) * root2)
-    return Four(
-      a: a + near + far, b: p + q, c: (near * 0.5).plus(far, times: 2),
-      d: f.plus(p, times: 0.5).plus(q, times: 2))
+  var output: (V, V) { (a + b + c, b - c - d) }
+  /// A times a column of two.
+  @inline(__always)
+  init(outputAdjoint y0: V, _ y1: V) { self.init(y0, y0 + y1, y0 - y1, -y1) }
+  /// G times a column of three.
+  @inline(__always)
+  init(filter w0: V, _ w1: V, _ w2: V) {
+    let (even, odd) = ((w0 + w2) * 0.5, w1 * 0.5)
+    self.init(w0, even + odd, even - odd, w2)
   }
-
   /// Gᵀ times this column.
   @inline(__always)
-  var filterAdjoint: Three<V> {
-    let (near, far) = (b + c, d + e)
-    return Three(
-      a: a.plus(near, times: -2.0 / 3).plus(far, times: 1.0 / 6),
-      b: ((b - c) * (-2.0 / 3 * rootHalf)).plus(d - e, times: 1.0 / 6 * root2),
-      c: f.plus(far - near, times: 1.0 / 3))
+  var filterAdjoint: (V, V, V) {
+    let (even, odd) = ((b + c) * 0.5, (b - c) * 0.5)
+    return (a + even, odd, even + d)
   }
 }
 
-/// A tile of 6×6 vectors of channels, row by row.
-struct Tile<V: ChannelVector> {
-  var a: Six<V>, b: Six<V>, c: Six<V>, d: Six<V>, e: Six<V>, f: Six<V>
+/// A tile of 4×4 vectors of channels, row by row.
+struct Tile<V: SIMD> where V.Scalar == Float {
+  var rows: (Quad<V>, Quad<V>, Quad<V>, Quad<V>)
 
   @inline(__always)
-  private init(_ row: (Int) -> Six<V>) {
-    (a, b, c, d, e, f) = (row(0), row(1), row(2), row(3), row(4), row(5))
-  }
+  init(_ r0: Quad<V>, _ r1: Quad<V>, _ r2: Quad<V>, _ r3: Quad<V>) { rows = (r0, r1, r2, r3) }
 
-  @inline(__always)
-  private init(columns a: Six<V>, _ b: Six<V>, _ c: Six<V>, _ d: Six<V>, _ e: Six<V>, _ f: Six<V>) {
-    self.a = Six(a: a.a, b: b.a, c: c.a, d: d.a, e: e.a, f: f.a)
-    self.b = Six(a: a.b, b: b.b, c: c.b, d: d.b, e: e.b, f: f.b)
-    self.c = Six(a: a.c, b: b.c, c: c.c, d: d.c, e: e.c, f: f.c)
-    self.d = Six(a: a.d, b: b.d, c: c.d, d: d.d, e: e.d, f: f.d)
-    self.e = Six(a: a.e, b: b.e, c: c.e, d: d.e, e: e.e, f: f.e)
-    self.f = Six(a: a.f, b: b.f, c: c.f, d: d.f, e: e.f, f: f.f)
-  }
-
-  @inline(__always)
-  private var turned: Tile { Tile(columns: a, b, c, d, e, f) }
-
-  /// Its 36 vectors, `step` floats apart.
+  /// Its 16 vectors, `step` floats apart.
   @inline(__always)
   init(_ p: UnsafePointer<Float>, step: Int) {
-    self.init { i in
-      let q = p + 6 &* i &* step
-      return Six(
-        a: load(q), b: load(q + step), c: load(q + 2 &* step), d: load(q + 3 &* step),
-        e: load(q + 4 &* step), f: load(q + 5 &* step))
+    @inline(__always)
+    func row(_ i: Int) -> Quad<V> {
+      let q = p + 4 &* i &* step
+      return Quad(load(q), load(q + step), load(q + 2 &* step), load(q + 3 &* step))
     }
+    rows = (row(0), row(1), row(2), row(3))
   }
 
   @inline(__always)
   func store(_ p: UnsafeMutablePointer<Float>, step: Int) {
     @inline(__always)
-    func put(_ row: Six<V>, _ i: Int) {
-      let q = p + 6 &* i &* step
+    func put(_ row: Quad<V>, _ i: Int) {
+      let q = p + 4 &* i &* step
       Autodiff.store(row.a, q)
       Autodiff.store(row.b, q + step)
       Autodiff.store(row.c, q + 2 &* step)
       Autodiff.store(row.d, q + 3 &* step)
-      Autodiff.store(row.e, q + 4 &* step)
-      Autodiff.store(row.f, q + 5 &* step)
     }
-    put(a, 0)
-    put(b, 1)
-    put(c, 2)
-    put(d, 3)
-    put(e, 4)
-    put(f, 5)
+    put(rows.0, 0)
+    put(rows.1, 1)
+    put(rows.2, 2)
+    put(rows.3, 3)
   }
 
-  /// Bᵀ d B of the inputs d = pixel(row, column).
+  /// Bᵀ d B.
   @inline(__always)
-  init(input pixel: (Int, Int) -> V) {
-    @inline(__always)
-    func column(_ j: Int) -> Six<V> {
-      Six(
-        a: pixel(0, j), b: pixel(1, j), c: pixel(2, j), d: pixel(3, j), e: pixel(4, j),
-        f: pixel(5, j)
-      ).input
-    }
-    let half = Tile(columns: column(0), column(1), column(2), column(3), column(4), column(5))
-    (a, b, c) = (half.a.input, half.b.input, half.c.input)
-    (d, e, f) = (half.d.input, half.e.input, half.f.input)
+  var input: Tile {
+    let (r0, r1, r2, r3) = rows
+    return Tile((r0 - r2).input, (r1 + r2).input, (r2 - r1).input, (r1 - r3).input)
   }
 
   /// B v Bᵀ.
   @inline(__always)
   var inputAdjoint: Tile {
-    let t = turned
-    let half = Tile(
-      columns: t.a.inputAdjoint, t.b.inputAdjoint, t.c.inputAdjoint, t.d.inputAdjoint,
-      t.e.inputAdjoint, t.f.inputAdjoint)
+    let (r0, r1, r2, r3) = rows
     return Tile(
-      a: half.a.inputAdjoint, b: half.b.inputAdjoint, c: half.c.inputAdjoint,
-      d: half.d.inputAdjoint, e: half.e.inputAdjoint, f: half.f.inputAdjoint)
+      r0.inputAdjoint, (r1 - r2 + r3).inputAdjoint, (r1 + r2 - r0).inputAdjoint,
+      (-r3).inputAdjoint)
   }
 
+  /// Aᵀ m A: y00, y01, y10, y11.
   @inline(__always)
-  private init(a: Six<V>, b: Six<V>, c: Six<V>, d: Six<V>, e: Six<V>, f: Six<V>) {
-    (self.a, self.b, self.c, self.d, self.e, self.f) = (a, b, c, d, e, f)
+  var output: (V, V, V, V) {
+    let (r0, r1, r2, r3) = rows
+    let (top, bottom) = ((r0 + r1 + r2).output, (r1 - r2 - r3).output)
+    return (top.0, top.1, bottom.0, bottom.1)
   }
 
-  /// Aᵀ m A, four rows.
+  /// A y Aᵀ.
   @inline(__always)
-  var output: (Four<V>, Four<V>, Four<V>, Four<V>) {
-    let t = turned
-    let (a, b, c) = (t.a.output, t.b.output, t.c.output)
-    let (d, e, f) = (t.d.output, t.e.output, t.f.output)
-    return (
-      Six(a: a.a, b: b.a, c: c.a, d: d.a, e: e.a, f: f.a).output,
-      Six(a: a.b, b: b.b, c: c.b, d: d.b, e: e.b, f: f.b).output,
-      Six(a: a.c, b: b.c, c: c.c, d: d.c, e: e.c, f: f.c).output,
-      Six(a: a.d, b: b.d, c: c.d, d: d.d, e: e.d, f: f.d).output
-    )
+  init(outputAdjoint y00: V, _ y01: V, _ y10: V, _ y11: V) {
+    let (r0, r3) = (Quad(outputAdjoint: y00, y01), Quad(outputAdjoint: y10, y11))
+    rows = (r0, r0 + r3, r0 - r3, -r3)
   }
 
-  /// A y Aᵀ of four rows.
+  /// G w Gᵀ of w[3, 3, …], whose vectors are `step` floats apart; the last vector has `count` floats.
   @inline(__always)
-  init(outputAdjoint y0: Four<V>, _ y1: Four<V>, _ y2: Four<V>, _ y3: Four<V>) {
-    let (p, q) = (y0.outputAdjoint, y1.outputAdjoint)
-    let (r, s) = (y2.outputAdjoint, y3.outputAdjoint)
-    self.init(
-      columns: Four(a: p.a, b: q.a, c: r.a, d: s.a).outputAdjoint,
-      Four(a: p.b, b: q.b, c: r.b, d: s.b).outputAdjoint,
-      Four(a: p.c, b: q.c, c: r.c, d: s.c).outputAdjoint,
-      Four(a: p.d, b: q.d, c: r.d, d: s.d).outputAdjoint,
-      Four(a: p.e, b: q.e, c: r.e, d: s.e).outputAdjoint,
-      Four(a: p.f, b: q.f, c: r.f, d: s.f).outputAdjoint)
+  init(filter w: UnsafePointer<Float>, step: Int, count: Int) {
+    @inline(__always)
+    func row(_ i: Int) -> Quad<V> {
+      let q = w + 3 &* i &* step
+      return Quad(
+        filter: load(q, count), load(q + step, count), load(q + 2 &* step, count))
+    }
+    let (w0, w1, w2) = (row(0), row(1), row(2))
+    let (even, odd) = ((w0 + w2) * 0.5, w1 * 0.5)
+    rows = (w0, even + odd, even - odd, w2)
   }
 
-  /// G w Gᵀ of the filter w = tap(row, column).
+  /// Gᵀ u G: beta · w + result into w[3, 3, …].
   @inline(__always)
-  init(filter tap: (Int, Int) -> V) {
-    let p = Three(a: tap(0, 0), b: tap(0, 1), c: tap(0, 2)).filter
-    let q = Three(a: tap(1, 0), b: tap(1, 1), c: tap(1, 2)).filter
-    let r = Three(a: tap(2, 0), b: tap(2, 1), c: tap(2, 2)).filter
-    self.init(
-      columns: Three(a: p.a, b: q.a, c: r.a).filter, Three(a: p.b, b: q.b, c: r.b).filter,
-      Three(a: p.c, b: q.c, c: r.c).filter, Three(a: p.d, b: q.d, c: r.d).filter,
-      Three(a: p.e, b: q.e, c: r.e).filter, Three(a: p.f, b: q.f, c: r.f).filter)
+  func addFilterAdjoint(
+    to w: UnsafeMutablePointer<Float>, step: Int, count: Int, beta: Float
+  ) {
+    let (r0, r1, r2, r3) = rows
+    let (even, odd) = ((r1 + r2) * 0.5, (r1 - r2) * 0.5)
+    @inline(__always)
+    func put(_ value: V, _ p: UnsafeMutablePointer<Float>) {
+      Autodiff.store(beta == 0 ? value : load(p, count) + value, p, count)
+    }
+    @inline(__always)
+    func row(_ u: Quad<V>, _ i: Int) {
+      let (x, y, z) = u.filterAdjoint
+      let q = w + 3 &* i &* step
+      put(x, q)
+      put(y, q + step)
+      put(z, q + 2 &* step)
+    }
+    row(r0 + even, 0)
+    row(odd, 1)
+    row(even + r3, 2)
   }
+}
 
-  /// Gᵀ u G, three rows.
+/// Channels side by side. Comparisons are written for each width, because masks of a generic one are taken apart.
+protocol ChannelVector: SIMD where Scalar == Float {
+  /// Replaces `best` by `y`, and `winner` by `index`, where y is larger or NaN.
+  static func compare(_ y: Self, _ index: Float, _ best: inout Self, _ winner: inout Self)
+  /// These values where `winner` is `index`, else 0.
+  func kept(where winner: Self, is index: Float) -> Self
+}
+
+extension SIMD8<Float>: ChannelVector {
   @inline(__always)
-  var filterAdjoint: (Three<V>, Three<V>, Three<V>) {
-    let t = turned
-    let (a, b, c) = (t.a.filterAdjoint, t.b.filterAdjoint, t.c.filterAdjoint)
-    let (d, e, f) = (t.d.filterAdjoint, t.e.filterAdjoint, t.f.filterAdjoint)
-    return (
-      Six(a: a.a, b: b.a, c: c.a, d: d.a, e: e.a, f: f.a).filterAdjoint,
-      Six(a: a.b, b: b.b, c: c.b, d: d.b, e: e.b, f: f.b).filterAdjoint,
-      Six(a: a.c, b: b.c, c: c.c, d: d.c, e: e.c, f: f.c).filterAdjoint
-    )
+  static func compare(_ y: Self, _ index: Float, _ best: inout Self, _ winner: inout Self) {
+    let wins = (y .> best) .| (y .!= y)
+    best.replace(with: y, where: wins)
+    winner.replace(with: Self(repeating: index), where: wins)
   }
+  @inline(__always)
+  func kept(where winner: Self, is index: Float) -> Self {
+    replacing(with: 0, where: winner .!= Self(repeating: index))
+  }
+}
+
+extension SIMD16<Float>: ChannelVector {
+  @inline(__always)
+  static func compare(_ y: Self, _ index: Float, _ best: inout Self, _ winner: inout Self) {
+    let wins = (y .> best) .| (y .!= y)
+    best.replace(with: y, where: wins)
+    winner.replace(with: Self(repeating: index), where: wins)
+  }
+  @inline(__always)
+  func kept(where winner: Self, is index: Float) -> Self {
+    replacing(with: 0, where: winner .!= Self(repeating: index))
+  }
+}
+
+/// A whole vector from any address.
+@inline(__always)
+func load<V: SIMD>(_ p: UnsafePointer<Float>) -> V where V.Scalar == Float {
+  UnsafeRawPointer(p).loadUnaligned(as: V.self)
+}
+
+/// min(count, all) floats, and zeros.
+@inline(__always)
+func load<V: SIMD>(_ p: UnsafePointer<Float>, _ count: Int) -> V where V.Scalar == Float {
+  if count >= V.scalarCount { return load(p) }
+  var result = V(repeating: 0)
+  for i in 0..<count { result[i] = p[i] }
+  return result
+}
+
+/// A whole vector to any address.
+@inline(__always)
+func store<V: SIMD>(_ value: V, _ p: UnsafeMutablePointer<Float>) where V.Scalar == Float {
+  UnsafeMutableRawPointer(p).storeBytes(of: value, as: V.self)
+}
+
+/// The first min(count, all) floats.
+@inline(__always)
+func store<V: SIMD>(_ value: V, _ p: UnsafeMutablePointer<Float>, _ count: Int)
+where V.Scalar == Float {
+  if count >= V.scalarCount { return store(value, p) }
+  for i in 0..<count { p[i] = value[i] }
 }
