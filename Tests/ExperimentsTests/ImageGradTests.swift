@@ -26,9 +26,8 @@ import Testing
   func givesPyTorchsGradients(_ model: String) throws {
     let run = try run(model, batch: golden("\(model)-batch"))
     #expect(run.status == 0, "\(run.errors)")
-    // Convolutions by F(4x4, 3x3) round up to three times as coarsely as sums in turn.
     try tool.expectGradients(
-      run, of: golden("\(model)-gradients"), loss: 1e-6, within: 1.5e-5)
+      run, of: golden("\(model)-gradients"), loss: 1e-6, within: 5e-6)
   }
 
   @Test func wrongBatchesAndWeightsAreRefusedByName() throws {
