@@ -17,13 +17,16 @@ far = 0
 if (!exists("limit")) {
   set xrange [*:*]; set yrange [*:*]
   stats table index b("final") using (fin("mean")) nooutput
-  edge = STATS_median > 0 ? 2*STATS_median : STATS_max
-  far = STATS_max > edge
-  left_end = STATS_min; right_end = STATS_min
+  # Without a valid point stats sets nothing.
+  found = exists("STATS_records") && STATS_records > 0
+  edge = !found ? 1 : STATS_median > 0 ? 2*STATS_median : STATS_max
+  far = found && STATS_max > edge
+  left_end = found ? STATS_min : 0; right_end = left_end
   do for [c in (n_seeds > 1 ? "mean low high" : "mean")] {
     stats table index b("final") using (fin(c) <= edge ? fin(c) : NaN) nooutput
-    if (STATS_records > 0 && STATS_min < left_end) { left_end = STATS_min }
-    if (STATS_records > 0 && STATS_max > right_end) { right_end = STATS_max }
+    found = exists("STATS_records") && STATS_records > 0
+    if (found && STATS_min < left_end) { left_end = STATS_min }
+    if (found && STATS_max > right_end) { right_end = STATS_max }
   }
   span = right_end > left_end ? right_end - left_end : (right_end > 0 ? 0.1*right_end : 1)
   set xrange [left_end - 0.08*span : right_end + (far ? 0.3 : 0.08)*span]
