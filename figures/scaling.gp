@@ -2,11 +2,11 @@
 load table.".vars"
 width = 5.2; height = 3.4
 load "figures/style.gp"
-set lmargin at screen 0.13; set rmargin at screen 0.97; set tmargin at screen 0.97
+set lmargin at screen 0.16; set rmargin at screen 0.97; set tmargin at screen 0.97
 set logscale xy 2
-set logscale y 10
+set logscale y 10; set yrange [50:*]
 set xlabel "ranks, a core each" offset 0,0.4
-set ylabel "hours an arm" offset 1
+set ylabel "hours of an arm" offset 0.5
 set xrange [1:64]
 set key top right
 stats table index b("100") using (column("hours")) every ::0::0 nooutput name "alone"
