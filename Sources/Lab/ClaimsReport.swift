@@ -163,17 +163,16 @@ package struct ClaimsReport: Sendable {
       \(unjudged.isEmpty ? "" : " Records that judge nothing: \(unjudged.joined(separator: "; ")).")
 
       """
+    text += """
+
+      | claim | what it says | in the paper | verdict | effect | n | profile |
+      |---|---|---|---|---|---|---|
+
+      """
     for experiment in suite.experiments {
       let own = rows.filter { $0.experiment == experiment.name }
       guard !own.isEmpty else { continue }
-      text += """
-
-        ### [\(experiment.name)](\(path)/\(experiment.name)/CLAIMS.md)
-
-        | claim | what it says | in the paper | verdict | effect | n | profile |
-        |---|---|---|---|---|---|---|
-
-        """
+      text += "| **[\(experiment.name)](\(path)/\(experiment.name)/CLAIMS.md)** |||||||\n"
       for row in own {
         text += markdownRow([
           row.claim.id, row.claim.statement, row.claim.item, row.verdict.rawValue,

@@ -54,9 +54,12 @@ public struct Checkpoint<State: Codable>: Sendable {
     encoder.outputFormat = .binary
     let content = Content(identity: identity, state: state)
     let data = try encoder.encode(content)
-    var file = Self.mark
-    withUnsafeBytes(of: Checksum.fnv1a(data).littleEndian) { file.append(contentsOf: $0) }
-    try AtomicFile.write(file + data, to: path)
+    var head = Self.mark
+    withUnsafeBytes(of: Checksum.fnv1a(data).littleEndian) { head.append(contentsOf: $0) }
+    try AtomicFile.write(to: path) { sink in  // a state can be gigabytes: no second copy
+      try sink.write(head)
+      try sink.write(data)
+    }
   }
 
   /// The saved state, nil where there is none, and where it is damaged, which costs a warning and the work done.

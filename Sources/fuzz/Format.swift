@@ -14,18 +14,31 @@ struct Format: Sendable {
   let commands: [[String]]
   /// Whether the targets are records of which not bytes are changed, but what they say.
   var changesRecords = false
+  /// Whether any contents are taken as they are: a journal is only ever appended to.
+  var takesAnything = false
   /// The record that a success must leave: its path, and the record.
   var expected: (path: String, record: Record)?
 
-  /// A line for every command that does not take the undamaged files: its fuzzing would show little.
+  /// A line for every command that does not take the undamaged files, and for every file that may be empty and may be garbage without
+  /// any command's saying a word: their fuzzing would show nothing.
   func complaints(in work: String, _ bench: Bench) throws -> [String] {
-    try commands.indices.compactMap { index in
-      let command = command(index, targets[0])
-      try copy(to: work, with: targets[0])
-      let ending = try bench.run(command, in: work)
-      return judge(ending, command, in: work) == .success
-        ? nil : "undamaged \(name): \(bench.spelled(command)): \(ending.error.prefix(300))"
+    let refusals = try commands.indices.compactMap { index in
+      let (outcome, command, error) = try attempt(in: work, bench, index, on: targets[0]) { _ in }
+      return outcome == .success ? nil : "undamaged \(name): \(command): \(error.prefix(300))"
     }
+    let unread = try targets.prefix(takesAnything ? 0 : changesRecords ? 1 : targets.count).filter {
+      target in
+      for index in commands.indices {
+        for contents in [Data(), Data([0x7b, 0xff, 0x00, 0x0a])] {
+          let (outcome, _, error) = try attempt(in: work, bench, index, on: target) { path in
+            try contents.write(to: URL(fileURLWithPath: path))
+          }
+          if outcome != .success || error.contains("damaged") { return false }
+        }
+      }
+      return true
+    }
+    return refusals + unread.map { "\(name): nothing reads \($0)" }
   }
 
   /// Damages a file, runs a command on it, and judges the end.

@@ -16,7 +16,7 @@ struct Fuzz: ParsableCommand {
       line "Error: …" on standard error. Wrong are signals (traps, crashes), runs beyond the time limit twice, a success with \
       results that differ from those of the undamaged run (checkpoints and journals), commands run from data, files left \
       behind, and errors of several lines. The folder of each wrong run stays below OUT with its command.sh. The same \
-      seed gives the same inputs.
+      seed gives the same inputs. Where a command does not take the undamaged files, nothing is tried.
       """)
 
   @Option(help: "Inputs in all (default: 2000, of a sweep all there are).") var count: Int?
@@ -43,6 +43,9 @@ struct Fuzz: ParsableCommand {
   func run() throws {
     BLASEnvironment.restartOnUnknownCPU()
     let files = FileManager.default
+    guard files.fileExists(atPath: "results") else {
+      throw ValidationError("no results/ here: run this from the project's folder")
+    }
     let place = URL(fileURLWithPath: out).path
     try? files.removeItem(atPath: place)
     let seeds = place + "/seeds"
@@ -52,8 +55,10 @@ struct Fuzz: ParsableCommand {
       only.isEmpty ? !sweep || $0.changesRecords : $0.name.contains(only)
     }
     guard !formats.isEmpty else { throw ValidationError("--only \(only): no such format") }
-    for format in formats {
-      for line in try format.complaints(in: place + "/work-0", bench) { print(line) }
+    let complaints = try formats.flatMap { try $0.complaints(in: place + "/work-0", bench) }
+    guard complaints.isEmpty else {
+      for line in complaints { print(line) }
+      throw ExitCode.failure
     }
     let cases =
       try sweep ? formats.flatMap { format in try format.sweep().map { (format, $0) } } : []

@@ -251,8 +251,7 @@ private struct SeedMaker {
     let target = kind == "checkpoint" ? "quantile-seed11.checkpoint" : "journal.log"
     return Format(
       name: kind, folder: folder, targets: ["\(Self.traceFolder)/\(target)"],
-      commands: [Self.trace],
-      expected: (path, expected))
+      commands: [Self.trace], takesAnything: kind == "journal", expected: (path, expected))
   }
 
   // MARK: - Settings
@@ -264,7 +263,7 @@ private struct SeedMaker {
         "experiments/trace-regression/fuzz.yaml": text(
           "# a comment", "steps: 300", "seeds: [11, 12]", "methods: [quantile, ema]"),
         "experiments/clip-cost/fuzz.yaml": text(
-          "sizes: [8x12, 6x4]", "ranks: [1, 2]", "repeats: 2"),
+          "sizes: [8x12, 6x5]", "ranks: [1, 2]", "repeats: 2"),
       ])
     return Format(
       name: "yaml", folder: folder,
@@ -294,6 +293,11 @@ private struct SeedMaker {
 
   // MARK: - Data sets
 
+  /// A whole run: plans need no data.
+  private static func run(_ program: String) -> [String] {
+    [program, "--profile", "fuzz", "--data", "data", "--results", "results", "--jobs", "1"]
+  }
+
   private static let gpt = """
     layers: 1
     heads: 1
@@ -320,7 +324,7 @@ private struct SeedMaker {
     return Format(
       name: name, folder: try folder(name, data.merging(profile, uniquingKeysWith: { $1 })),
       targets: data.keys.sorted(),
-      commands: [["gpt2-fineweb", "--profile", "fuzz", "--dry-run", "--data", "data"]])
+      commands: [Self.run("gpt2-fineweb")])
   }
 
   /// GPT-2's vocabulary with three merges, and a text.
@@ -364,7 +368,7 @@ private struct SeedMaker {
       ["experiments/cifar10-resnet18/fuzz.yaml": profile], uniquingKeysWith: { $1 })
     return Format(
       name: name, folder: try folder(name, files), targets: data.keys.sorted(),
-      commands: [["cifar10-resnet18", "--profile", "fuzz", "--dry-run", "--data", "data"]])
+      commands: [Self.run("cifar10-resnet18")])
   }
 
   func cifar() throws -> Format {
@@ -415,7 +419,7 @@ private struct SeedMaker {
     ]
     let data = Dictionary(uniqueKeysWithValues: files.map { ("data/gpt2-basic-463k/\($0)", $1) })
     let profile = text(
-      "model: gpt2-basic", "corpus: gpt2-basic", "context: 4", "batchSizes: [1]",
+      "model: gpt2-basic", "corpus: gpt2-basic", "context: 4", "batchSizes: [1]", "confidence: 0",
       "detailBatchSize: 1", "batches: 1", "calibrationBatches: 1", "seeds: [1]")
     return Format(
       name: "gpt2-basic",
@@ -424,7 +428,7 @@ private struct SeedMaker {
         data.merging(["experiments/bad-token-spectra/fuzz.yaml": profile], uniquingKeysWith: { $1 })
       ),
       targets: data.keys.sorted(),
-      commands: [["bad-token-spectra", "--profile", "fuzz", "--dry-run", "--data", "data"]])
+      commands: [Self.run("bad-token-spectra")])
   }
 
   func manifest() throws -> Format {
