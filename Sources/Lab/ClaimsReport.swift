@@ -32,6 +32,13 @@ package struct ClaimsReport: Sendable {
       (self.horizon, self.evidence, self.registered) = (horizon, evidence, registered)
       (self.seconds, verdict) = (seconds, evidence.verdict)
     }
+
+    /// What the evidence says, and where the correction over the family has changed the verdict, that it has.
+    package var lines: [String] {
+      evidence.lines
+        + (verdict == evidence.verdict
+          ? [] : ["reproduced by itself, but not with Holm's correction over the family \(claim.family)"])
+    }
   }
 
   /// In the suite's order, one a claim.
@@ -206,7 +213,7 @@ package struct ClaimsReport: Sendable {
         \(row.registered): **\(row.verdict.rawValue)**
 
         """
-      for line in row.evidence.lines { text += "  - \(escaped(line))\n" }
+      for line in row.lines { text += "  - \(escaped(line))\n" }
     }
     return text
   }

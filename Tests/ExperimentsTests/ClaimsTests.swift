@@ -128,17 +128,20 @@ import Testing
     let strong = Finding.mean("strong", [-1, -1.01, -0.99, -1.005], .below(0))
     let p = weak.pValue ?? .nan
     #expect(p > 0.025 && p < 0.05, "\(p)")
-    func verdicts(_ families: String...) -> [Verdict] {
+    func rows(_ families: String...) -> [ClaimsReport.Row] {
       let findings = [weak, strong, weak]
       return ClaimsReport(
         .clipping,
         rows: families.enumerated().map { row("c\($0)", family: $1, findings[$0]) }
-      ).rows.map(\.verdict)
+      ).rows
     }
-    #expect(verdicts("a", "b", "c") == [.reproduced, .reproduced, .reproduced])
+    #expect(rows("a", "b", "c").map(\.verdict) == [.reproduced, .reproduced, .reproduced])
     // step-down: 2 p, then p
-    #expect(verdicts("a", "a", "b") == [.reproduced, .reproduced, .reproduced])
-    #expect(verdicts("a", "a", "a") == [.inconclusive, .reproduced, .inconclusive])
+    #expect(rows("a", "a", "b").map(\.verdict) == [.reproduced, .reproduced, .reproduced])
+    let three = rows("a", "a", "a")
+    #expect(three.map(\.verdict) == [.inconclusive, .reproduced, .inconclusive])
+    // A reader is told why.
+    #expect(three.map { $0.lines.contains { $0.contains("Holm") } } == [true, false, true])
   }
 
   @Test func howManyWouldDecide() {

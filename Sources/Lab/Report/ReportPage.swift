@@ -255,7 +255,7 @@ package struct ReportPage {
           "Registered: \(row.registered). Family: \(claim.family). Profile \(row.profile)"
             + (row.horizon.isEmpty ? "." : ", \(row.horizon).")
             + (claim.changed.map { " Changed after records had been seen: \($0)." } ?? ""))),
-      .tag("ul", [:], row.evidence.lines.map { .tag("li", [:], .text($0)) }),
+      .tag("ul", [:], row.lines.map { .tag("li", [:], .text($0)) }),
     ]
     let single = row.evidence.findings.compactMap { finding in
       finding.values.map { values in
