@@ -1,3 +1,6 @@
+import Foundation
+import LinearAlgebra
+
 /// Floats at a fixed address, aligned to a cache line, zero at first.
 public final class Buffer: @unchecked Sendable {
   /// The first of them.
@@ -16,12 +19,12 @@ public final class Buffer: @unchecked Sendable {
     precondition(count >= 0, "a buffer of \(count) floats")
     (self.count, owner) = (count, nil)
     let bytes = max(64, (count * 4 + 63) & ~63)
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+    let raw = TensorMemory.aligned(bytes)
     base = raw.bindMemory(to: Float.self, capacity: bytes / 4)
     base.initialize(repeating: 0, count: bytes / 4)
   }
 
-  deinit { if owner == nil { UnsafeMutableRawPointer(base).deallocate() } }
+  deinit { if owner == nil { free(base) } }
 
   /// Sets every float to `value`.
   public func fill(_ value: Float) { base.update(repeating: value, count: count) }

@@ -95,6 +95,7 @@ extension ExperimentCommand {
   /// Decodes the settings, prints the plan, and runs what is missing.
   package func run() throws {
     BLASEnvironment.restartOnUnknownCPU()
+    endTidilyWithoutMemory()
     let ranks = try StartedRanks.join()
     do { try run(on: ranks) } catch {
       StartedRanks.yield(ranks)
@@ -279,5 +280,13 @@ extension ExperimentCommand {
           : "choose a profile among \(known.joined(separator: ", "))")
     }
     return (file, try Body.defaults.overlaid(yaml: text, file: file, overrides: overrides))
+  }
+}
+
+/// Lets a program end with one line where a tensor is larger than the memory; it is called before any is made.
+package func endTidilyWithoutMemory() {
+  TensorMemory.whenExhausted = { bytes in
+    Terminal.message("Error: \(TensorMemory.words(bytes))\n")
+    exit(1)
   }
 }

@@ -40,7 +40,7 @@ import Testing
     (#"\bbf16_\w"#, ["LinearAlgebra/"]),
     (#"\bH5[A-Z]\w*\("#, ["Storage/"]),
     (#"\bsuite_mpi_\w"#, ["MPIRanks/"]),
-    (#"\bexit\("#, ["spectral/"]),
+    (#"\bexit\("#, ["spectral/", "Lab/ExperimentCommand"]),
     (
       #"(^|\s)print\("#,
       ["spectral/", "fuzz/", "Lab/ExperimentCommand"]

@@ -59,11 +59,19 @@ package enum ClipCost: Experiment {
       }
     }
 
+    /// Entries of a matrix, half a gigabyte in single precision; GPT-2's embedding has 39 million.
+    private var largestSize: Int { 1 << 27 }
+
     func shape(_ size: String) throws -> (rows: Int, columns: Int) {
       let sides = size.split(separator: "x").compactMap { Int($0) }
       guard sides.count == 2, sides.allSatisfy({ $0 >= 2 }), "\(sides[0])x\(sides[1])" == size
       else {
         throw ConfigError("size '\(size)'", "not rows x columns", hint: "write 768x3072")
+      }
+      guard sides.allSatisfy({ $0 <= 100_000 }), sides[0] * sides[1] <= largestSize else {
+        throw ConfigError(
+          "size '\(size)'", "above \(largestSize) entries, or a side above 100000",
+          hint: "take a smaller one")
       }
       return (sides[0], sides[1])
     }
