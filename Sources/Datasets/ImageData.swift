@@ -83,6 +83,16 @@ public struct ImageData: Sendable {
       normalization: normalization, digest: "\(digest), \(part)")
   }
 
+  /// The same images, whose intensities become network inputs by another `normalization`.
+  public func normalized(by normalization: ImageNormalization) -> ImageData {
+    precondition(
+      normalization.channels == training.channels,
+      "\(normalization.channels) constants for \(training.channels) channels")
+    return ImageData(
+      name: name, isStandIn: isStandIn, classes: classes, training: training, test: test,
+      normalization: normalization, digest: digest)
+  }
+
   /// The last tenth of the training images in the place of the test images, which are left out.
   public func holdingOut() -> ImageData {
     let cut = training.count - max(1, training.count / 10)

@@ -86,7 +86,7 @@ struct Grad: ParsableCommand {
       let model = try CifarNet(loading: weights)
       try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
     case .resnet18:
-      let model = try ResNet18(loading: weights)
+      let model = try ResNet(loading: weights)
       try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
     case .alexnet:
       let model = try AlexNet(loading: weights)
