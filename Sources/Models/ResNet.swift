@@ -178,14 +178,14 @@ public struct ResNet: Model {
     }
   }
 
-  /// The network whose weights the safetensors or HDF5 file at `path` holds; depth, widths and classes are read from the
-  /// shapes.
+  /// The network whose weights the safetensors or HDF5 file at `path` holds; widths and classes, and the depth unless given,
+  /// are read from the shapes.
   ///
   /// Throws a `StorageError` for a file that cannot be read or is of another model.
-  public init(loading path: String) throws {
+  public init(loading path: String, depth given: Depth? = nil) throws {
     let file = try TensorFile(path)
     let isTwenty = file.entries.contains { $0.name == "layer1.2.conv1.weight" }
-    let depth = isTwenty ? Depth.twenty : .eighteen
+    let depth = given ?? (isTwenty ? .twenty : .eighteen)
     let model = "resnet\(depth.rawValue)"
     let widths = try depth.widths.indices.map {
       try file.shape("layer\($0 + 1).0.conv1.weight", model: model)[0]

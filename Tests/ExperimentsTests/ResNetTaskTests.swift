@@ -13,11 +13,11 @@ import Training
 @Suite struct ResNetTaskTests {
   init() { _ = BLASEnvironment.pinned() }
 
-  /// Three steps of four images an epoch, three epochs.
+  /// Two steps of four images an epoch, three epochs: a debug build's convolutions take their time.
   private func config(_ methods: [String]) throws -> DeltaGClipResNet18.Config {
     var config = DeltaGClipResNet18.defaults
-    (config.images, config.trainingImages, config.testImages) = (.standIn, 14, 10)
-    (config.widthDivisor, config.batchSize) = (32, 4)
+    (config.images, config.trainingImages, config.testImages) = (.standIn, 9, 4)
+    (config.widthDivisor, config.batchSize) = (64, 4)
     (config.epochs, config.decayEpochs) = (3, [1, 2])
     (config.methods, config.seeds) = (methods, [1])
     for name in methods {
@@ -41,31 +41,28 @@ import Training
 
   /// Running statistics are part of what a checkpoint holds.
   @Test func threadsJobsAndKillsDoNotChangeABit() throws {
-    var config = try config(["adam", "spectral-quantile"])
-    config.seeds = [1, 2]
+    let config = try config(["adam", "spectral-quantile"])
     let scratch = Scratch()
     let one = try run(DeltaGClipResNet18.self, config, scratch.path + "/1")
     try expectEqual(
       one, run(DeltaGClipResNet18.self, config, scratch.path + "/2", jobs: 2, threads: 3),
       "3 threads")
-    let losses = try one.records(of: "adam").map { try $0.doubles("train_loss") }
-    #expect(losses[0] != losses[1], "the seed matters")
     let place = scratch.path + "/killed"
     #expect(throws: Killed.self) {
       try run(DeltaGClipResNet18.self, config, place, checkpointSeconds: 0) { _, step in
-        if step == 5 { throw Killed() }
+        if step == 3 { throw Killed() }
       }
     }
-    try expectEqual(one, run(DeltaGClipResNet18.self, config, place), "killed before step 5")
+    try expectEqual(one, run(DeltaGClipResNet18.self, config, place), "killed before step 3")
   }
 
   @Test func theRecordSaysWhatHappened() throws {
     let scratch = Scratch()
-    let names = ["sgd", "gclip", "delta-gclip-1e-3", "delta-gclip-1e-8"]
+    let names = ["gclip", "delta-gclip-1e-3", "delta-gclip-1e-8"]
     var given = try config(names)
     for name in names {
       given.hyperparameters[name]?["learningRate"] = 0.01
-      if name != "sgd" { given.hyperparameters[name]?["maximumNorm"] = 0.05 }
+      given.hyperparameters[name]?["maximumNorm"] = 0.05
     }
     given.hyperparameters["delta-gclip-1e-3"]?["minimumFactor"] = 0.25
     given.hyperparameters["delta-gclip-1e-8"]?["minimumFactor"] = 0.5
@@ -75,14 +72,14 @@ import Training
         given, Places(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
       scratch.path, jobs: 2)
     for record in set.records {
-      #expect(try record.ints("step") == [1, 3, 6, 9])
-      #expect(try record.doubles("epoch") == [1 / 3.0, 1, 2, 3])
+      #expect(try record.ints("step") == [1, 2, 4, 6])
+      #expect(try record.doubles("epoch") == [0.5, 1, 2, 3])
       #expect(try record.string(attribute: "network") == "resnet18")
       let (accuracies, errors) = try (
         record.doubles("val_accuracy"), record.doubles("val_error")
       )
       for (accuracy, error) in zip(accuracies, errors) {
-        #expect(accuracy >= 0 && accuracy <= 1 && abs(error - max(1 - accuracy, 0.05)) <= 1e-12)
+        #expect(accuracy >= 0 && accuracy <= 1 && abs(error - max(1 - accuracy, 0.125)) <= 1e-12)
       }
       #expect(try record.double(attribute: "final_val_error") == errors.last)
       #expect(try record.int(attribute: "data_is_stand_in") == 1)
@@ -117,9 +114,9 @@ import Training
     let given = try config([name])
     let run = try training(name, given)
     let rate = try #require(given.hyperparameters[name]?["learningRate"])
-    let rates = (0..<9).map { run.trainer.optimizer.groups[0].rate($0) }
+    let rates = (0..<6).map { run.trainer.optimizer.groups[0].rate($0) }
     for (step, got) in rates.enumerated() {
-      let want = rate * [1, 0.1, 0.01][step / 3]
+      let want = rate * [1, 0.1, 0.01][step / 2]
       #expect(abs((got ?? .nan) - want) <= 1e-12 * rate, "step \(step)")
     }
     #expect(given.settings.lasting(2.0 / 3).decayEpochs == [1, 1])
@@ -130,14 +127,14 @@ import Training
 
   @Test func trainingLearns() throws {
     var given = try config(["adam"])
-    (given.trainingImages, given.epochs, given.decayEpochs) = (8, 40, [])
+    (given.trainingImages, given.epochs, given.decayEpochs) = (4, 14, [])
     given.widthDivisor = 16
-    given.hyperparameters["adam"] = ["learningRate": 0.003]
+    given.hyperparameters["adam"] = ["learningRate": 0.01]
     let run = try training("adam", given)
     let first = try run.advance().loss
     while run.trainer.step < run.task.steps - 2 { try run.advance() }
     let last = try (0..<2).map { _ in try run.advance().loss }
-    #expect(last[0] + last[1] < 1.4 * first, "\(first) to \(last)")
+    #expect(last[0] + last[1] < 1.2 * first, "\(first) to \(last)")
   }
 
   /// Real images are normalized by the authors' constants, generated ones by their own.

@@ -38,6 +38,13 @@ package struct ResNetSettings: ImageEpochs {
   /// The defaults.
   package init() {}
 
+  /// ResNet-20 where arXiv 2404.08624 has ResNet-18.
+  package static var resNet20: ResNetSettings {
+    var settings = ResNetSettings()
+    settings.network = .resNet20
+    return settings
+  }
+
   package var schedule: Schedule {
     .steps(at: decayEpochs.map { $0 * stepsPerEpoch }, factor: 0.1)
   }

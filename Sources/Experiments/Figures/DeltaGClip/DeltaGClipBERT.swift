@@ -113,7 +113,7 @@ extension DeltaGClipBERT {
       " at a constant threshold is competitive with δ-GClip, both searched alike.",
       ["spectral-const"]),
     spectralClaim(
-      "quantile", " at a quantile is competitive with δ-GClip, both searched alike.",
-      ["spectral-quantile"]),
+      " at a quantile is competitive with δ-GClip, both searched alike.", ["spectral-quantile"],
+      id: "quantile"),
   ]
 }

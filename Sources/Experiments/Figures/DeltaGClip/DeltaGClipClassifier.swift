@@ -15,7 +15,8 @@ extension DeltaGClipClassifier {
   /// What is compared.
   static var error: Measure {
     Measure(
-      "error", note: "share of the test \(Task.sample.many) classified wrongly after the last epoch",
+      "error",
+      note: "share of the test \(Task.sample.many) classified wrongly after the last epoch",
       final: "final_val_error", series: "val_error", limit: 1)
   }
   /// What "competitive" is held against: at most a twentieth more errors.
@@ -39,7 +40,7 @@ extension DeltaGClipClassifier {
 
   /// That the spectral clip does as well in its place, `words` of which arms and how they were tuned.
   static func spectralClaim(
-    _ suffix: String = "spectral", _ words: String, _ arms: [String]
+    _ words: String, _ arms: [String], id suffix: String = "spectral"
   ) -> Claim {
     Claim(
       "deltagclip-\(network.key)-\(suffix)", "2605.11838 on 2404.08624's \(network.title)",

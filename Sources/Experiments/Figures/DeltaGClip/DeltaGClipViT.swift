@@ -33,7 +33,9 @@ extension DeltaGClipViT {
 
   /// The curves, and the authors' own, whole, whatever our size.
   package static func table(of set: RecordSet) throws -> Table {
-    var table = try curves(of: set, groups: [main, powers]) { ablation.contains($0) ? powers : main }
+    var table = try curves(of: set, groups: [main, powers]) {
+      ablation.contains($0) ? powers : main
+    }
     for (arm, column) in [("adam", "adam")]
       + exponents.map({ (DeltaGClipArms.deltaName($0), "delta_1e\($0)") })
     {
