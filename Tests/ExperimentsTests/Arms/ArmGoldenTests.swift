@@ -44,7 +44,7 @@ import Testing
     /// Losses and final weights of an arm against the goldens.
     ///
     /// The generator measures, for every parameter, how far a trajectory goes astray whose gradients are wrong by 1e-6
-    /// (convolutional networks: 5e-6, encoders: 1e-5) of their norm at every step: what the gradients' own goldens allow (GoldenTests, GPTTests,
+    /// (images: 5e-6, encoders: 1e-5, single channels: 2e-5) of their norm at every step: what the gradients' own goldens allow (GoldenTests, GPTTests,
     /// ConvolutionalTests). Four times that, and the rounding of the weights, is the tolerance. It also
     /// refuses a golden that a small change of the recipe would leave within ten times the tolerance.
     func check(_ arm: String) throws {
