@@ -30,7 +30,7 @@ ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 
 .PHONY: all campaign test smoke smoke-run figures claims report report-test record repeat kills cluster-test mpi-test fuzz bench mutants docs lint clean help build packages \
 	library-test install uninstall \
-	cifar-hint fashion-hint emotion-hint data data-quick data-gpt2 data-fineweb data-cifar data-fashion data-ptb data-minilm data-emotion $(FIGURES) $(filter-out -,$(ALIASES))
+	cifar-hint fashion-hint emotion-hint data data-quick data-gpt2 data-fineweb data-cifar data-cifar100 data-fashion data-ptb data-minilm data-emotion $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
 	@$(if $(filter local,$(ENGINE)),$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md,$(BIN)/spectral jobs $(RESULTS))
@@ -138,6 +138,9 @@ data-fineweb: ## download the validation shard and SHARDS (1 to 20) training sha
 
 data-cifar: ## download CIFAR-10 (170 MB)
 	@./data/fetch cifar-10-batches-bin
+
+data-cifar100: ## download CIFAR-100 (169 MB)
+	@./data/fetch cifar-100-binary
 
 data-fashion: ## download Fashion-MNIST (31 MB)
 	@./data/fetch fashion-mnist

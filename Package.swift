@@ -11,7 +11,8 @@ let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let experiments = [
   "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
   "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
-  "delta-gclip-vae", "delta-gclip-vit", "delta-gclip-bert", "per-sample-clipping",
+  "delta-gclip-vae", "delta-gclip-resnet18", "delta-gclip-vit", "delta-gclip-bert",
+  "per-sample-clipping",
 ]
 /// What a program outside may import.
 let libraries = ["Clipping", "Autodiff", "LinearAlgebra", "Storage"]

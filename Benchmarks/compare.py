@@ -5,6 +5,7 @@ Needs numpy and a CPU build of PyTorch; nothing else in the project does. Usage,
     python3 Benchmarks/compare.py [--rounds 3] [--out compare.jsonl]
     python3 Benchmarks/compare.py --gpt [CASE ...]       # training steps of GPTs; only PyTorch is needed
     python3 Benchmarks/compare.py --images [CASE ...]    # training steps of convolutional networks, likewise
+    python3 Benchmarks/compare.py --neighbors [CASE ...] # training steps of the neighbouring papers' networks, likewise
     python3 Benchmarks/compare.py --library [--rounds 3] # libspectralclip against torch in one process, one thread
     python3 Benchmarks/compare.py --check RECORDS_DIR    # of --rng numpy --set steps=2000
 """
@@ -507,6 +508,98 @@ def image_peer(case, steps, threads):
     print(json.dumps({"case": case, "ms_per_step": 1000 * median_time(step, steps)}))
 
 
+# Case -> (steps timed after one to warm up).
+NEIGHBOR_CASES = {"lstm": (3,), "vae": (200,), "vit-tiny": (8,), "bert-minilm": (3,)}
+
+
+def neighbor_model(case):
+    """The network of a case, from its paper's description; its batch; how its gradient is clipped; its optimizer's factory."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    def encoder(width, heads, hidden, layers, first, epsilon):
+        layer = nn.TransformerEncoderLayer(width, heads, hidden, 0.0, "gelu", epsilon, batch_first=True, norm_first=first)
+        return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+
+    class LSTM(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(10_000, 200)
+            self.first, self.second = nn.LSTM(200, 512), nn.LSTM(512, 200)
+            self.bias = nn.Parameter(torch.zeros(10_000))
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+
+        def forward(self, x, target):
+            h = self.second(self.first(self.embedding(x))[0])[0]
+            return F.cross_entropy(F.linear(h.flatten(0, 1), self.embedding.weight, self.bias), target.flatten())
+
+    class VAE(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Linear(784, 50), nn.LeakyReLU(0.2), nn.Linear(50, 50), nn.LeakyReLU(0.2))
+            self.mean, self.log_var = nn.Linear(50, 50), nn.Linear(50, 50)
+            self.decoder = nn.Sequential(nn.Linear(50, 50), nn.LeakyReLU(0.2), nn.Linear(50, 50), nn.LeakyReLU(0.2), nn.Linear(50, 784), nn.Sigmoid())
+
+        def forward(self, x):
+            h = self.encoder(x)
+            mean, log_var = self.mean(h), self.log_var(h)
+            z = mean + torch.exp(log_var / 2) * torch.randn_like(mean)
+            return ((self.decoder(z) - x) ** 2).sum() - 0.5 * (1 + log_var - mean**2 - log_var.exp()).sum()
+
+    class ViT(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches, self.token = nn.Conv2d(3, 192, 16, 16), nn.Parameter(torch.zeros(1, 1, 192))
+            self.positions = nn.Parameter(0.02 * torch.randn(1, 197, 192))
+            self.blocks = encoder(192, 3, 768, 12, True, 1e-6)
+            self.norm, self.head = nn.LayerNorm(192, eps=1e-6), nn.Linear(192, 10)
+
+        def forward(self, x, target):
+            grid = self.positions[:, 1:].view(1, 14, 14, 192).permute(0, 3, 1, 2)
+            grid = F.interpolate(grid, scale_factor=(4.1 / 14, 4.1 / 14), mode="bicubic")
+            places = torch.cat([self.positions[:, :1], grid.flatten(2).transpose(1, 2)], 1)
+            x = torch.cat([self.token.expand(len(x), -1, -1), self.patches(x).flatten(2).transpose(1, 2)], 1) + places
+            return F.cross_entropy(self.head(self.norm(self.blocks(x)[:, 0])), target)
+
+    class BERT(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = nn.Embedding(30_522, 384, padding_idx=0)
+            self.positions, self.types = nn.Parameter(0.02 * torch.randn(512, 384)), nn.Parameter(0.02 * torch.randn(2, 384))
+            self.norm, self.blocks = nn.LayerNorm(384, eps=1e-12), encoder(384, 12, 1536, 6, False, 1e-12)
+            self.pooler, self.classifier = nn.Linear(384, 384), nn.Linear(384, 6)
+
+        def forward(self, x, padding, target):
+            h = self.norm(self.words(x) + self.positions[: x.shape[1]] + self.types[0])
+            h = self.blocks(h, src_key_padding_mask=padding)
+            return F.cross_entropy(self.classifier(torch.tanh(self.pooler(h[:, 0]))), target)
+
+    none = lambda parameters: None
+    sgd = lambda parameters: torch.optim.SGD(parameters, lr=1.0, fused=True)
+    clip = lambda parameters: torch.nn.utils.clip_grad_norm_(parameters, 0.25)
+    adam = lambda parameters: torch.optim.Adam(parameters, lr=5e-4, fused=True)
+    adamw = lambda parameters: torch.optim.AdamW(parameters, lr=1e-5, weight_decay=0.01, fused=True)
+    return {
+        "lstm": lambda: (LSTM(), tuple(torch.randint(10_000, (2, 70, 256))), clip, sgd),
+        "vae": lambda: (VAE(), (torch.rand(100, 784),), none, adam),
+        "vit-tiny": lambda: (ViT(), (torch.rand(64, 3, 64, 64), torch.randint(10, (64,))), none, adam),
+        "bert-minilm": lambda: (BERT(), (torch.randint(1, 30_522, (32, 64)), torch.zeros(32, 64, dtype=torch.bool), torch.randint(6, (32,))), none, adamw),
+    }[case]()
+
+
+def neighbor_peer(case, steps, threads):
+    """One case in PyTorch, in a process of its own: the median of the steps' times. Images come from torch.rand, uncropped."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(3)
+    model, batch, clip, optimizer = neighbor_model(case)
+    parameters = list(model.parameters())
+    step = training_step(model, batch, optimizer(parameters), lambda: clip(parameters))
+    print(json.dumps({"case": case, "ms_per_step": 1000 * median_time(step, steps)}))
+
+
 def timed(command, environment):
     """The time that a process prints, and its peak memory in MB."""
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -522,7 +615,7 @@ def timed(command, environment):
 def step_lines(cases, rounds, environment, threads=2):
     """Suite and PyTorch in turn, a process for each and every round."""
     for case in cases:
-        steps = (GPT_CASES | IMAGE_CASES)[case][0]
+        steps = (GPT_CASES | IMAGE_CASES | NEIGHBOR_CASES)[case][0]
         ours = [BENCH, "training-step", "--case", case, "--threads", str(threads), "--steps", str(steps)]
         theirs = [sys.executable, __file__, "--peer", case, str(steps), str(threads)]
         runs = [(timed(ours, environment), timed(theirs, environment)) for _ in range(rounds)]
@@ -568,6 +661,7 @@ def main():
     parser.add_argument("--mlp", action="store_true", help="only the steps of the MLP")
     parser.add_argument("--gpt", nargs="*", metavar="CASE", help="only training steps of GPTs: " + ", ".join(GPT_CASES))
     parser.add_argument("--images", nargs="*", metavar="CASE", help="only training steps of convolutional networks: " + ", ".join(IMAGE_CASES))
+    parser.add_argument("--neighbors", nargs="*", metavar="CASE", help="only training steps of the neighbouring papers' networks: " + ", ".join(NEIGHBOR_CASES))
     parser.add_argument("--peer", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--library", action="store_true", help="only libspectralclip against torch, in one process")
     parser.add_argument("--check", metavar="RECORDS_DIR")
@@ -578,9 +672,10 @@ def main():
         check(options.check)
     if options.peer:
         case, steps, threads = options.peer
-        return (gpt_peer if case in GPT_CASES else image_peer)(case, int(steps), int(threads))
+        peer = next(peer for known, peer in ((GPT_CASES, gpt_peer), (IMAGE_CASES, image_peer), (NEIGHBOR_CASES, neighbor_peer)) if case in known)
+        return peer(case, int(steps), int(threads))
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
-    for cases, known in ((options.gpt, GPT_CASES), (options.images, IMAGE_CASES)):
+    for cases, known in ((options.gpt, GPT_CASES), (options.images, IMAGE_CASES), (options.neighbors, NEIGHBOR_CASES)):
         if cases is not None:
             unknown = [case for case in cases if case not in known]
             if unknown:

@@ -9,17 +9,22 @@ public struct ImageAugmentation: Codable, Sendable, Equatable {
     /// A coin for each image says whether epoch 0 shows it or its mirror image, then the epochs take turns
     /// (airbench; Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, §3.6).
     case alternating
+    /// A coin for each image and epoch, as torchvision's RandomHorizontalFlip.
+    case random
   }
 
   /// Mirror images.
   public var flip: Flip
-  /// Every epoch moves every image by up to this many pixels in either direction, uniformly, with
-  /// reflection at the border.
+  /// Every epoch moves every image by up to this many pixels in either direction, uniformly.
   public var translate: Int
+  /// What comes into sight beyond the image.
+  public var border: ImageBorder
 
-  /// The authors' setting, unless told otherwise: alternating flips, shifts up to 2 pixels.
-  public init(flip: Flip = .alternating, translate: Int = 2) {
-    (self.flip, self.translate) = (flip, translate)
+  /// The authors' setting, unless told otherwise: alternating flips, shifts up to 2 pixels with reflection.
+  public init(
+    flip: Flip = .alternating, translate: Int = 2, border: ImageBorder = .reflected
+  ) {
+    (self.flip, self.translate, self.border) = (flip, translate, border)
   }
 
   /// Images as they are.
@@ -86,9 +91,12 @@ public struct ImageBatches: Sendable {
   /// shift to the left, and both mirrors come last.
   public func transform(image: Int, epoch: Int) -> ImageTransform {
     var (isFlipped, isOdd) = (false, false)
-    if augmentation.flip == .alternating {
+    switch augmentation.flip {
+    case .none: break
+    case .alternating:
       isFlipped = flips.integer(below: 2, at: image) == 1
       isOdd = epoch % 2 == 1
+    case .random: isFlipped = flips.at(step: epoch).integer(below: 2, at: image) == 1
     }
     guard augmentation.translate > 0 else {
       return ImageTransform(isMirrored: isFlipped != isOdd)
@@ -97,14 +105,15 @@ public struct ImageBatches: Sendable {
     let window = shifts.at(step: epoch).integer(below: side * side, at: image)
     return Self.transform(
       isFlipped: isFlipped, rowShift: window / side - augmentation.translate,
-      columnShift: window % side - augmentation.translate, isOdd: isOdd)
+      columnShift: window % side - augmentation.translate, isOdd: isOdd,
+      border: augmentation.border)
   }
 
   static func transform(
-    isFlipped: Bool, rowShift: Int, columnShift: Int, isOdd: Bool
+    isFlipped: Bool, rowShift: Int, columnShift: Int, isOdd: Bool, border: ImageBorder = .reflected
   ) -> ImageTransform {
     ImageTransform(
       rowShift: rowShift, columnShift: isFlipped ? -columnShift : columnShift,
-      isMirrored: isFlipped != isOdd)
+      isMirrored: isFlipped != isOdd, border: border)
   }
 }

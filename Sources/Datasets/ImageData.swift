@@ -34,6 +34,8 @@ public struct ImageData: Sendable {
     case cifar10Subset = "cifar10-lossless-subset"
     /// Images whose pixels went through JPEG, in `cifar10-jpeg`.
     case cifar10JPEG = "cifar10-jpeg"
+    /// CIFAR-100 in `cifar-100-binary`, as many images as the files hold, else the stand-in, which has other classes.
+    case cifar100 = "cifar100"
     /// Fashion-MNIST in `fashion-mnist`, else the first training images in `fashion-mnist-subset`, of which
     /// the last fifth is held out.
     case fashionMNIST = "fashion-mnist"
@@ -47,7 +49,7 @@ public struct ImageData: Sendable {
 
   /// Reads `source` from below `folder`.
   ///
-  /// Only `.cifar10`, `.cifar10Exact` and `.fashionMNISTOrStandIn` are replaced by a generated stand-in if no files are
+  /// Only `.cifar10`, `.cifar10Exact`, `.cifar100` and `.fashionMNISTOrStandIn` are replaced by a generated stand-in if no files are
   /// there, and say so in `name`. Throws a `StorageError` for files that are missing or damaged, and for fewer training images than a `batch`.
   public static func load(_ source: Source, folder: String, batch: Int = 1) throws -> ImageData {
     let data =
@@ -57,6 +59,7 @@ public struct ImageData: Sendable {
       case .cifar10Canonical: try canonicalCIFAR10(folder)
       case .cifar10Subset: try subsetOfCIFAR10(folder)
       case .cifar10JPEG: try jpegCIFAR10(folder)
+      case .cifar100: try cifar100(folder)
       case .fashionMNIST: try fashionMNIST(folder)
       case .fashionMNISTOrStandIn:
         hasFashionMNIST(folder) ? try fashionMNIST(folder) : try grayStandIn()
@@ -83,6 +86,16 @@ public struct ImageData: Sendable {
       normalization: normalization, digest: "\(digest), \(part)")
   }
 
+  /// The same images, whose intensities become network inputs by another `normalization`.
+  public func normalized(by normalization: ImageNormalization) -> ImageData {
+    precondition(
+      normalization.channels == training.channels,
+      "\(normalization.channels) constants for \(training.channels) channels")
+    return ImageData(
+      name: name, isStandIn: isStandIn, classes: classes, training: training, test: test,
+      normalization: normalization, digest: digest)
+  }
+
   /// The last tenth of the training images in the place of the test images, which are left out.
   public func holdingOut() -> ImageData {
     let cut = training.count - max(1, training.count / 10)
@@ -97,7 +110,7 @@ public struct ImageData: Sendable {
   // MARK: - CIFAR-10
 
   private static func anyCIFAR10(_ folder: String, prefersExact: Bool) throws -> ImageData {
-    func isThere(_ place: String) -> Bool { CIFAR10Files.areIn("\(folder)/\(place)") }
+    func isThere(_ place: String) -> Bool { CIFARFiles.areIn("\(folder)/\(place)") }
     if isThere("cifar-10-batches-bin") { return try canonicalCIFAR10(folder) }
     let (hasSubset, hasJPEG) = (isThere("cifar10-lossless-subset"), isThere("cifar10-jpeg"))
     if hasSubset && (prefersExact || !hasJPEG) { return try subsetOfCIFAR10(folder) }
@@ -106,36 +119,50 @@ public struct ImageData: Sendable {
   }
 
   private static func canonicalCIFAR10(_ folder: String) throws -> ImageData {
-    let files = try CIFAR10Files("\(folder)/cifar-10-batches-bin", .records(10_000))
+    let files = try CIFARFiles("\(folder)/cifar-10-batches-bin", .records(10_000))
     return cifar10(files) { _, _ in "CIFAR-10" }
   }
 
   private static func subsetOfCIFAR10(_ folder: String) throws -> ImageData {
-    cifar10(try CIFAR10Files("\(folder)/cifar10-lossless-subset", .prefix)) {
+    cifar10(try CIFARFiles("\(folder)/cifar10-lossless-subset", .prefix)) {
       "CIFAR-10, lossless subset (\($0) + \($1) images)"
     }
   }
 
   private static func jpegCIFAR10(_ folder: String) throws -> ImageData {
-    cifar10(try CIFAR10Files("\(folder)/cifar10-jpeg", .prefix)) {
+    cifar10(try CIFARFiles("\(folder)/cifar10-jpeg", .prefix)) {
       "CIFAR-10 pixels from JPEG (\($0) + \($1))"
     }
   }
 
+  private static func cifar100(_ folder: String) throws -> ImageData {
+    let place = "\(folder)/cifar-100-binary"
+    guard CIFARFiles.areIn(place, .hundred) else { return try standIn(for: "CIFAR-100") }
+    let files = try CIFARFiles(place, .prefix, of: .hundred)
+    let isWhole = files.training.count == 50_000 && files.test.count == 10_000
+    return ImageData(
+      name: isWhole
+        ? "CIFAR-100"
+        : "CIFAR-100, \(grouped(files.training.count)) + \(grouped(files.test.count)) images",
+      isStandIn: false, classes: CIFARFiles.Kind.hundred.classes, training: files.training,
+      test: files.test, normalization: ImageNormalization(of: files.training),
+      digest: files.digest)
+  }
+
   private static func cifar10(
-    _ files: CIFAR10Files, name: (String, String) -> String
+    _ files: CIFARFiles, name: (String, String) -> String
   ) -> ImageData {
     ImageData(
       name: name(grouped(files.training.count), grouped(files.test.count)), isStandIn: false,
-      classes: CIFAR10Files.classes, training: files.training, test: files.test,
+      classes: CIFARFiles.Kind.ten.classes, training: files.training, test: files.test,
       normalization: .cifar10, digest: files.digest)
   }
 
-  private static func standIn() throws -> ImageData {
+  private static func standIn(for set: String = "CIFAR-10") throws -> ImageData {
     let all = StandInImages.all
     let training = all.images(0..<StandInImages.trainingCount)
     return ImageData(
-      name: "generated stand-in for CIFAR-10", isStandIn: true, classes: StandInImages.classes,
+      name: "generated stand-in for \(set)", isStandIn: true, classes: StandInImages.classes,
       training: training, test: all.images(StandInImages.trainingCount..<all.count),
       normalization: ImageNormalization(of: training),
       digest: Digest.sha256(of: Data(all.pixels + all.labels)))

@@ -1,8 +1,15 @@
-/// A shift with reflection at the border, then perhaps a mirror image: what augmentation does to an image.
+/// What a shifted image shows beyond the border of what there is.
+public enum ImageBorder: String, Codable, Sendable, CaseIterable {
+  /// Its mirror image; the border pixel itself is not repeated, as in PyTorch's `pad(mode: "reflect")`.
+  case reflected
+  /// Intensity 0 in every channel, as torchvision's RandomCrop(padding) pads.
+  case black
+}
+
+/// A shift, then perhaps a mirror image: what augmentation does to an image.
 ///
-/// The image is padded by reflection (the border pixel itself is not repeated, as in PyTorch's
-/// `pad(mode: "reflect")`), a window of the image's size is cut out `rowShift` below and `columnShift`
-/// right of the image, and the window is mirrored left to right if `isMirrored`.
+/// The image is padded as `border` says, a window of the image's size is cut out `rowShift` below and
+/// `columnShift` right of the image, and the window is mirrored left to right if `isMirrored`.
 public struct ImageTransform: Sendable, Equatable {
   /// How far below the image the window lies, in pixels.
   public let rowShift: Int
@@ -10,13 +17,19 @@ public struct ImageTransform: Sendable, Equatable {
   public let columnShift: Int
   /// Whether left and right are exchanged, after the shift.
   public let isMirrored: Bool
+  /// What lies beyond the image.
+  public let border: ImageBorder
 
   /// The image as it is.
   public static let identity = ImageTransform()
 
   /// The given shift and mirror image.
-  public init(rowShift: Int = 0, columnShift: Int = 0, isMirrored: Bool = false) {
+  public init(
+    rowShift: Int = 0, columnShift: Int = 0, isMirrored: Bool = false,
+    border: ImageBorder = .reflected
+  ) {
     (self.rowShift, self.columnShift, self.isMirrored) = (rowShift, columnShift, isMirrored)
+    self.border = border
   }
 
   /// Whether one reflection is enough: shifts smaller than the image.
@@ -24,20 +37,22 @@ public struct ImageTransform: Sendable, Equatable {
     rowShift.magnitude < height && columnShift.magnitude < width
   }
 
-  /// The row of the image that the row `row` of the result shows.
+  /// The row of the image that the row `row` of the result shows, -1 for none.
   @inline(__always)
-  func sourceRow(_ row: Int, height: Int) -> Int { Self.reflect(row &+ rowShift, height) }
+  func sourceRow(_ row: Int, height: Int) -> Int { place(row &+ rowShift, height) }
 
-  /// The column of the image that the column `column` of the result shows.
+  /// The column of the image that the column `column` of the result shows, -1 for none.
   @inline(__always)
   func sourceColumn(_ column: Int, width: Int) -> Int {
-    Self.reflect((isMirrored ? width &- 1 &- column : column) &+ columnShift, width)
+    place((isMirrored ? width &- 1 &- column : column) &+ columnShift, width)
   }
 
-  /// … 2 1 | 0 1 2 … n-1 | n-2 n-3 …
+  /// … 2 1 | 0 1 2 … n-1 | n-2 n-3 …, or nothing beyond the ends.
   @inline(__always)
-  private static func reflect(_ i: Int, _ n: Int) -> Int {
-    i < 0 ? 0 &- i : i < n ? i : 2 &* (n &- 1) &- i
+  private func place(_ i: Int, _ n: Int) -> Int {
+    if i >= 0 && i < n { return i }
+    if border == .black { return -1 }
+    return i < 0 ? 0 &- i : 2 &* (n &- 1) &- i
   }
 }
 

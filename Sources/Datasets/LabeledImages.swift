@@ -101,12 +101,15 @@ public struct LabeledImages: Sendable, Equatable {
     precondition(
       transform.fits(height: height, width: width), "\(transform) of [\(height), \(width)]")
     for row in 0..<height {
-      let source = image + transform.sourceRow(row, height: height) &* width &* channels
+      let sourceRow = transform.sourceRow(row, height: height)
+      let source = image + max(0, sourceRow) &* width &* channels
       var target = x + row &* width &* channels
       for column in 0..<width {
-        let pixel = source + transform.sourceColumn(column, width: width) &* channels
+        let sourceColumn = transform.sourceColumn(column, width: width)
+        let pixel = source + max(0, sourceColumn) &* channels
+        let isThere = sourceRow >= 0 && sourceColumn >= 0
         for channel in 0..<channels {
-          target[channel] = table[channel &<< 8 | Int(pixel[channel])]
+          target[channel] = table[channel &<< 8 | (isThere ? Int(pixel[channel]) : 0)]
         }
         target += channels
       }

@@ -22,15 +22,29 @@ public struct TokenColumns: Sendable {
     max(0, (tokens / columns - 1) / length)
   }
 
+  /// Tokens of a column.
+  public var rows: Int { tokens.count / count }
+
   /// Writes window k: inputs and targets, one token further, [length, count] each.
   public func fill(
     window k: Int, inputs: UnsafeMutablePointer<Int32>, targets: UnsafeMutablePointer<Int32>
   ) {
     precondition(k >= 0 && k < windows, "window \(k) of \(windows)")
-    let rows = tokens.count / count
-    for t in 0..<length {
+    fill(TokenWindow(start: k * length, length: length), inputs: inputs, targets: targets)
+  }
+
+  /// Writes a window: inputs and targets, one token further, [its length, count] each.
+  public func fill(
+    _ window: TokenWindow, inputs: UnsafeMutablePointer<Int32>,
+    targets: UnsafeMutablePointer<Int32>
+  ) {
+    let rows = rows
+    precondition(
+      window.start >= 0 && window.length >= 1 && window.start + window.length < rows,
+      "\(window) and a target of \(rows) tokens")
+    for t in 0..<window.length {
       for b in 0..<count {
-        let place = b &* rows &+ k &* length &+ t
+        let place = b &* rows &+ window.start &+ t
         inputs[t &* count &+ b] = Int32(tokens[place])
         targets[t &* count &+ b] = Int32(tokens[place &+ 1])
       }

@@ -39,7 +39,7 @@ package struct StepBenchmark: Sendable {
 
   /// The steps of networks that are compared with PyTorch.
   package static let all: [StepBenchmark] =
-    language + images + alexNet + [
+    language + images + alexNet + neighbors + [
       gpt2Clip("gpt2-clip", .normal, powerIterations: 2),
       gpt2Clip("gpt2-clip-warm", .lastBasis, powerIterations: 1),
       gpt2Clip("gpt2-clip-warm-0", .lastBasis, powerIterations: 0), gpt2Spectra,
@@ -70,11 +70,16 @@ package struct StepBenchmark: Sendable {
   }
 
   private static func random(vocabulary: Int, block: Int) -> LanguageData {
+    random(vocabulary: vocabulary, training: 64 * block, validation: 2 * block)
+  }
+
+  /// So many random tokens to train on, and of zeros to validate on.
+  static func random(vocabulary: Int, training: Int, validation: Int) -> LanguageData {
     let stream = RandomStream(seed: 1, name: "benchmark/tokens")
     return LanguageData(
       name: "random tokens", isStandIn: true, vocabulary: vocabulary,
-      training: (0..<(64 * block)).map { UInt16(stream.integer(below: vocabulary, at: $0)) },
-      validation: Array(repeating: 0, count: 2 * block), digest: ""
+      training: (0..<training).map { UInt16(stream.integer(below: vocabulary, at: $0)) },
+      validation: Array(repeating: 0, count: validation), digest: ""
     ) { _ in "" }
   }
 

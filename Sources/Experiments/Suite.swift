@@ -8,7 +8,8 @@ extension Suite {
       MLPSearch.self, MLPHeatMap.self, CIFAR10ResNet18.self, CIFAR10Truncation.self,
       CIFAR10Search.self, NanoGPT.self, NanoGPTSearch.self, GPT2FineWeb.self, GPT2Search.self,
       TheoryBounds.self, Smoothness.self, LSTMCurves.self, DeltaGClipVAE.self,
-      DeltaGClipVAESearch.self, DeltaGClipViT.self, DeltaGClipViTSearch.self,
+      DeltaGClipVAESearch.self, DeltaGClipResNet18.self, DeltaGClipResNet18Search.self,
+      DeltaGClipViT.self, DeltaGClipViTSearch.self,
       DeltaGClipBERT.self, DeltaGClipBERTSearch.self,
       PerSampleAlexNet.self, PerSampleSearch.self,
     ], figures: figures, title: "Spectral gradient clipping, reproduced",
@@ -103,6 +104,12 @@ extension Suite {
         "deltagclip-vae-training", "deltagclip-vae-test", "deltagclip-vae-test-code",
         "deltagclip-vae-spectral",
       ], links: [("picture", out("delta-gclip-vae.svg"))]),
+    FigureEntry(
+      "2404.08624: δ-GClip, ResNet-18 on CIFAR-10", make: "delta-gclip-resnet18",
+      claims: [
+        "deltagclip-resnet18-error", "deltagclip-resnet18-ablation",
+        "deltagclip-resnet18-spectral",
+      ], links: [("picture", out("delta-gclip-resnet18.svg"))]),
     FigureEntry(
       "2404.08624: δ-GClip, vision transformer on CIFAR-10", make: "delta-gclip-vit",
       claims: [

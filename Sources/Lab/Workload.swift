@@ -57,6 +57,8 @@ package protocol Workload: TrainingTask, SharedMetatype {
   /// Steps of the run, and between two recorded points.
   var steps: Int { get }
   var stepsPerPoint: Int { get }
+  /// The schedule of an arm's rate, unless the arm says otherwise: the settings', where the run itself does not say more.
+  var schedule: Schedule { get }
   /// What is looked at in the step of a point.
   var measuring: StepMeasuring { get }
   /// The mean of which mini-batch losses is the training loss of a point, and the final one.
@@ -79,6 +81,7 @@ extension Workload {
   package var fixedGroups: [ParameterGroup] { [] }
   package var decomposition: Decomposition { .exact }
   package var defaults: Hyperparameters { [:] }
+  package var schedule: Schedule { settings.schedule }
   package var measuring: StepMeasuring { .clip }
   package var lossWindow: LossWindow { .sinceLastPoint }
   package var finalLossWindow: LossWindow { lossWindow }
@@ -182,7 +185,7 @@ extension Workload {
       values: values.over(defaults), layers: names(in: arm.clippedSet),
       decomposition: decomposition, seed: seed)
     let rate = LearningRate(
-      try values("learningRate"), arm.schedule ?? settings.schedule, steps: steps)
+      try values("learningRate"), arm.schedule ?? schedule, steps: steps)
     var free = Set(parameters.map(\.name)).subtracting(fixedGroups.flatMap(\.names))
     var groups: [ParameterGroup] = []
     for (set, make) in arm.optimizers {

@@ -10,6 +10,8 @@ public enum Schedule: Codable, Equatable, Sendable {
   case cosine(warmup: Int = 0, floor: Double = 0)
   /// The base rate times `factor` for every one of these steps that has come.
   case steps(at: [Int], factor: Double)
+  /// The base rate times the k-th of these at step k, times the last of them from there on; not empty.
+  case factors([Double])
 
   /// The multiple at step k = 0, …, steps - 1.
   public func factor(step: Int, of steps: Int) -> Double {
@@ -26,6 +28,8 @@ public enum Schedule: Codable, Equatable, Sendable {
       return warm(warmup) ?? floor + (1 - floor) * 0.5 * (1 + cos(Double.pi * share(warmup)))
     case .steps(let places, let factor):
       return pow(factor, Double(places.count { $0 <= step }))
+    case .factors(let factors):
+      return factors[min(step, factors.count - 1)]
     }
   }
 }

@@ -12,7 +12,7 @@ extension Format {
       maker.unfinished("checkpoint"),
       maker.unfinished("journal"), maker.settings(), maker.tuned(), maker.bytePairs(),
       maker.shards(),
-      maker.cifar(), maker.idx(), maker.gpt2Basic(), maker.manifest(),
+      maker.cifar(), maker.cifar100(), maker.idx(), maker.gpt2Basic(), maker.manifest(),
     ]
   }
 }
@@ -381,6 +381,19 @@ private struct SeedMaker {
     return try images(
       "cifar", "cifar10-lossless-subset",
       Dictionary(uniqueKeysWithValues: names.map { ("cifar10-lossless-subset/\($0)", batch) }))
+  }
+
+  func cifar100() throws -> Format {
+    // Of an image a coarse and a fine label, then its intensities.
+    func file(_ count: Int) -> Data {
+      numbers(count * 3074) { (i: Int) -> UInt8 in
+        let (image, place) = (i / 3074, i % 3074)
+        return UInt8(place == 0 ? image % 20 : place == 1 ? image * 5 % 100 : i * 7 % 251)
+      }
+    }
+    return try images(
+      "cifar100", "cifar100",
+      ["cifar-100-binary/train.bin": file(24), "cifar-100-binary/test.bin": file(4)])
   }
 
   func idx() throws -> Format {

@@ -24,10 +24,10 @@ struct Grad: ParsableCommand {
       embedding once more); batch tensors input and target [T, B] of token ids (I32 or I64); mean cross-entropy over all \
       T·B places, from a state of zeros.
 
-      cifarnet, resnet18: in training mode (batch norms use the batch's statistics); widths are read from the \
-      weights (the authors' CifarNet names, or torchvision's ResNet-18 names); batch tensors input [B, 3, H, W] \
+      cifarnet, resnet18, resnet20: in training mode (batch norms use the batch's statistics); widths are read from the \
+      weights (the authors' CifarNet names, or torchvision's ResNet-18 names, ResNet-20 likewise with shortcuts without parameters); batch tensors input [B, 3, H, W] \
       of normalised images and target [B] of labels (I32 or I64). cifarnet: H and W 25 to 48, \
-      cross-entropy with labels smoothed by 0.2, summed; resnet18: mean cross-entropy.
+      cross-entropy with labels smoothed by 0.2, summed; resnet18 and resnet20: mean cross-entropy.
 
       alexnet: widths are read from the weights (features.0.weight … classifier.6.bias); batch as of resnet18, H and W 31 to \
       46; mean cross-entropy, no dropout.
@@ -45,11 +45,13 @@ struct Grad: ParsableCommand {
       """)
 
   enum ModelName: String, ExpressibleByArgument, CaseIterable {
-    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, alexnet, vae, vit, bert
+    case mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, resnet20, alexnet, vae, vit, bert
   }
 
   @Option(
-    help: "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, alexnet, vae, vit or bert.")
+    help:
+      "Which model: mlp, nanogpt, gpt2, lstm, cifarnet, resnet18, resnet20, alexnet, vae, vit or bert."
+  )
   var model: ModelName
   @Option(
     help: """
@@ -85,8 +87,8 @@ struct Grad: ParsableCommand {
     case .cifarnet:
       let model = try CifarNet(loading: weights)
       try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
-    case .resnet18:
-      let model = try ResNet18(loading: weights)
+    case .resnet18, .resnet20:
+      let model = try ResNet(loading: weights, depth: model == .resnet18 ? .eighteen : .twenty)
       try runImages(model, model.channels) { model.loss($0, model.logits($0, $1), $2) }
     case .alexnet:
       let model = try AlexNet(loading: weights)
@@ -285,9 +287,11 @@ struct Grad: ParsableCommand {
           "the positions are for \(grid)×\(grid) patches of \(patch): use --positions bicubic")
       }
     }
-    if model == .resnet18, shape[0] == 1, shape[2] <= 8, shape[3] <= 8 {
+    // Three halvings, or two, leave one place.
+    let last = model == .resnet18 ? 8 : model == .resnet20 ? 4 : 0
+    if shape[0] == 1, shape[2] <= last, shape[3] <= last {
       throw refusal(
-        "the last batch norms of resnet18 see one place of it: give more images or larger ones",
+        "the last batch norms of \(model.rawValue) see one place of it: give more images or larger ones",
         of: "one image")
     }
     try checkNames(of: file, "a batch of \(model.rawValue) holds input and target")

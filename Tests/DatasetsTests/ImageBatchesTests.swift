@@ -168,6 +168,36 @@ import Testing
     #expect(abs(agreements - 320) <= 4 * 18, "\(agreements)")
   }
 
+  @Test func randomFlipsAreAFairCoinAnEpoch() {
+    let batches = Self.batches(2000, size: 10, ImageAugmentation(flip: .random, translate: 0))
+    let epochs = (0..<3).map { epoch in
+      (0..<2000).map { batches.transform(image: $0, epoch: epoch).isMirrored }
+    }
+    // 1000 with a standard deviation of 22, of heads and of agreements between two epochs.
+    for epoch in epochs { #expect(abs(epoch.count { $0 } - 1000) <= 4 * 22) }
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+      let agreements = zip(epochs[a], epochs[b]).count { $0 == $1 }
+      #expect(abs(agreements - 1000) <= 4 * 22, "epochs \(a) and \(b): \(agreements)")
+    }
+  }
+
+  /// torchvision's RandomCrop(padding: 1): torch.nn.functional.pad(x, (1, 1, 1, 1)) and a window of it.
+  @Test func beyondABlackBorderIsIntensityZero() {
+    let image = LabeledImages(
+      height: 2, width: 3, channels: 1, pixels: [10, 20, 30, 40, 50, 60], labels: [0])
+    let normalization = ImageNormalization(mean: [0.5], deviation: [0.25])
+    func shown(_ row: Int, _ column: Int, _ isMirrored: Bool) -> [Int] {
+      written(image, 0..<1, normalization) { _ in
+        ImageTransform(
+          rowShift: row, columnShift: column, isMirrored: isMirrored, border: .black)
+      }.map { Int(((0.25 * $0 + 0.5) * 255).rounded()) }
+    }
+    #expect(shown(0, 0, false) == [10, 20, 30, 40, 50, 60])
+    #expect(shown(-1, 1, false) == [0, 0, 0, 20, 30, 0])
+    #expect(shown(1, -1, false) == [0, 40, 50, 0, 0, 0])
+    #expect(shown(1, -1, true) == [50, 40, 0, 0, 0, 0])
+  }
+
   @Test func withoutAugmentationImagesStayAsTheyAre() {
     var batches = Self.batches(9, size: 4, .none)
     let batch = Self.fill(&batches, 3)

@@ -5,11 +5,11 @@ import Testing
 
 @testable import Datasets
 
-@Suite struct CIFAR10FilesTests {
+@Suite struct CIFARFilesTests {
   @Test func planesBecomeChannelsAndBatchesStayInOrder() throws {
     let folder = try ImageFolder()
     try folder.writeCIFAR10("bin", images: 2)
-    let files = try CIFAR10Files(folder.path + "/bin", .records(2))
+    let files = try CIFARFiles(folder.path + "/bin", .records(2))
     #expect(files.training.count == 10 && files.test.count == 2)
     #expect(
       files.training.labels == [1, 2, 2, 3, 3, 4, 4, 5, 5, 6] && files.test.labels == [6, 7])
@@ -20,7 +20,7 @@ import Testing
     #expect(
       Array(files.training.pixels[pixel..<(pixel + 3)])
         == (0..<3).map { ImageFolder.intensity(batch: 3, image: 1, byte: $0 * 1024 + 36) })
-    for name in CIFAR10Files.names {
+    for name in CIFARFiles.Kind.ten.names {
       let sum = try Digest.sha256(ofFile: "\(folder.path)/bin/\(name)")
       #expect(files.digest.contains("\(name) \(sum)"))
     }
@@ -28,9 +28,9 @@ import Testing
 
   @Test func brokenBatchesAreOneLine() throws {
     let folder = try ImageFolder()
-    func message(_ extent: CIFAR10Files.Extent = .prefix) -> String {
+    func message(_ extent: CIFARFiles.Extent = .prefix) -> String {
       do {
-        let files = try CIFAR10Files(folder.path + "/bin", extent)
+        let files = try CIFARFiles(folder.path + "/bin", extent)
         return "\(files.training.count) + \(files.test.count)"
       } catch { return "\(error)" }
     }
@@ -55,6 +55,60 @@ import Testing
     #expect(message() == "9 + 2")
     try folder.remove("bin/test_batch.bin")
     #expect(message().contains("test_batch.bin: missing"))
+  }
+}
+
+/// CIFAR-100: a coarse label before the one that counts.
+@Suite struct CIFAR100FilesTests {
+  @Test func theSecondLabelCounts() throws {
+    let folder = try ImageFolder()
+    try folder.writeCIFAR100(training: 7, test: 3)
+    let data = try ImageData.load(.cifar100, folder: folder.path)
+    #expect(data.name == "CIFAR-100, 7 + 3 images" && !data.isStandIn)
+    #expect(data.classes.count == 100 && data.classes[99] == "worm" && data.classes[0] == "apple")
+    #expect(data.classes == data.classes.sorted() && Set(data.classes).count == 100)
+    #expect(data.training.labels == (0..<7).map { 99 - $0 } && data.test.labels == [99, 98, 97])
+    // The third training image, row 2, column 5.
+    let pixel = (2 * 1024 + 69) * 3
+    #expect(
+      Array(data.training.pixels[pixel..<(pixel + 3)])
+        == (0..<3).map { ImageFolder.intensity(batch: 1, image: 2, byte: $0 * 1024 + 69) })
+    #expect(data.normalization == ImageNormalization(of: data.training))
+    for name in ["train.bin", "test.bin"] {
+      let sum = try Digest.sha256(ofFile: "\(folder.path)/cifar-100-binary/\(name)")
+      #expect(data.digest.contains("\(name) \(sum)"))
+    }
+  }
+
+  @Test func brokenFilesAreOneLine() throws {
+    let folder = try ImageFolder()
+    func message() -> String {
+      do { return try ImageData.load(.cifar100, folder: folder.path).name } catch {
+        return "\(error)"
+      }
+    }
+    #expect(message() == "generated stand-in for CIFAR-100")
+    let name = "cifar-100-binary/train.bin"
+    try folder.writeCIFAR100(training: 2, test: 1)
+    let whole = try folder.read(name)
+    try folder.write(name, whole.dropLast(1000))
+    #expect(message().contains("train.bin: 5148 bytes end inside image 1, byte 2074 of 3074"))
+    // A file of CIFAR-10's records.
+    try folder.write(name, whole.prefix(2 * 3073))
+    #expect(message().contains("byte 3072 of 3074"))
+    var wrong = whole
+    wrong[3074] = 20
+    try folder.write(name, wrong)
+    #expect(message().contains("train.bin: coarse label 20 of image 1 is above 19"))
+    wrong = whole
+    wrong[1] = 100
+    try folder.write(name, wrong)
+    #expect(message().contains("train.bin: label 100 of image 0 is above 99"))
+    try folder.write(name, Data())
+    #expect(message().contains("train.bin: empty"))
+    try folder.remove(name)
+    #expect(message().contains("train.bin: missing, one of CIFAR-100's two files"))
+    #expect(message().hasSuffix("get it again (make data-cifar100 gets the whole set)"))
   }
 }
 
@@ -164,7 +218,7 @@ import Testing
     }
     #expect(error?.what.contains("fewer than a batch of 5001") == true)
     let replaced: [ImageData.Source] = [
-      .cifar10, .cifar10Exact, .fashionMNISTOrStandIn, .standIn, .grayStandIn,
+      .cifar10, .cifar10Exact, .cifar100, .fashionMNISTOrStandIn, .standIn, .grayStandIn,
     ]
     #expect(try ImageData.load(.cifar10Exact, folder: folder.path).isStandIn)
     for source in ImageData.Source.allCases where !replaced.contains(source) {
@@ -345,7 +399,7 @@ private final class ImageFolder {
 
   /// Six batches of `images` images; image i of batch b has the label (b + i) mod 10.
   func writeCIFAR10(_ place: String, images: Int) throws {
-    for (batch, name) in zip(1..., CIFAR10Files.names) {
+    for (batch, name) in zip(1..., CIFARFiles.Kind.ten.names) {
       var bytes: [UInt8] = []
       bytes.reserveCapacity(images * 3073)
       for image in 0..<images {
@@ -355,6 +409,18 @@ private final class ImageFolder {
         }
       }
       try write("\(place)/\(name)", Data(bytes))
+    }
+  }
+
+  /// Image i of either file has the label 99 - i and the coarse label i.
+  func writeCIFAR100(training: Int, test: Int) throws {
+    for (name, count) in [("train.bin", training), ("test.bin", test)] {
+      var bytes: [UInt8] = []
+      for image in 0..<count {
+        bytes += [UInt8(image), UInt8(99 - image)]
+        bytes += (0..<3072).map { Self.intensity(batch: 1, image: image, byte: $0) }
+      }
+      try write("cifar-100-binary/\(name)", Data(bytes))
     }
   }
 

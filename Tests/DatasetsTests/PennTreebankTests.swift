@@ -1,4 +1,5 @@
 import Foundation
+import LinearAlgebra
 import Storage
 import Testing
 
@@ -44,6 +45,34 @@ import Testing
     var vocabulary = WordVocabulary(of: ["x", "a", "b", "a", "c", "b", "a"], keeping: 3)
     #expect(vocabulary.words == ["a", "b", "<unk>"])
     #expect(vocabulary.encode(["c", "b", "a", "x"]) == [2, 1, 0, 2])
+  }
+
+  @Test func randomWindowsFollowOneAnotherAndBeginAnew() {
+    let stream = RandomStream(seed: 4, name: "windows")
+    let windows = TokenWindow.random(steps: 4000, rows: 400, around: 40, stream)
+    var (start, epochs) = (0, 0)
+    for window in windows {
+      if window.start == 0 {
+        // At most a token and its target were left.
+        #expect(start == 0 || start >= 398)
+        (start, epochs) = (0, epochs + 1)
+      }
+      #expect(window.start == start && window.drawn >= 5)
+      #expect(window.length == min(window.drawn, 399 - start))
+      start += window.drawn
+    }
+    #expect(epochs > 300)
+    // 19 of 20 around 40, the others around 20; both cut down by half on average, with a deviation of 5.
+    let long = windows.map(\.drawn).filter { $0 > 30 },
+      short = windows.map(\.drawn).filter { $0 <= 30 }
+    #expect(abs(long.count - 3709) <= 120, "\(long.count)")  // 3800, less P(normal < -1.8) of them
+    let mean = Double(short.reduce(0, +)) / Double(short.count)
+    #expect(mean > 22 && mean < 27, "\(mean)")
+    let middle = Double(long.reduce(0, +)) / Double(long.count)
+    #expect(abs(middle - 39.9) < 0.6, "\(middle)")
+    #expect(windows.prefix(50) == TokenWindow.random(steps: 50, rows: 400, around: 40, stream)[...])
+    #expect(
+      TokenWindow.random(steps: 50, rows: 400, around: 7, stream).allSatisfy { $0.drawn >= 5 })
   }
 
   @Test func columnsAreContiguousAndWindowsFollowOneAnother() {

@@ -157,5 +157,8 @@ import Training
     // Without data the stand-in, by its name.
     settings.images = .cifar10
     #expect(try AlexNetTask.load(settings, folder: "nowhere").isStandIn)
+    settings.images = .cifar100
+    let hundred = try AlexNetTask.load(settings, folder: "nowhere")
+    #expect(hundred.isStandIn && hundred.name.contains("stand-in for CIFAR-100"))
   }
 }

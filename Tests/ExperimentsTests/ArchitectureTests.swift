@@ -75,7 +75,8 @@ import Testing
       [
         "bad-token-spectra", "trace-regression", "clip-cost", "mlp-heavy-tails", "mlp-heatmap",
         "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18", "theory-bounds", "smoothness",
-        "delta-gclip-vae", "delta-gclip-vit", "delta-gclip-bert", "per-sample-clipping",
+        "delta-gclip-vae", "delta-gclip-resnet18", "delta-gclip-vit", "delta-gclip-bert",
+        "per-sample-clipping",
         "spectral", "fuzz",
       ],
     ]

@@ -275,8 +275,8 @@ import Testing
     #expect(
       families == [
         "mlp-heavy-tails", "nanogpt-shakespeare", "gpt2-fineweb", "cifar10-resnet18",
-        "cifar10-truncation", "lstm-ptb", "delta-gclip-vae", "delta-gclip-vit",
-        "delta-gclip-bert",
+        "cifar10-truncation", "lstm-ptb", "delta-gclip-vae", "delta-gclip-resnet18",
+        "delta-gclip-vit", "delta-gclip-bert",
         "per-sample-clipping",
       ])
   }

@@ -22,7 +22,7 @@ import Testing
     ])
   }
 
-  @Test(arguments: ["cifarnet", "resnet18", "alexnet"])
+  @Test(arguments: ["cifarnet", "resnet18", "resnet20", "alexnet"])
   func givesPyTorchsGradients(_ model: String) throws {
     let run = try run(model, batch: golden("\(model)-batch"))
     #expect(run.status == 0, "\(run.errors)")
@@ -55,6 +55,10 @@ import Testing
     #expect(try message("cifarnet", batch([2, 32, 32, 3], [1, 1])).contains("[2, 32, 32, 3]"))
     #expect(try message("resnet18", batch([2, 3, 32, 32], [1])).contains("target [1]"))
     #expect(try message("resnet18", batch([1, 3, 8, 8], [1])).contains("one image of 8×8"))
+    #expect(try message("resnet20", batch([1, 3, 4, 4], [1])).contains("one image of 4×4"))
+    #expect(
+      try message("resnet20", batch([2, 3, 32, 32], [1, 1]), weights: golden("resnet18-weights"))
+        .contains("layer1"))
     #expect(try message("alexnet", batch([1, 3, 30, 32], [1])).contains("images of 30×32"))
     #expect(
       try message("alexnet", batch([1, 3, 32, 32], [10])).contains("target[0] is the label 10"))

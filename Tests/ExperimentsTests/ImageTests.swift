@@ -78,7 +78,7 @@ import Training
     try run.task.save(to: path)
     let channels =
       try method.hasPrefix("cifarnet")
-      ? CifarNet(loading: path).channels : ResNet18(loading: path).channels
+      ? CifarNet(loading: path).channels : ResNet(loading: path).channels
     #expect(channels == 1)
   }
 

@@ -50,7 +50,7 @@ import Training
 
   @Test func theRecordSaysWhatHappened() throws {
     let scratch = Scratch()
-    let names = ["sgd", "gclip"] + ViTArms.exponents.map(ViTArms.deltaName)
+    let names = ["sgd", "gclip"] + ViTArms.exponents.map(DeltaGClipArms.deltaName)
     var given = try config(names)
     for name in names {
       given.hyperparameters[name]?["learningRate"] = 0.01

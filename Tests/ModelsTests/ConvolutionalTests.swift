@@ -7,9 +7,9 @@ import Testing
 
 @testable import Models
 
-/// CifarNet and ResNet-18 against PyTorch in float64 (Goldens/make_convolutional_goldens.py).
+/// CifarNet, ResNet-18 and ResNet-20 against PyTorch in float64 (Goldens/make_convolutional_goldens.py).
 @Suite struct ConvolutionalTests {
-  enum Network: String, CaseIterable { case cifarnet, resnet18 }
+  enum Network: String, CaseIterable { case cifarnet, resnet18, resnet20 }
 
   private static func golden(_ name: String) -> String {
     URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -38,8 +38,8 @@ import Testing
         logits = model.logits(tape, images)
         loss = model.loss(tape, logits, targets)
         self.model = model
-      case .resnet18:
-        let model = try ResNet18(loading: weights)
+      case .resnet18, .resnet20:
+        let model = try ResNet(loading: weights)
         logits = model.logits(tape, images)
         loss = model.loss(tape, logits, targets)
         self.model = model
@@ -109,12 +109,14 @@ import Testing
     let saved = try SafetensorsFile(path)
     #expect(saved.entries.map(\.name).sorted() == weights.entries.map(\.name).sorted())
     let copy: any Model =
-      network == .cifarnet ? try CifarNet(loading: path) : try ResNet18(loading: path)
+      network == .cifarnet ? try CifarNet(loading: path) : try ResNet(loading: path)
     #expect(copy.values == fixture.model.values)
     // A checkpoint is the values.
     let fresh: any Model =
       network == .cifarnet
-      ? CifarNet(widths: [9, 20, 12]) : ResNet18(widths: [8, 8, 16, 16])
+      ? CifarNet(widths: [9, 20, 12])
+      : network == .resnet18
+        ? ResNet(widths: [8, 8, 16, 16]) : ResNet(.twenty, widths: [4, 8, 16])
     fresh.values = copy.values
     #expect(fresh.values == copy.values)
     // Without running statistics they stay; with some of them only, the file is refused.
@@ -223,7 +225,7 @@ import Testing
   }
 
   @Test func resNetStartsAsTorchvision() {
-    let model = ResNet18()
+    let model = ResNet()
     model.initialize(RandomStream(seed: 1, name: "init"))
     #expect(model.parameterCount == 11_173_962)
     #expect(model.filterNames.count == 20)
@@ -232,6 +234,26 @@ import Testing
     // 2.4 million normals of variance 2/(9·512): the mean square within four standard errors.
     let square = values.reduce(0) { $0 + $1 * $1 } / Double(values.count)
     #expect(abs(square * 9 * 256 - 1) <= 4 * (2 / Double(values.count)).squareRoot())
+  }
+
+  @Test func resNet20HasHesParameters() {
+    let model = ResNet(.twenty)
+    // He et al. 2016, table 6: 0.27 M; 19 convolutions of 9·in·out, their norms, and the head.
+    let convolutions = 9 * (3 * 16 + 6 * 256 + 16 * 32 + 5 * 1024 + 32 * 64 + 5 * 4096)
+    let norms = 2 * (7 * 16 + 6 * 32 + 6 * 64)
+    #expect(model.parameterCount == convolutions + norms + 650)
+    #expect(model.filterNames.count == 19)
+  }
+
+  @Test func filtersMayBeginAsPyTorchs() {
+    let model = ResNet(widths: [4, 8, 8, 16])
+    model.initialize(RandomStream(seed: 1, name: "init"), filters: .uniform)
+    for parameter in model.parameters where parameter.shape.count == 4 {
+      let bound = 1 / Float(parameter.shape.dropFirst().reduce(1, *)).squareRoot()
+      let values = parameter.tensor.array.map(abs)
+      #expect(values.allSatisfy { $0 <= bound }, "\(parameter.name)")
+      #expect((values.max() ?? 0) > 0.8 * bound, "\(parameter.name)")
+    }
   }
 
   @Test func aFrozenWhiteningBiasGetsNoGradient() throws {

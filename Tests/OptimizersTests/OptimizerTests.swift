@@ -117,6 +117,8 @@ import Testing
   }
 
   @Test func schedules() {
+    #expect(
+      (0..<4).map { Schedule.factors([2, 0.5]).factor(step: $0, of: 9) } == [2, 0.5, 0.5, 0.5])
     func factors(_ schedule: Schedule, _ steps: Int) -> [Double] {
       (0..<steps).map { schedule.factor(step: $0, of: steps) }
     }

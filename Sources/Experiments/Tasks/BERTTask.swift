@@ -190,19 +190,8 @@ package struct EncodedTexts: WorkloadSource {
 }
 
 /// A BERT that is fine-tuned to classify texts (arXiv 2404.08624), all of it; nothing is dropped.
-package final class BERTTask: Workload {
-  package static let layerName = "parameter"
-  package static let metrics = [
-    Metric("epoch", "training epochs done"),
-    Metric("val_loss", "cross-entropy on the test texts, nats a text"),
-    Metric("val_accuracy", "share of the test texts classified correctly"),
-    Metric("val_error", "share of the test texts classified wrongly, at least half a text"),
-  ]
-  package static func trainLossMeaning(_ settings: BERTSettings) -> String {
-    "mean of the mini-batch losses since the point before (cross-entropy, nats a text)"
-  }
-  /// A mean loss of a text beyond this has diverged (it starts near log 6).
-  package static let lossLimit = 1e3
+package final class BERTTask: EpochClassifier {
+  package static let sample = (one: "a text", many: "texts")
 
   /// Generated texts and a seeded encoder.
   package static func placeholder(_ settings: BERTSettings) throws -> EncodedTexts {
@@ -222,11 +211,11 @@ package final class BERTTask: Workload {
 
   package let model: BERT
   package let settings: BERTSettings
+  package private(set) var step = 0
   private let source: EncodedTexts
   private let completed: [String]
   private let passes: TextPasses, evaluation: TextPasses
   private var sampler: BatchSampler
-  private var step = 0
 
   /// Throws a `ConfigError` for a batch larger than the data, and a `StorageError` for an encoder that cannot be read.
   package init(
@@ -249,23 +238,7 @@ package final class BERTTask: Workload {
       stream: stream.child("batches"))
   }
 
-  // MARK: - Training
-
-  package var parameters: [Parameter] { model.parameters }
-  package var modelState: [[Float]] {
-    get { model.values }
-    set { model.values = newValue }
-  }
-  package var recordedLayers: [String] { parameters.map(\.name) }
-  package var microBatches: Int { 1 }
-  package var lossScale: Double { 1 }
-  package var lossLimit: Double { Self.lossLimit }
-  package var steps: Int { settings.stepCount }
-  package var stepsPerPoint: Int { settings.stepsPerEpoch }
-  /// Algorithm 2, at most ten singular values of a matrix are clipped.
-  package var decomposition: Decomposition {
-    .sketch(rank: 10, oversampling: 5, powerIterations: 1)
-  }
+  package var network: any Model { model }
 
   package func names(in set: ParameterSet) -> [String] {
     let embeddings = Set(model.embeddingNames)
@@ -284,24 +257,12 @@ package final class BERTTask: Workload {
     return (pass.tape, pass.loss)
   }
 
-  // MARK: - Evaluation
-
-  package func evaluate() -> [Double] {
-    let (loss, accuracy) = measure()
-    return [
-      Double(step + 1) / Double(settings.stepsPerEpoch), loss, accuracy,
-      ImageTask.error(accuracy: accuracy, of: source.test.count),
-    ]
-  }
-
-  package func objective(finalTrainLoss: Double) -> Double {
-    ImageTask.error(accuracy: measure().accuracy, of: source.test.count)
-  }
+  package var testCount: Int { source.test.count }
 
   /// Texts that are evaluated at a time.
   private static let rows = 32
 
-  private func measure() -> (loss: Double, accuracy: Double) {
+  package func measure() -> (loss: Double, accuracy: Double) {
     let (order, count) = (source.test.byLength, source.test.count)
     var (loss, correct) = (0.0, 0)
     for start in stride(from: 0, to: count, by: Self.rows) {
@@ -314,16 +275,13 @@ package final class BERTTask: Workload {
     return (loss / Double(count), Double(correct) / Double(count))
   }
 
-  package func summary(lastMetrics: [Double]) -> Attributes {
+  package var particulars: Attributes {
     [
-      "parameters": .int(model.parameterCount),
       "completed": .string(completed.joined(separator: ", ")),
       "vocabulary": .int(source.pieces.count), "width": .int(model.shape.width),
       "encoder_is_trained": .int(source.weights == nil ? 0 : 1),
       "training_texts": .int(source.training.count), "test_texts": .int(source.test.count),
       "cut_texts": .int(source.training.cut),
-      "steps_per_epoch": .int(settings.stepsPerEpoch), "final_val_loss": last(1, of: lastMetrics),
-      "final_val_accuracy": last(2, of: lastMetrics), "final_val_error": last(3, of: lastMetrics),
     ]
   }
 

@@ -31,7 +31,7 @@ package struct ImageClassifier {
 
   private enum Body {
     case cifarNet(CifarNet)
-    case resNet18(ResNet18, headWidth: Int)
+    case resNet18(ResNet, headWidth: Int)
   }
 
   /// `network` with the authors' widths divided by `widthDivisor`, initialized from `stream`; a CifarNet whitens by `whitening`
@@ -52,8 +52,9 @@ package struct ImageClassifier {
       (headName, whiteningBiasName) = ("head.weight", "whiten.bias")
       biasNames = net.parameters.map(\.name).filter { $0.contains("norm") }
     case .resNet18:
-      let net = ResNet18(
-        widths: [64, 128, 256, 512].map { $0 / widthDivisor }, classes: classes, channels: channels)
+      let net = ResNet(
+        widths: ResNet.Depth.eighteen.widths.map { $0 / widthDivisor }, classes: classes,
+        channels: channels)
       net.initialize(stream)
       let head = net.parameters.first { $0.name == "fc.weight" }
       head.map { Self.normalize($0) }

@@ -9,6 +9,14 @@ import Training
 
 /// Settings of the LSTM on Penn Treebank; the defaults are those of the code of arXiv 1905.11881.
 package struct LSTMSettings: WorkloadSettings {
+  /// How many tokens the windows of the training text have.
+  package enum Windows: String, Codable, Sendable, CaseIterable {
+    /// All of them `length`.
+    case fixed
+    /// As in the authors' code: random around `length` (`TokenWindow.random`), a step's rate in proportion to its window.
+    case random
+  }
+
   /// The text.
   package var corpus = LanguageData.Source.pennTreebank
   /// Width of the embedding, and so of the last layer.
@@ -21,6 +29,8 @@ package struct LSTMSettings: WorkloadSettings {
   package var batchSize = 256
   /// Tokens of a column that a step goes through, and back: the authors' bptt.
   package var length = 70
+  /// Whether all windows are that long.
+  package var windows = Windows.fixed
   /// Times the mean square of the last layer's activations, added to the training loss: 2 in the authors' code.
   package var activationPenalty = 0.0
   /// Times the mean square of their changes from token to token: 1 in the authors' code.
@@ -40,6 +50,7 @@ package struct LSTMSettings: WorkloadSettings {
   package var stepCount: Int { steps }
   package var pointEvery: Int { recordEvery }
 
+  package static let later = ["windows": "fixed"]
   package static let limits = [
     "embedding": 100_000, "hidden": 100_000, "layers": 1000, "batchSize": 1_000_000,
     "length": 1_000_000, "evaluationColumns": 1_000_000,
@@ -119,9 +130,11 @@ package final class LSTMTask: Workload {
   package let settings: LSTMSettings
   private let pool: WorkerPool
   private let vocabulary: Int
-  private let tape: Tape
-  private let tokens: Indices, targets: Indices, loss: Tensor
   private let states: [RecurrentState]
+  /// Of every step, where they are random.
+  private let windows: [TokenWindow]
+  /// Of windows of the last length.
+  private var pass: Pass
   private let training: TokenColumns, validation: TokenColumns
   private lazy var evaluation = makeEvaluation()
 
@@ -146,14 +159,36 @@ package final class LSTMTask: Workload {
       .init(
         vocabulary: data.vocabulary, embedding: settings.embedding, hidden: settings.hidden,
         layers: settings.layers))
-    model.initialize(RandomStream(seed: seed, name: "lstm").child("weights"))
-    tape = Tape(pool: pool)
-    let shape = [settings.length, settings.batchSize]
-    (tokens, targets) = (tape.indices(shape), tape.indices(shape))
+    let stream = RandomStream(seed: seed, name: "lstm")
+    model.initialize(stream.child("weights"))
     states = model.states(count: settings.batchSize)
-    loss = model.loss(
-      tape, tokens, targets, states, activation: settings.activationPenalty,
-      temporal: settings.temporalPenalty)
+    windows =
+      settings.windows == .fixed
+      ? []
+      : TokenWindow.random(
+        steps: settings.steps, rows: training.rows, around: settings.length,
+        stream.child("windows"))
+    pass = Pass(model, settings, states, length: windows.first?.length ?? settings.length, pool)
+  }
+
+  /// A recorded forward and backward pass over a window, its regularization included.
+  private struct Pass {
+    let tape: Tape
+    let tokens: Indices, targets: Indices, loss: Tensor
+    let length: Int
+
+    init(
+      _ model: LSTM, _ settings: LSTMSettings, _ states: [RecurrentState], length: Int,
+      _ pool: WorkerPool
+    ) {
+      self.length = length
+      tape = Tape(pool: pool)
+      let shape = [length, settings.batchSize]
+      (tokens, targets) = (tape.indices(shape), tape.indices(shape))
+      loss = model.loss(
+        tape, tokens, targets, states, activation: settings.activationPenalty,
+        temporal: settings.temporalPenalty)
+    }
   }
 
   // MARK: - Training
@@ -184,13 +219,27 @@ package final class LSTMTask: Workload {
     }
   }
 
+  /// Steps in proportion to their windows, where those are random.
+  package var schedule: Schedule {
+    windows.isEmpty
+      ? settings.schedule
+      : .factors(windows.map { Double($0.drawn) / Double(settings.length) })
+  }
+
   package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
-    let window = step % training.windows
-    training.fill(window: window, inputs: tokens.base, targets: targets.base)
-    for state in states {
-      if window == 0 { state.reset() } else { state.carry() }
+    let window =
+      windows.isEmpty
+      ? TokenWindow(
+        start: step % training.windows * settings.length, length: settings.length)
+      : windows[step % windows.count]
+    if window.length != pass.length {
+      pass = Pass(model, settings, states, length: window.length, pool)
     }
-    return (tape, loss)
+    training.fill(window, inputs: pass.tokens.base, targets: pass.targets.base)
+    for state in states {
+      if window.start == 0 { state.reset() } else { state.carry() }
+    }
+    return (pass.tape, pass.loss)
   }
 
   // MARK: - Evaluation

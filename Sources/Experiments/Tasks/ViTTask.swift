@@ -68,19 +68,9 @@ package struct ViTSettings: ImageEpochs {
 }
 
 /// The vision transformer on CIFAR-10 (arXiv 2404.08624): pieces of the images, resized, intensities in [0, 1] and not normalized.
-package final class ViTTask: Workload {
-  package static let layerName = "parameter"
-  package static let metrics = [
-    Metric("epoch", "training epochs done"),
-    Metric("val_loss", "cross-entropy on the test images, each whole and resized, nats an image"),
-    Metric("val_accuracy", "share of the test images classified correctly"),
-    Metric("val_error", "share of the test images classified wrongly, at least half an image"),
-  ]
-  package static func trainLossMeaning(_ settings: ViTSettings) -> String {
-    "mean of the mini-batch losses since the point before (cross-entropy, nats an image)"
-  }
-  /// A mean loss of an image beyond this has diverged (it starts near log 10).
-  package static let lossLimit = 1e3
+package final class ViTTask: EpochClassifier {
+  package static let sample = (one: "an image", many: "images")
+  package static let testNote = ", each whole and resized"
 
   package static func placeholder(_ settings: ViTSettings) -> LoadedImages {
     LoadedImages(data: settings.placeholder)
@@ -102,11 +92,11 @@ package final class ViTTask: Workload {
 
   package let model: ViT
   package let settings: ViTSettings
+  package private(set) var step = 0
   private let data: ImageData
   private let pass: ImagePass
   private let crops: RandomStream
   private var sampler: BatchSampler
-  private var step = 0
   private let pool: WorkerPool
   private lazy var evaluation = ViTEvaluation(model, settings, data.test, pool)
 
@@ -132,24 +122,7 @@ package final class ViTTask: Workload {
     crops = stream.child("crops")
   }
 
-  // MARK: - Training
-
-  package var parameters: [Parameter] { model.parameters }
-  package var modelState: [[Float]] {
-    get { model.values }
-    set { model.values = newValue }
-  }
-  package var recordedLayers: [String] { parameters.map(\.name) }
-  package var microBatches: Int { 1 }
-  package var lossScale: Double { 1 }
-  package var lossLimit: Double { Self.lossLimit }
-  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
-  package var steps: Int { settings.stepCount }
-  package var stepsPerPoint: Int { settings.stepsPerEpoch }
-  /// Algorithm 2 as the paper sets it for images: at most ten singular values of a matrix are clipped.
-  package var decomposition: Decomposition {
-    .sketch(rank: 10, oversampling: 5, powerIterations: 1)
-  }
+  package var network: any Model { model }
 
   package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
     self.step = step
@@ -166,27 +139,11 @@ package final class ViTTask: Workload {
     return (pass.tape, pass.loss)
   }
 
-  // MARK: - Evaluation
-
-  package func evaluate() -> [Double] {
-    let (loss, accuracy) = evaluation.measure()
-    return [
-      Double(step + 1) / Double(settings.stepsPerEpoch), loss, accuracy,
-      ImageTask.error(accuracy: accuracy, of: data.test.count),
-    ]
-  }
-
-  package func objective(finalTrainLoss: Double) -> Double {
-    ImageTask.error(accuracy: evaluation.measure().accuracy, of: data.test.count)
-  }
-
-  package func summary(lastMetrics: [Double]) -> Attributes {
+  package var testCount: Int { data.test.count }
+  package func measure() -> (loss: Double, accuracy: Double) { evaluation.measure() }
+  package var particulars: Attributes {
     [
-      "parameters": .int(model.parameterCount),
       "training_images": .int(data.training.count), "test_images": .int(data.test.count),
-      "steps_per_epoch": .int(settings.stepsPerEpoch), "final_val_loss": last(1, of: lastMetrics),
-      "final_val_accuracy": last(2, of: lastMetrics),
-      "final_val_error": last(3, of: lastMetrics),
     ]
   }
 

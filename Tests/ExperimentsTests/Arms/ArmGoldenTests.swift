@@ -33,10 +33,18 @@ import Testing
       goldens: "arms-images", names: ImageHarness.names, train: ImageHarness.train)
     static let vae = Family(goldens: "arms-vae", names: VAEHarness.names, train: VAEHarness.train)
 
+    static func classifier(_ kind: ClassifierHarness.Kind) -> Family {
+      Family(goldens: "arms-\(kind.rawValue)", names: kind.names) {
+        try ClassifierHarness.train(kind, $0, $1, steps: $2)
+      }
+    }
+    static let all =
+      [mlp, language, images, vae] + ClassifierHarness.Kind.allCases.map(classifier)
+
     /// Losses and final weights of an arm against the goldens.
     ///
     /// The generator measures, for every parameter, how far a trajectory goes astray whose gradients are wrong by 1e-6
-    /// (images: 5e-6) of their norm at every step: what the gradients' own goldens allow (GoldenTests, GPTTests,
+    /// (images: 5e-6, encoders: 1e-5, single channels: 2e-5) of their norm at every step: what the gradients' own goldens allow (GoldenTests, GPTTests,
     /// ConvolutionalTests). Four times that, and the rounding of the weights, is the tolerance. It also
     /// refuses a golden that a small change of the recipe would leave within ten times the tolerance.
     func check(_ arm: String) throws {
@@ -99,8 +107,29 @@ import Testing
   @Test(arguments: VAEHarness.names)
   func anAutoencodersArmIsItsRecipe(_ arm: String) throws { try Family.vae.check(arm) }
 
+  @Test(arguments: ClassifierHarness.Kind.resNet.names)
+  func aResidualNetworksArmIsItsRecipe(_ arm: String) throws {
+    try Family.classifier(.resNet).check(arm)
+  }
+
+  @Test(arguments: ClassifierHarness.Kind.vit.names)
+  func aVisionTransformersArmIsItsRecipe(_ arm: String) throws {
+    try Family.classifier(.vit).check(arm)
+  }
+
+  @Test(arguments: ClassifierHarness.Kind.bert.names)
+  func anArmOfBERTIsItsRecipe(_ arm: String) throws { try Family.classifier(.bert).check(arm) }
+
+  /// Toy matrices have no more than ten singular values.
+  @Test func classifiersAreClippedAtRankTen() throws {
+    #expect(
+      try ClassifierHarness.decompositions()
+        == Array(
+          repeating: .sketch(rank: 10, oversampling: 5, powerIterations: 1), count: 3))
+  }
+
   @Test func noGoldenIsLeftOver() throws {
-    for family in [Family.mlp, .language, .images, .vae] {
+    for family in Family.all {
       let file = try SafetensorsFile(Self.path(family.goldens))
       let names = Set(file.entries.map { String($0.name.split(separator: "/")[0]) })
       #expect(names == Set(family.names), "\(family.goldens)")
@@ -111,7 +140,7 @@ import Testing
   @Test func inputsAreThoseOfTheGoldens() throws {
     let now =
       try MLPHarness.inputs() + LanguageHarness.inputs() + ImageHarness.inputs()
-      + VAEHarness.inputs()
+      + VAEHarness.inputs() + ClassifierHarness.inputs()
     if ProcessInfo.processInfo.environment["ARM_INPUTS"] == "write" {
       try SafetensorsFile.write(now, metadata: [], to: Self.path("arm-inputs"))
     }
@@ -182,6 +211,21 @@ import Testing
       VAEHarness.defaults == [
         "training images": 60_000, "test images": 10_000, "hidden": 50, "latent": 50,
         "epochs": 200, "first decay": 99, "second decay": 149, "batch": 100,
+      ])
+    #expect(
+      ClassifierHarness.defaults == [
+        [
+          "training images": 50_000, "test images": 10_000, "widths' divisor": 1, "epochs": 200,
+          "first decay": 100, "second decay": 150, "batch": 512, "eighteen layers": 1,
+        ],
+        [
+          "training images": 50_000, "test images": 10_000, "side": 64, "smallest crop": 0.05,
+          "layers": 12, "heads": 3, "width": 192, "epochs": 100, "batch": 64,
+          "authors' positions": 1,
+        ],
+        [
+          "training texts": 16_000, "test texts": 2_000, "length": 300, "epochs": 15, "batch": 32,
+        ],
       ])
   }
 }

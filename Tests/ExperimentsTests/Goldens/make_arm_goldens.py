@@ -4,18 +4,18 @@
     python3 make_arm_goldens.py [ARM ...]
 
 reads arm-inputs.safetensors (data, batches and noise at toy size, which the tests write) and writes, next to itself,
-arms-{mlp,language,images,vae}.safetensors. For every arm:
+arms-{mlp,language,images,vae,resnet,vit,bert}.safetensors. For every arm:
   hyper.NAME            hyper-parameters of the comparison
   losses [K]            of the K steps' batches, each before its step; losses.slack [K]
   final                 the weights after the last step, by ascending names; of more than 64 entries 64 sums with signs
                         (`sketch`)
   names                 a hash of those names
-  slack                 one number a parameter: how far off they are in a run whose gradients are wrong by 1e-6 (images: 5e-6) of their norm, or
+  slack                 one number a parameter: how far off they are in a run whose gradients are wrong by 1e-6 (images: 5e-6, vit and bert: 1e-5, resnet: 2e-5) of their norm, or
                         of a typical gradient's if that is larger, at every step: the largest of three runs
   rate.{steps,of,factors}  (language) the schedule over a run of `of` steps
 Weights begin at a closed formula of their names. Everything is computed in float64.
 
-The tables MLP, LANGUAGE, IMAGES and VAE say what each arm is: optimizer, momentum, decay, schedule, rule, clipped set. They
+The tables MLP, LANGUAGE, IMAGES, VAE, RESNET, VIT and BERT say what each arm is: optimizer, momentum, decay, schedule, rule, clipped set. They
 are written from the paper and its authors' configurations (DESIGN: facts of arXiv 2605.11838, 2605.02701, 1905.11881,
 2404.08624, 2603.14315, 2102.06171, 1912.03194, 2506.01913), not from the Swift code. Optimizers that PyTorch has are
 PyTorch's. For every number in an arm's row the script makes the same run with that number changed a little and stops
@@ -234,8 +234,8 @@ def sgd(momentum, decay=0.0, nesterov=False):
     return torch_optimizer(lambda p: torch.optim.SGD(p, lr=1, momentum=momentum, weight_decay=decay, nesterov=nesterov))
 
 
-def adam(beta1=0.9, beta2=0.999):  # torch's defaults
-    return torch_optimizer(lambda p: torch.optim.Adam(p, lr=1, betas=(beta1, beta2), eps=1e-8))
+def adam(beta1=0.9, beta2=0.999, decay=0.0):  # torch's defaults
+    return torch_optimizer(lambda p: torch.optim.Adam(p, lr=1, betas=(beta1, beta2), eps=1e-8, weight_decay=decay))
 
 
 def adamw(beta1, beta2, decay):
@@ -585,7 +585,7 @@ MEAN, DEVIATION = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 
 class ImageRun:
     """Filters are held as [O, h, w, C], images as [B, H, W, C]."""
 
-    epochs, per_epoch = 4, 3
+    epochs, per_epoch, divides_logits = 4, 3, True
 
     def __init__(self, arm, recipe):
         self.r, self.net = recipe, recipe["network"]
@@ -674,7 +674,7 @@ class ImageRun:
             x = F.relu(y + x)
         x = x.mean((2, 3))
         # In the AirBench setup logits are divided by the head's width, whichever the network.
-        return (x @ w["fc.weight"].T + w["fc.bias"]) / x.shape[1]
+        return (x @ w["fc.weight"].T + w["fc.bias"]) / (x.shape[1] if self.divides_logits else 1)
 
     def batch(self, k):
         rows = []
@@ -757,12 +757,186 @@ class VAERun:
         return self.parameters
 
 
+# --- classifiers: 2404.08624 --------------------------------------------------------------------------------------------
+def gclip_rule(maximumNorm):  # its code divides by the norm alone
+    return norm(maximumNorm, 0)
+
+
+def classifier_arms(adam_row, sgd_rate, clipped_rate, limit, least, tau, spectral_rate, quantile_rate, level=0.6):
+    """Adam (or AdamW), plain SGD, GClip, delta-GClip for each delta, and the spectral clip on plain SGD."""
+    name, rate, optimizer = adam_row
+    rows = {name: (rate, none, {}, {}, optimizer), "gclip": (clipped_rate, gclip_rule, dict(maximumNorm=limit), {}, PLAIN)}
+    rows |= {"sgd": (sgd_rate, none, {}, {}, PLAIN)} if sgd_rate else {}
+    for arm, value in least.items():
+        rows[arm] = (clipped_rate, lambda maximumNorm, minimumFactor: delta(maximumNorm, minimumFactor), dict(maximumNorm=limit, minimumFactor=value), {}, PLAIN)
+    return rows | {
+        "spectral-const": (spectral_rate, const, dict(tau=tau), {}, PLAIN),
+        "spectral-quantile": (quantile_rate, quantile, dict(level=level), dict(window=100), PLAIN),
+    }
+
+
+# Of each delta a value of its own, around gamma over what norms there are: in some steps it acts, in some it does not.
+RESNET_DELTAS = {"delta-gclip-1e-3": 0.2, "delta-gclip-1e-8": 0.15}
+RESNET = {arm: row + (LOWERED,) for arm, row in classifier_arms(("adam", 0.002, (adam, {})), 0.002, 0.01, 2.0, RESNET_DELTAS, 2.0, 0.005, 0.002).items()}
+VIT_DELTAS = {f"delta-gclip-1e-{k}": 0.5 - 0.04 * k for k in range(2, 7)}
+VIT = classifier_arms(("adam", 0.01, (adam, dict(decay=1e-5))), 0.1, 0.2, 0.8, VIT_DELTAS, 0.5, 0.2, 0.1)
+ADAMW = ("adamw", 0.01, (adamw, dict(beta1=0.9, beta2=0.999, decay=0.01)))
+BERT = classifier_arms(ADAMW, None, 0.2, 1.0, {"delta-gclip": 0.4}, 0.8, 0.2, 0.1)
+
+
+class GClipResNetRun(ImageRun):
+    """Every parameter is moved and clipped; shifts by up to four pixels beyond a black border; mean cross-entropy."""
+
+    divides_logits, net, widths, size, pad = False, "resnet18", [1, 2, 4, 8], 4, 4
+
+    def __init__(self, arm, recipe):
+        self.rate, rule, hyper, fixed, (optimizer, numbers), schedule = recipe
+        self.rule, self.lowered = rule(**hyper, **fixed), schedule["lowered"]
+        side, count = 9, self.per_epoch * self.size
+        pixels = integers("resnet.train.pixels", count * side * side * 3, 256).reshape(count, side, side, 3)
+        self.pixels, self.labels = pixels / 255, integers("resnet.train.labels", count, 10)
+        is_scale = lambda n, s: len(s) == 1 and n.endswith("weight")
+        self.parameters = {n: torch.ones(s) if is_scale(n, s) else weights(n, s) for n, s in self.shapes().items()}
+        self.move = optimizer(**numbers)(self.parameters)
+
+    def batch(self, k):
+        rows, order = [], INPUTS["resnet.order"][k]
+        for image, (down, right, mirrored) in zip(order.tolist(), INPUTS["resnet.moves"][k].tolist()):
+            x, size, pad = self.pixels[image].permute(2, 0, 1), 9, self.pad
+            x = F.pad(x, (pad, pad, pad, pad))[:, pad + down : pad + down + size, pad + right : pad + right + size]
+            rows.append(((x.flip(2) if mirrored else x).permute(1, 2, 0) - MEAN) / torch.tensor([0.2023, 0.1994, 0.2010]))
+        return torch.stack(rows), self.labels[order]
+
+    def step(self, k, nudge):
+        x, target = self.batch(k)
+        leaves = {n: p.detach().clone().requires_grad_() for n, p in self.parameters.items()}
+        loss = F.cross_entropy(self.logits(leaves, x), target)
+        g = nudge(dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())))))
+        # Three steps an epoch; a tenth from epochs 1 and 2.
+        rate = self.rate * (0.1 ** ((k >= 3) + (k >= 6)) if self.lowered else 1)
+        self.move(rate, self.rule(self.parameters, g, None))
+        return loss.item()
+
+
+class TransformerRun:
+    """What the two encoders share; one rate throughout."""
+
+    heads, width = 2, 6
+
+    def __init__(self, arm, recipe):
+        self.rate, rule, hyper, fixed, (optimizer, numbers) = recipe
+        self.rule, self.is_spectral = rule(**hyper, **fixed), rule in (const, quantile)
+        is_scale = lambda n: "norm" in n.lower() and n.endswith("weight")
+        self.parameters = {n: weights(n, s) + (1 if is_scale(n) else 0) for n, s in self.shapes().items()}
+        self.parameters = {n: p.float().double() for n, p in self.parameters.items()}
+        self.move = optimizer(**numbers)(self.parameters)
+
+    def attention(self, q, k, v, mask=None):
+        split = lambda h: h.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return F.scaled_dot_product_attention(split(q), split(k), split(v), attn_mask=mask).transpose(1, 2).flatten(2)
+
+    def step(self, k, nudge):
+        leaves = {n: p.detach().clone().requires_grad_() for n, p in self.parameters.items()}
+        logits, target = self.logits(leaves, k)
+        loss = F.cross_entropy(logits, target)
+        g = nudge(dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())))))
+        own = {n: x for n, x in g.items() if not self.is_spectral or self.is_clipped(n)}
+        self.move(self.rate, g | self.rule(self.parameters, own, None))
+        return loss.item()
+
+    def final(self):
+        # A bias of the keys shifts all scores of a query alike: its gradient is rounding, which Adam takes for a sign.
+        result = {n: p.detach().clone() for n, p in self.parameters.items()}
+        for n, p in result.items():
+            if n.endswith("key.bias"):
+                p.zero_()
+            if n.endswith("qkv.bias"):
+                p[self.width : 2 * self.width] = 0
+        return result
+
+
+class ViTRun(TransformerRun):
+    """Pieces of 32x32 images, resized to 32x32: four patches of 16x16; filters are held as [O, h, w, C], images as [B, H, W, C]."""
+
+    side, grid, images = 32, 14, 12
+
+    def is_clipped(self, name):
+        return True
+
+    def shapes(self):
+        c = self.width
+        shapes = {"cls_token": (1, 1, c), "pos_embed": (1, self.grid**2 + 1, c), "patch_embed.proj.weight": (c, 16, 16, 3), "patch_embed.proj.bias": (c,)}
+        for name, shape in (("blocks.0.norm1", (c,)), ("blocks.0.attn.qkv", (3 * c, c)), ("blocks.0.attn.proj", (c, c)), ("blocks.0.norm2", (c,)),
+            ("blocks.0.mlp.fc1", (4 * c, c)), ("blocks.0.mlp.fc2", (c, 4 * c)), ("norm", (c,)), ("head", (10, c))):  # fmt: skip
+            shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+        return shapes
+
+    def batch(self, k):
+        if not hasattr(self, "pixels"):
+            count = self.images * self.side**2 * 3
+            self.pixels = integers("vit.train.pixels", count, 256).reshape(self.images, self.side, self.side, 3).permute(0, 3, 1, 2) / 255
+            self.labels = integers("vit.train.labels", self.images, 10)
+        rows, order = [], INPUTS["vit.order"][k]
+        for image, (top, left, height, width) in zip(order.tolist(), INPUTS["vit.crops"][k].tolist()):
+            piece = self.pixels[image, :, top : top + height, left : left + width]
+            rows.append(F.interpolate(piece[None], size=(self.side, self.side), mode="bilinear", align_corners=False)[0])
+        return torch.stack(rows), self.labels[order]
+
+    def logits(self, w, k):
+        x, target = self.batch(k)
+        c, rows = self.width, self.side // 16
+        linear = lambda n, h: h @ w[n + ".weight"].T + w[n + ".bias"]
+        normed = lambda n, h: F.layer_norm(h, (c,), w[n + ".weight"], w[n + ".bias"], 1e-6)
+        x = F.conv2d(x, w["patch_embed.proj.weight"].permute(0, 3, 1, 2), w["patch_embed.proj.bias"], stride=16)
+        grid = w["pos_embed"][:, 1:].view(1, self.grid, self.grid, c).permute(0, 3, 1, 2)
+        scale = (rows + 0.1) / self.grid  # as their code has it
+        grid = F.interpolate(grid, mode="bicubic", align_corners=False, scale_factor=(scale, scale))
+        places = torch.cat([w["pos_embed"][:, :1], grid.flatten(2).transpose(1, 2)], 1)
+        h = torch.cat([w["cls_token"].expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], 1) + places
+        q, k_, v = linear("blocks.0.attn.qkv", normed("blocks.0.norm1", h)).split(c, -1)
+        h = h + linear("blocks.0.attn.proj", self.attention(q, k_, v))
+        h = h + linear("blocks.0.mlp.fc2", F.gelu(linear("blocks.0.mlp.fc1", normed("blocks.0.norm2", h))))
+        return linear("head", normed("norm", h)[:, 0]), target
+
+
+class BERTRun(TransformerRun):
+    def is_clipped(self, name):  # the spectral clip leaves embeddings alone, the norms' do not
+        return "embeddings" not in name or "LayerNorm" in name
+
+    def shapes(self):
+        c, e, b = self.width, "bert.embeddings.", "bert.encoder.layer.0."
+        vocabulary, positions = INPUTS["bert.sizes"].tolist()
+        shapes = {e + "word_embeddings.weight": (vocabulary, c), e + "position_embeddings.weight": (positions, c), e + "token_type_embeddings.weight": (1, c)}
+        layers = {e + "LayerNorm": (c,)} | {f"{b}attention.self.{n}": (c, c) for n in ("query", "key", "value")}
+        layers |= {b + "attention.output.dense": (c, c), b + "attention.output.LayerNorm": (c,), b + "intermediate.dense": (4 * c, c)}
+        layers |= {b + "output.dense": (c, 4 * c), b + "output.LayerNorm": (c,), "bert.pooler.dense": (c, c), "classifier": (6, c)}
+        for name, shape in layers.items():
+            shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+        return shapes
+
+    def logits(self, w, k):
+        tokens, mask = INPUTS["bert.tokens"][k], INPUTS["bert.mask"][k].bool()
+        e, b = "bert.embeddings.", "bert.encoder.layer.0."
+        linear = lambda n, h: h @ w[n + ".weight"].T + w[n + ".bias"]
+        normed = lambda n, h: F.layer_norm(h, (self.width,), w[n + ".weight"], w[n + ".bias"], 1e-12)
+        h = F.embedding(tokens, w[e + "word_embeddings.weight"], padding_idx=0)
+        h = normed(e + "LayerNorm", h + w[e + "position_embeddings.weight"][: tokens.shape[1]] + w[e + "token_type_embeddings.weight"][0])
+        a = b + "attention."
+        mixed = self.attention(*(linear(f"{a}self.{n}", h) for n in ("query", "key", "value")), mask[:, None, None, :])
+        h = normed(a + "output.LayerNorm", linear(a + "output.dense", mixed) + h)
+        h = normed(b + "output.LayerNorm", linear(b + "output.dense", F.gelu(linear(b + "intermediate.dense", h))) + h)
+        return linear("classifier", torch.tanh(linear("bert.pooler.dense", h[:, 0]))), INPUTS["bert.labels"][k]
+
+
 # --- goldens --------------------------------------------------------------------------------------------------------------
 def trajectory(make, recipe, arm, steps, seed=None):
     run = make(arm, recipe)
     generator = torch.Generator().manual_seed(seed or 0)
 
-    error = 5e-6 if make is ImageRun else 1e-6
+    # Sums of many terms that cancel: what convolutions' and encoders' gradients are held against is wider.
+    is_deep = issubclass(make, (ImageRun, TransformerRun))
+    # And the shift of a toy's only channel is a sum over all places, most of which cancels.
+    error = 2e-5 if make is GClipResNetRun else 1e-5 if issubclass(make, TransformerRun) else 5e-6 if is_deep else 1e-6
 
     def nudge(gradients):
         if seed is None:
@@ -770,8 +944,10 @@ def trajectory(make, recipe, arm, steps, seed=None):
         # Entries that are zero stay so: what a ReLU cuts off is no rounding. A gradient that is small because its summands
         # cancel (of a shift, over all places) rounds like the others.
         whole = sum(float((g**2).sum()) for g in gradients.values()) / sum(g.numel() for g in gradients.values())
-        size = {n: max(float((g**2).mean()), whole if make is ImageRun else 0) ** 0.5 for n, g in gradients.items()}
-        return {n: g + error * size[n] * (g != 0) * torch.randn(g.shape, generator=generator) for n, g in gradients.items()}
+        size = {n: max(float((g**2).mean()), whole if is_deep else 0) ** 0.5 for n, g in gradients.items()}
+        # But a convolution by tiles leaves rounding where the direct one leaves zeros, which Adam takes for a sign.
+        moved = {n: torch.ones_like(g) if make is GClipResNetRun and g.dim() == 4 else g != 0 for n, g in gradients.items()}
+        return {n: g + error * size[n] * moved[n] * torch.randn(g.shape, generator=generator) for n, g in gradients.items()}
 
     losses = [run.step(k, nudge) for k in range(steps)]
     return torch.tensor(losses), {n: p.detach().clone() for n, p in run.final().items()}
@@ -792,6 +968,8 @@ def variations(value, place=()):
             yield place, 0.9 * value
         elif value == 0:
             yield place, 0.01
+        elif name == "decay" and value < 1e-3:
+            yield place, 0.0  # ten steps see no part of so little
         elif name == "beta2":
             yield place, 1 - 4 * (1 - value)  # ten steps say little of averages over a thousand
         else:
@@ -897,8 +1075,8 @@ def images(arm, recipe):
     return arm_goldens(ImageRun, arm, recipe, hyper, 4 if "rank" in arm or "exact" in arm else STEPS)
 
 
-def vae(arm, recipe):
-    return arm_goldens(VAERun, arm, recipe, dict(learningRate=recipe[0]) | recipe[2], STEPS)
+def plain_rows(make):
+    return lambda arm, recipe: arm_goldens(make, arm, recipe, dict(learningRate=recipe[0]) | recipe[2], STEPS)
 
 
 FAILED = []
@@ -907,5 +1085,6 @@ if __name__ == "__main__":
     write("mlp", MLP, mlp)
     write("language", LANGUAGE, language)
     write("images", IMAGES, images)
-    write("vae", VAE, vae)
+    for name, table, make in (("vae", VAE, VAERun), ("resnet", RESNET, GClipResNetRun), ("vit", VIT, ViTRun), ("bert", BERT, BERTRun)):
+        write(name, table, plain_rows(make))
     assert not FAILED, f"not told apart: {FAILED}"

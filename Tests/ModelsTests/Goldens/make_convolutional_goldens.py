@@ -1,9 +1,9 @@
-"""Golden tensors for the two convolutional networks, from a CPU build of PyTorch.
+"""Golden tensors for the three convolutional networks, from a CPU build of PyTorch.
 
     pip install torch numpy safetensors     (made with torch 2.13.0+cpu, numpy 2.4, safetensors 0.8)
     python3 make_convolutional_goldens.py
 
-writes, next to itself, for cifarnet (widths 9, 20, 12) and resnet18 (widths 8, 8, 16, 16), in training mode,
+writes, next to itself, for cifarnet (widths 9, 20, 12), resnet18 (widths 8, 8, 16, 16) and resnet20 (widths 4, 8, 16), in training mode,
   NET-weights.safetensors      the state dict: parameters, frozen ones, running statistics of some earlier batches
   NET-batch.safetensors        input [B, 3, H, W] and target [B]
   NET-gradients.safetensors    loss, logits, the gradient of every trained parameter, and the running statistics after
@@ -126,13 +126,13 @@ class CifarNet(Network):
 
 class ResNet18(Network):
     name, widths, size, batch = "resnet18", (8, 8, 16, 16), 16, 3
-    momentum, epsilon, rate = 0.1, 1e-5, 0.005
+    momentum, epsilon, rate, depth, projects = 0.1, 1e-5, 0.005, 2, True
     frozen, ones = set(), set()
 
     def blocks(self):
         channels = self.widths[0]
         for stage, width in enumerate(self.widths, 1):
-            for index in (0, 1):
+            for index in range(self.depth):
                 stride = 2 if stage > 1 and index == 0 else 1
                 yield f"layer{stage}.{index}", channels, width, stride
                 channels = width
@@ -142,9 +142,9 @@ class ResNet18(Network):
         for name, channels, width, stride in self.blocks():
             shapes += [(name + ".conv1.weight", (width, channels, 3, 3))] + norm_shapes(name + ".bn1", width)
             shapes += [(name + ".conv2.weight", (width, width, 3, 3))] + norm_shapes(name + ".bn2", width)
-            if stride > 1 or channels != width:
+            if self.projects and (stride > 1 or channels != width):
                 shapes += [(name + ".downsample.0.weight", (width, channels, 1, 1))] + norm_shapes(name + ".downsample.1", width)
-        return shapes + [("fc.weight", (10, self.widths[3])), ("fc.bias", (10,))]
+        return shapes + [("fc.weight", (10, self.widths[-1])), ("fc.bias", (10,))]
 
     def logits(self, s, x):
         x = Margins.relu(self.norm(s, "bn1", F.conv2d(x, s["conv1.weight"], padding=1)))
@@ -154,11 +154,18 @@ class ResNet18(Network):
             y = self.norm(s, name + ".bn2", F.conv2d(y, s[name + ".conv2.weight"], padding=1))
             if name + ".downsample.0.weight" in s:
                 x = self.norm(s, name + ".downsample.1", F.conv2d(x, s[name + ".downsample.0.weight"], stride=stride))
+            elif stride > 1:  # He et al.'s option A: every second place, zeros for the new channels on either side
+                more = y.shape[1] - x.shape[1]
+                x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, more // 2, more - more // 2))
             x = Margins.relu(y + x)
         return x.mean((2, 3)) @ s["fc.weight"].T + s["fc.bias"]
 
     def loss(self, logits, target):
         return F.cross_entropy(logits, target)
+
+
+class ResNet20(ResNet18):
+    name, widths, depth, projects = "resnet20", (4, 8, 16), 3, False
 
 
 def differentiate(net, state, x, target):
@@ -249,4 +256,5 @@ def whitening(seed):
 if __name__ == "__main__":
     files(CifarNet(), 46)
     files(ResNet18(), 51)
+    files(ResNet20(), 55)
     whitening(43)

@@ -4,12 +4,14 @@ import LinearAlgebra
 import Storage
 
 /// BERT fine-tuned on Emotion after arXiv 2404.08624: δ-GClip against AdamW, and norm and spectral clipping beside them.
-package enum DeltaGClipBERT: CurveExperiment {
+package enum DeltaGClipBERT: DeltaGClipClassifier {
   package typealias Task = BERTTask
   package static let name = "delta-gclip-bert"
   package static let abstract =
     "BERT fine-tuned on Emotion: δ-GClip, AdamW, norm and spectral clipping (2404.08624)."
   package static let version = 1
+  package static let network = (key: "bert", title: "BERT")
+  package static let chosen = "delta-gclip"
   package static let arms = BERTArms.all
   package static let defaults = CurveConfig(
     BERTSettings(), methods: arms.map(\.name), seeds: [1, 2, 3])
@@ -49,10 +51,7 @@ extension DeltaGClipBERT {
   /// Curves of training loss and of accuracy on the test texts by epoch, final accuracies; the authors' two runs of
   /// DistilBERT, whole, whatever our size.
   package static func table(of set: RecordSet) throws -> Table {
-    var table = try set.curveTable(
-      axis: RecordSet.epochs,
-      series: [.init("train_loss", .geometricMean), .init("val_accuracy", .mean)],
-      finals: [.init("final_val_accuracy", .mean)], group: { _ in "optimizers and clips" })
+    var table = try curves(of: set)
     for (arm, column) in [("adamw", "adamw"), ("delta-gclip", "delta_gclip")] {
       try table.add(
         authors: "delta_gclip_bert_acc.csv", x: "epoch", y: column, for: arm,
@@ -78,17 +77,8 @@ extension DeltaGClipBERT {
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
     let settings = try config(of: set).settings
-    let lines = try set.methods.map { method in
-      let accuracies = try set.values("final_val_accuracy", of: method)
-      let diverged = accuracies.count { !$0.isFinite }
-      let time = try 1000 * RunStatistics.secondsPerStep(set.records(of: method))
-      return try set.title(of: method)
-        + (diverged > 0
-          ? ": \(diverged) of \(accuracies.count) runs diverged"
-          : " \(significant(100 * Statistics.mean(accuracies), 3)) % (\(significant(time, 2)) ms a step)")
-    }
     return [
-      ("finals", lines.joined(separator: "; ")),
+      ("finals", try finals(of: set)),
       ("encoder", escaped(try encoder(record, layers: settings.layers))),
       ("data", escaped(try record.string(attribute: "data"))),
       ("trainingTexts", "\(settings.trainingTexts)"), ("testTexts", "\(settings.testTexts)"),
@@ -105,10 +95,6 @@ extension DeltaGClipBERT {
 // MARK: - Claims
 
 extension DeltaGClipBERT {
-  private static let error = Measure(
-    "error", note: "share of the test texts classified wrongly after the last epoch",
-    final: "final_val_error", series: "val_error", limit: 1)
-
   package static let summary = [
     SummaryRow(
       "BERT, Emotion", by: error, tuning: "searched",
@@ -118,23 +104,16 @@ extension DeltaGClipBERT {
       ])
   ]
 
-  /// What "competitive" is held against: at most a twentieth more errors.
-  private static let competitive = Bound.below(1.05)
-
   package static let claims = [
-    Claim(
-      "deltagclip-bert-error", "2404.08624, BERT",
-      "δ-GClip is competitive with AdamW in its error on test texts.", family: "deltagclip-bert",
-      Comparison(["delta-gclip"], over: ["adamw"], by: [error], competitive)),
-    Claim(
-      "deltagclip-bert-gclip", "2404.08624, BERT",
-      "A lower bound on the step costs nothing: δ-GClip errs no more than GClip.",
-      family: "deltagclip-bert",
-      Comparison(["delta-gclip"], over: ["gclip"], by: [error], competitive)),
-    Claim(
-      "deltagclip-bert-spectral", "2605.11838 on 2404.08624's BERT",
-      "Spectral clipping at a constant threshold is competitive with δ-GClip, both searched alike.",
-      family: "deltagclip-bert-spectral",
-      Comparison(["spectral-const"], over: ["delta-gclip"], by: [error], competitive)),
+    claim(
+      "error", "δ-GClip is competitive with AdamW in its error on test texts.",
+      Comparison([chosen], over: ["adamw"], by: [error], competitive)),
+    gclipClaim,
+    spectralClaim(
+      " at a constant threshold is competitive with δ-GClip, both searched alike.",
+      ["spectral-const"]),
+    spectralClaim(
+      " at a quantile is competitive with δ-GClip, both searched alike.", ["spectral-quantile"],
+      id: "quantile"),
   ]
 }

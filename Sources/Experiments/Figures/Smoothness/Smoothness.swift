@@ -21,6 +21,8 @@ package enum Smoothness: Experiment {
     package var lstm: [String] = []
     /// Of the narrow ResNet-18 on CIFAR-10.
     package var resnet18: [String] = []
+    /// Of ResNet-20 on CIFAR-10.
+    package var resnet20: [String] = []
     /// Of the MLP.
     package var mlp: [String] = []
     /// Of nanoGPT on tiny Shakespeare.
@@ -40,6 +42,7 @@ package enum Smoothness: Experiment {
     /// One run a workload and seed.
     package var seeds: [UInt64] = [1, 2, 3]
 
+    package static let later = ["resnet20": "[]"]
     package static let limits = ["batches": 1_000_000, "gridPoints": 1000, "points": 1_000_000]
 
     /// The defaults.
@@ -77,8 +80,8 @@ package enum Smoothness: Experiment {
 
     private static var paths: [(String, WritableKeyPath<Config, [String]>)] {
       [
-        ("lstm", \.lstm), ("resnet18", \.resnet18), ("mlp", \.mlp), ("nanogpt", \.nanogpt),
-        ("gpt2", \.gpt2),
+        ("lstm", \.lstm), ("resnet18", \.resnet18), ("resnet20", \.resnet20),
+        ("mlp", \.mlp), ("nanogpt", \.nanogpt), ("gpt2", \.gpt2),
       ]
     }
 
@@ -103,6 +106,9 @@ package enum Smoothness: Experiment {
     ProbedWorkload(
       "resnet18", "ResNet-18, CIFAR-10", ImageTask.self, ImageSettings(), arms: ImageArms.all,
       arm: "resnet18-none", tunedBy: CIFAR10ResNet18.name),
+    ProbedWorkload(
+      "resnet20", "ResNet-20, CIFAR-10", ResNetTask.self, .resNet20, arms: ResNetArms.all,
+      arm: "sgd", tunedBy: DeltaGClipResNet18.name),
     ProbedWorkload(
       "mlp", "MLP", MLPTask.self, MLPSettings(), arms: MLPArms.all, arm: "sgdm-norm",
       tunedBy: MLPHeavyTails.name),
@@ -167,6 +173,7 @@ package enum Smoothness: Experiment {
     switch workload.tunedBy {
     case LSTMCurves.name: LSTMArms.all
     case CIFAR10ResNet18.name: ImageArms.all
+    case DeltaGClipResNet18.name: ResNetArms.all
     case MLPHeavyTails.name: MLPArms.all
     case NanoGPT.name: LanguageArms.nanoGPT
     default: LanguageArms.gpt2

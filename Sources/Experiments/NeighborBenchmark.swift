@@ -1,0 +1,91 @@
+import Autodiff
+import Clipping
+import Datasets
+import Foundation
+import Lab
+import LinearAlgebra
+import Models
+import Optimizers
+import Training
+
+extension StepBenchmark {
+  /// Steps of the neighbouring papers' networks at their papers' sizes: the LSTM in 256 columns of 70 words, the autoencoder on
+  /// 100 images, ViT-tiny on 64, MiniLM with a classifier on 32 texts of 64 tokens.
+  static let neighbors: [StepBenchmark] = [
+    lstm, autoencoder, transformer, encoder,
+  ]
+
+  private static let lstm: StepBenchmark = {
+    let settings = LSTMSettings()
+    return trainer(
+      "lstm", LSTMTask.self, settings, named("sgd-norm-large", LSTMArms.all),
+      ["learningRate": 1, "maximumNorm": 0.25]
+    ) {
+      random(
+        vocabulary: 10_000,
+        training: settings.batchSize * (4 * settings.length + 2),
+        validation: settings.evaluationColumns * (settings.length + 2))
+    }
+  }()
+
+  private static let autoencoder: StepBenchmark = {
+    var settings = VAESettings()
+    (settings.images, settings.trainingImages, settings.testImages) = (.grayStandIn, 1000, 100)
+    let chosen = settings
+    return trainer(
+      "vae", VAETask.self, chosen, named("adam", VAEArms.all), ["learningRate": 1e-3]
+    ) { try VAETask.load(chosen, folder: "") }
+  }()
+
+  private static let transformer: StepBenchmark = {
+    var settings = ViTSettings()
+    (settings.images, settings.trainingImages, settings.testImages) = (.standIn, 640, 64)
+    let chosen = settings
+    return trainer(
+      "vit-tiny", ViTTask.self, chosen, named("adam", ViTArms.all), ["learningRate": 5e-4]
+    ) { try ViTTask.load(chosen, folder: "") }
+  }()
+
+  /// Of the model itself: the workload's batches differ in length.
+  private static let encoder = StepBenchmark(name: "bert-minilm") { pool in
+    let model = BERT()
+    let stream = RandomStream(seed: 1, name: "benchmark/bert")
+    model.initialize(stream.child("weights"))
+    let tape = Tape(pool: pool)
+    let (tokens, mask, labels) = (
+      tape.indices([32, 64]), tape.indices([32, 64]), tape.indices([32])
+    )
+    let loss = model.loss(tape, model.logits(tape, tokens, mask: mask), labels)
+    func draws(_ name: String, _ count: Int, below limit: Int) -> [Int32] {
+      (0..<count).map { Int32(1 + stream.child(name).integer(below: limit - 1, at: $0)) }
+    }
+    tokens.assign(draws("tokens", tokens.count, below: model.shape.vocabulary))
+    mask.assign(Array(repeating: 1, count: mask.count))
+    labels.assign(draws("labels", labels.count, below: model.shape.labels))
+    let names = model.parameters.map(\.name)
+    let optimizer = try ClippedOptimizer(
+      NoClip(), on: names,
+      then: [
+        ParameterGroup(
+          names, Adam(weightDecay: 0.01, isDecoupled: true),
+          rate: LearningRate(1e-5, steps: 1_000_000))
+      ], parameters: model.parameters, pool: pool)
+    var step = 0
+    return Run(
+      step: {
+        tape.forward()
+        tape.backward(from: loss)
+        try optimizer.clip()
+        optimizer.move(step: step)
+        step += 1
+        return Double(loss.scalar)
+      }, seconds: { optimizer.seconds })
+  }
+
+  private static func named(_ name: String, _ arms: [Arm]) -> Arm {
+    guard let arm = arms.first(where: { $0.name == name }) else {
+      preconditionFailure("no arm '\(name)'")
+    }
+    return arm
+  }
+}

@@ -1,0 +1,84 @@
+import Autodiff
+import Lab
+import Models
+import Storage
+import Training
+
+/// A network that learns to classify, epoch by epoch, all of whose parameters the arm moves and may clip: what the workloads of
+/// arXiv 2404.08624 that classify have in common.
+package protocol EpochClassifier: Workload where Settings: EpochSettings {
+  /// A sample and several: "an image", "images".
+  static var sample: (one: String, many: String) { get }
+  /// How test samples are shown, after their name: ", each whole and resized,".
+  static var testNote: String { get }
+  /// The network, of whatever kind.
+  var network: any Model { get }
+  /// Steps before the present one.
+  var step: Int { get }
+  /// Test samples.
+  var testCount: Int { get }
+  /// Cross-entropy of the test samples, in nats, and the share of them that is classified correctly.
+  func measure() -> (loss: Double, accuracy: Double)
+  /// What a record says of the run beside what it says of every classifier's.
+  var particulars: Attributes { get }
+}
+
+extension EpochClassifier {
+  package static var testNote: String { "" }
+  package static var layerName: String { "parameter" }
+  package static var metrics: [Metric] {
+    [
+      Metric("epoch", "training epochs done"),
+      Metric(
+        "val_loss", "cross-entropy on the test \(sample.many)\(testNote), nats \(sample.one)"),
+      Metric("val_accuracy", "share of the test \(sample.many) classified correctly"),
+      Metric(
+        "val_error",
+        "share of the test \(sample.many) classified wrongly, at least half \(sample.one)"),
+    ]
+  }
+  package static func trainLossMeaning(_ settings: Settings) -> String {
+    "mean of the mini-batch losses since the point before (cross-entropy, nats \(sample.one))"
+  }
+
+  package var parameters: [Parameter] { network.parameters }
+  package var modelState: [[Float]] {
+    get { network.values }
+    set { network.values = newValue }
+  }
+  package var recordedLayers: [String] { parameters.map(\.name) }
+  package var microBatches: Int { 1 }
+  package var lossScale: Double { 1 }
+  /// A mean loss of a sample beyond this has diverged (it starts near the logarithm of the number of classes).
+  package var lossLimit: Double { 1e3 }
+  package var steps: Int { settings.stepCount }
+  package var stepsPerPoint: Int { settings.stepsPerEpoch }
+  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
+  /// Algorithm 2, at most ten singular values of a matrix are clipped, as the paper sets it for images.
+  package var decomposition: Decomposition {
+    .sketch(rank: 10, oversampling: 5, powerIterations: 1)
+  }
+
+  package func evaluate() -> [Double] {
+    let (loss, accuracy) = measure()
+    return [
+      Double(step + 1) / Double(settings.stepsPerEpoch), loss, accuracy,
+      ImageTask.error(accuracy: accuracy, of: testCount),
+    ]
+  }
+
+  package func objective(finalTrainLoss: Double) -> Double {
+    ImageTask.error(accuracy: measure().accuracy, of: testCount)
+  }
+
+  package func summary(lastMetrics: [Double]) -> Attributes {
+    var summary = particulars
+    for (name, value) in [
+      ("steps_per_epoch", .int(settings.stepsPerEpoch)),
+      ("final_val_loss", last(1, of: lastMetrics)),
+      ("final_val_accuracy", last(2, of: lastMetrics)),
+      ("final_val_error", last(3, of: lastMetrics)),
+    ] as [(String, AttributeValue)] { summary[name] = value }
+    return summary
+  }
+}

@@ -1,0 +1,3 @@
+# The search for the arms of delta-gclip-resnet18.
+linear = 1; columns = 2
+load "figures/search.gp"
