@@ -181,8 +181,10 @@ private struct BasicModel {
     for key in ["vocab_size", "n_positions", "n_embd", "n_head", "n_layer"] {
       let lines = good.split(separator: "\n")
       let without = lines.filter { !$0.hasPrefix(key + "=") }.joined(separator: "\n")
-      for text in [without, without + "\n\(key)=0\n", without + "\n\(key)=many\n"] {
-        #expect(message(text).contains("GPT2CFG.TXT: no \(key) above 0"), "\(key)")
+      for text in [
+        without, without + "\n\(key)=0\n", without + "\n\(key)=many\n", without + "\n\(key)=\(Int.max)\n",
+      ] {
+        #expect(message(text).contains("GPT2CFG.TXT: no \(key) from 1 to"), "\(key)")
       }
     }
     #expect(message(good.replacing("n_head=3", with: "n_head=4")).contains("n_head divide n_embd"))
