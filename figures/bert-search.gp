@@ -1,3 +1,3 @@
 # The search for the arms of delta-gclip-bert.
-linear = 1; columns = 2
+linear = 1; columns = 3
 load "figures/search.gp"
