@@ -11,6 +11,7 @@ seconds = '("1 µs" 1e-6, "10 µs" 1e-5, "100 µs" 1e-4, "1 ms" 1e-3, "10 ms" 1e
 eval("set ytics ".seconds)
 unset key
 do for [k=1:n_axis] {
+  set xrange [*:*]; set yrange [*:*]
   stats table index b(axis[k]) using (column("size")):(column("seconds")) nooutput
   set xrange [STATS_min_x/1.4 : STATS_max_x*1.4]; set yrange [STATS_min_y/3 : STATS_max_y*3]
   set xtics STATS_min_x, STATS_max_x/STATS_min_x > 100 ? 8 : 2, STATS_max_x
