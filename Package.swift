@@ -44,8 +44,8 @@ let package = Package(
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
     // MARK: - Floor 1: numbers
-    .target(name: "CBFloat16"),  // C of our own: instructions that Swift has no name for
-    .target(name: "LinearAlgebra", dependencies: ["CBFloat16", "COpenBLAS", "CLAPACKE"]),
+    .target(name: "CKernels"),  // C of our own: see its headers for why
+    .target(name: "LinearAlgebra", dependencies: ["CKernels", "COpenBLAS", "CLAPACKE"]),
     .target(name: "Storage", dependencies: ["CHDF5", "CCrypto"]),
 
     // MARK: - Floor 2: learning
@@ -57,7 +57,7 @@ let package = Package(
       dependencies: ["CSpectralClip", "Clipping", "LinearAlgebra"]
     ),
     .target(name: "Datasets", dependencies: ["LinearAlgebra", "Storage"]),
-    .target(name: "Autodiff", dependencies: ["LinearAlgebra"]),
+    .target(name: "Autodiff", dependencies: ["CKernels", "LinearAlgebra"]),
     .target(name: "Models", dependencies: ["Autodiff", "LinearAlgebra", "Storage"]),
     .target(name: "Optimizers", dependencies: ["Autodiff", "LinearAlgebra"]),
     .target(

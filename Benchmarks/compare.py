@@ -6,6 +6,7 @@ Needs numpy and a CPU build of PyTorch; nothing else in the project does. Usage,
     python3 Benchmarks/compare.py --gpt [CASE ...]       # training steps of GPTs; only PyTorch is needed
     python3 Benchmarks/compare.py --images [CASE ...]    # training steps of convolutional networks, likewise
     python3 Benchmarks/compare.py --neighbors [CASE ...] # training steps of the neighbouring papers' networks, likewise
+    python3 Benchmarks/compare.py --variants [CASE ...]  # the suite's own variants against what they vary
     python3 Benchmarks/compare.py --library [--rounds 3] # libspectralclip against torch in one process, one thread
     python3 Benchmarks/compare.py --check RECORDS_DIR    # of --rng numpy --set steps=2000
 """
@@ -229,7 +230,7 @@ def exact_clip(gradient, tau):
 GPT2_MATRICES = [(768, 2304), (768, 768), (768, 3072), (3072, 768)]  # of one block, stored [in, out]
 
 # Case -> (steps timed after one to warm up, layers, heads, width, block, batch, vocabulary, dropout, clip, optimizer);
-# gpt2-clip has no model: its step is the clip of 48 gradients.
+# gpt2-clip has no model: its step is the clip of 48 gradients. PyTorch computes those in bf16 under its autocast.
 GPT_CASES = {
     "nanogpt-cpu": (50, 4, 4, 128, 64, 12, 65, 0.0, "norm", "sgdm"),
     "nanogpt-cpu-spectral": (50, 4, 4, 128, 64, 12, 65, 0.0, "spectral", "sgdm"),
@@ -237,6 +238,15 @@ GPT_CASES = {
     "gpt2-4x1024": (2, 12, 12, 768, 1024, 4, 50257, 0.0, None, "sgdm"),
     "gpt2-4x64": (4, 12, 12, 768, 64, 4, 50257, 0.0, None, "adamw"),
     "gpt2-clip": (2,),
+}
+GPT_CASES |= {case + "-bf16": GPT_CASES[case] for case in ("nanogpt-paper", "gpt2-4x1024")}
+
+# The suite's variant -> the same case without it.
+VARIANTS = {
+    "nanogpt-paper-bf16": "nanogpt-paper",
+    "gpt2-4x1024-bf16": "gpt2-4x1024",
+    "gpt2-clip-warm": "gpt2-clip",
+    "gpt2-clip-warm-0": "gpt2-clip",
 }
 
 
@@ -302,12 +312,14 @@ def gpt_model(layers, heads, width, positions, vocabulary, dropout, gpt2):
     return Model()
 
 
-def training_step(model, batch, optimizer, clip_gradients):
+def training_step(model, batch, optimizer, clip_gradients, is_bf16=False):
     """One step as a function without arguments; it ends when the loss is known."""
+    import torch
 
     def step():
         optimizer.zero_grad()
-        loss = model(*batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+            loss = model(*batch)
         loss.backward()
         clip_gradients()
         optimizer.step()
@@ -348,7 +360,7 @@ def gpt_peer(case, steps, threads):
                 for p in matrices:
                     p.grad = spectral_clip(p.grad, 0.01, 3, 5, 2)
 
-        step = training_step(model, (tokens, target), optimizer, clip_gradients)
+        step = training_step(model, (tokens, target), optimizer, clip_gradients, case.endswith("bf16"))
 
     print(json.dumps({"case": case, "ms_per_step": 1000 * median_time(step, steps)}))
 
@@ -358,6 +370,8 @@ IMAGE_CASES = {
     "cifarnet-500": (5, "cifarnet", 500),
     "cifarnet-2000": (2, "cifarnet", 2000),
     "resnet18-128": (4, "resnet18", 128),
+    "cifarnet-eighth": (50, "cifarnet", 120),
+    "resnet18-eighth": (20, "resnet18", 120),
     "alexnet-plain": (4, "alexnet", 128),
     "alexnet-per-sample": (4, "alexnet", 128),
     "alexnet-quarter-plain": (20, "alexnet", 128),
@@ -365,8 +379,8 @@ IMAGE_CASES = {
 }
 
 
-def image_model(network):
-    """The authors' CifarNet by its description, or torchvision's ResNet-18 with CIFAR's stem, channels last."""
+def image_model(network, divisor):
+    """The authors' CifarNet by its description, or torchvision's ResNet-18 with CIFAR's stem, channels last, narrower by the divisor."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -391,12 +405,13 @@ def image_model(network):
             super().__init__()
             self.whiten = nn.Conv2d(3, 24, 2)
             self.whiten.weight.requires_grad = False
-            self.groups = nn.Sequential(Group(24, 64), Group(64, 256), Group(256, 256))
-            self.head = nn.Linear(256, 10, bias=False)
+            a, b = 64 // divisor, 256 // divisor
+            self.groups = nn.Sequential(Group(24, a), Group(a, b), Group(b, b))
+            self.head = nn.Linear(b, 10, bias=False)
 
         def forward(self, x, target):
             x = F.max_pool2d(self.groups(F.gelu(self.whiten(x))), 3).flatten(1)
-            return F.cross_entropy(self.head(x) / 256, target, label_smoothing=0.2, reduction="sum")
+            return F.cross_entropy(self.head(x) / self.head.in_features, target, label_smoothing=0.2, reduction="sum")
 
     class Block(nn.Module):
         def __init__(self, inputs, outputs, stride):
@@ -413,11 +428,11 @@ def image_model(network):
     class ResNet18(nn.Module):
         def __init__(self):
             super().__init__()
-            widths = [64, 64, 128, 256, 512]
+            widths = [width // divisor for width in (64, 64, 128, 256, 512)]
             pairs = [(a, b, 1 if a == b else 2) for a, b in zip(widths, widths[1:])]
-            self.stem, self.norm = conv(3, 64), nn.BatchNorm2d(64)
+            self.stem, self.norm = conv(3, widths[0]), nn.BatchNorm2d(widths[0])
             self.blocks = nn.Sequential(*[block for a, b, s in pairs for block in (Block(a, b, s), Block(b, b, 1))])
-            self.head = nn.Linear(512, 10)
+            self.head = nn.Linear(widths[-1], 10)
 
         def forward(self, x, target):
             x = self.blocks(F.relu(self.norm(self.stem(x)), inplace=True))
@@ -490,7 +505,7 @@ def image_peer(case, steps, threads):
     _, network, batch = IMAGE_CASES[case]
     if network == "alexnet":
         return alexnet_peer(case, steps, threads)
-    model = image_model(network)
+    model = image_model(network, 8 if "eighth" in case else 1)
     parameters = [p for p in model.parameters() if p.requires_grad]
     filters = [p for p in parameters if p.dim() == 4]
     images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
@@ -612,6 +627,18 @@ def timed(command, environment):
     return json.loads(output)["ms_per_step"], usage.ru_maxrss * unit / 1e6
 
 
+def variant_lines(cases, rounds, environment, threads=2):
+    """Each variant and what it varies in turn, all by the suite."""
+    for case in cases:
+        def run(name):
+            return timed([BENCH, "training-step", "--case", name, "--threads", str(threads), "--steps", "2"], environment)
+
+        runs = [(run(case), run(VARIANTS[case])) for _ in range(rounds)]
+        (a, own), (b, other) = ([statistics.median(values) for values in zip(*side)] for side in zip(*runs))
+        yield {"case": case, "against": VARIANTS[case], "unit": "ms/step", "suite": a, "peer": b, "peer_threads": threads, "times_faster": b / a,
+               "rounds": rounds, "suite_peak_mb": own, "peer_peak_mb": other}
+
+
 def step_lines(cases, rounds, environment, threads=2):
     """Suite and PyTorch in turn, a process for each and every round."""
     for case in cases:
@@ -641,10 +668,18 @@ def provenance():
 
 
 def report(lines, path):
-    """Each line as it comes, and all of them as JSON into a file where one is asked for."""
+    """Each line as it comes, and as JSON into a file where one is asked for, in the place of an older one of the same case."""
     kept, origin = [], provenance()
+    if path and os.path.exists(path):
+        with open(path) as file:
+            kept = [json.loads(line) for line in file]
     for line in lines:
-        kept.append(line | origin)
+        entry, name = line | origin, [line.get(key) for key in ("case", "against", "peer_threads")]
+        places = [i for i, old in enumerate(kept) if [old.get(key) for key in ("case", "against", "peer_threads")] == name]
+        if places:
+            kept[places[0]] = entry
+        else:
+            kept.append(entry)
         threads = line["peer_threads"]
         memory = f"   peak {line['suite_peak_mb']:.0f} and {line['peer_peak_mb']:.0f} MB" if "peer_peak_mb" in line else ""
         print(f"{line['case']:48s} suite {line['suite']:10.4g} {line['unit']:12s} peer ({threads} thread{'s' if threads > 1 else ''}) "
@@ -662,6 +697,7 @@ def main():
     parser.add_argument("--gpt", nargs="*", metavar="CASE", help="only training steps of GPTs: " + ", ".join(GPT_CASES))
     parser.add_argument("--images", nargs="*", metavar="CASE", help="only training steps of convolutional networks: " + ", ".join(IMAGE_CASES))
     parser.add_argument("--neighbors", nargs="*", metavar="CASE", help="only training steps of the neighbouring papers' networks: " + ", ".join(NEIGHBOR_CASES))
+    parser.add_argument("--variants", nargs="*", metavar="CASE", help="only the suite's own variants: " + ", ".join(VARIANTS))
     parser.add_argument("--peer", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--library", action="store_true", help="only libspectralclip against torch, in one process")
     parser.add_argument("--check", metavar="RECORDS_DIR")
@@ -675,12 +711,14 @@ def main():
         peer = next(peer for known, peer in ((GPT_CASES, gpt_peer), (IMAGE_CASES, image_peer), (NEIGHBOR_CASES, neighbor_peer)) if case in known)
         return peer(case, int(steps), int(threads))
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
-    for cases, known in ((options.gpt, GPT_CASES), (options.images, IMAGE_CASES), (options.neighbors, NEIGHBOR_CASES)):
+    kinds = ((options.gpt, GPT_CASES, step_lines), (options.images, IMAGE_CASES, step_lines), (options.neighbors, NEIGHBOR_CASES, step_lines),
+             (options.variants, VARIANTS, variant_lines))
+    for cases, known, lines in kinds:
         if cases is not None:
             unknown = [case for case in cases if case not in known]
             if unknown:
                 parser.error(f"no such case: {', '.join(unknown)}")
-            return report(step_lines(cases or known, options.rounds, environment), options.out)
+            return report(lines(cases or known, options.rounds, environment), options.out)
     ours, theirs = {}, {}
     for _ in range(options.rounds):
         for line in subprocess.run([BENCH] + (["mlp step"] if options.mlp else []), env=environment, check=True, capture_output=True, text=True).stdout.splitlines():

@@ -1,4 +1,4 @@
-# §5.2: time of one clip against its rank, a panel a size: truncated, full SVD and the exact clip of this suite.
+# §5.2: time of one clip against its rank, a panel a size: truncated, from a warm start, full SVD and the exact clip of this suite.
 load table.".vars"
 columns = n_size < 4 ? n_size : 4
 rows = (n_size + columns - 1) / columns
@@ -30,9 +30,10 @@ do for [k=1:n_size] {
   plot table index b(size[k]) using (column("rank")):(column("order")) with lines lc rgb "#909090" dt 3 lw 1.1, \
        table index b(size[k]) using (column("rank")):(column("svd")) with lines lc rgb grey lw 1.6 dt 2, \
        table index b(size[k]) using (column("rank")):(column("exact")) with lines lc rgb red lw 1.6 dt 5, \
-       table index b(size[k]) using (column("rank")):(column("truncated")) with linespoints lc rgb blue lw 1.7 pt 7 ps 0.5
+       table index b(size[k]) using (column("rank")):(column("truncated")) with linespoints lc rgb blue lw 1.7 pt 7 ps 0.5, \
+       table index b(size[k]) using (column("rank")):(column("warm")) with linespoints lc rgb orange lw 1.4 dt 4 pt 9 ps 0.5
 }
 eval legend_strip
 plot [0:1] [0:1] 2 with lines lc rgb grey lw 1.6 dt 2 title "full SVD, reassembled", 2 with lines lc rgb red lw 1.6 dt 5 title "exact clip of this suite", \
-     2 with linespoints lc rgb blue lw 1.7 pt 7 ps 0.5 title "Algorithm 2 at rank r", 2 with lines lc rgb "#909090" dt 3 lw 1.1 title "O(m n r)"
+     2 with linespoints lc rgb blue lw 1.7 pt 7 ps 0.5 title "Algorithm 2 at rank r", 2 with linespoints lc rgb orange lw 1.4 dt 4 pt 9 ps 0.5 title "from a warm start", 2 with lines lc rgb "#909090" dt 3 lw 1.1 title "O(m n r)"
 unset multiplot

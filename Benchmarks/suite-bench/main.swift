@@ -1,19 +1,27 @@
 import Clipping
 import Experiments
-import Lab
 import Foundation
+import Lab
 import LinearAlgebra
+import Storage
 import Theory
 import Training
 
 // One JSON line a case: medians over repeats. compare.py runs the peers in turn beside it.
 // suite-bench [SUBSTRING]: only the cases whose name contains it.
 
+// suite-bench growth RECORD: see Growth.swift.
+
+if HDF5Child.servesInstead() { exit(0) }
 let filter = CommandLine.arguments.dropFirst().first ?? ""
 BLASEnvironment.restartOnUnknownCPU()
 let blas = BLASEnvironment.pinned()
 if filter == "training-step" {
   try trainingStep(Array(CommandLine.arguments.dropFirst(2)))
+  exit(0)
+}
+if filter == "growth", let record = CommandLine.arguments.dropFirst(2).first {
+  try growth(record)
   exit(0)
 }
 if let warning = blas.warning { FileHandle.standardError.write(Data("warning: \(warning)\n".utf8)) }

@@ -83,17 +83,26 @@ package struct StepBenchmark: Sendable {
     ) { _ in "" }
   }
 
-  private static let language: [StepBenchmark] = {
-    func nano(_ name: String, _ change: (inout LanguageSettings) -> Void, _ arm: Arm)
-      -> StepBenchmark
-    {
-      var s = LanguageSettings.nanoGPT
-      change(&s)
-      let block = s.contextLength
-      return trainer(name, LanguageTask.self, s, arm, ["learningRate": 0.01]) {
-        random(vocabulary: 65, block: block)
-      }
+  private static func nano(
+    _ name: String, _ change: (inout LanguageSettings) -> Void, _ arm: Arm = normClip
+  ) -> StepBenchmark {
+    var s = LanguageSettings.nanoGPT
+    change(&s)
+    let block = s.contextLength
+    return trainer(name, LanguageTask.self, s, arm, ["learningRate": 0.01]) {
+      random(vocabulary: 65, block: block)
     }
+  }
+
+  /// A step of nanoGPT with four blocks of four heads, of `width` channels, on `sequences` of `tokens`.
+  package static func nanoGPT(width: Int, tokens: Int, sequences: Int) -> StepBenchmark {
+    nano("nanogpt") {
+      ($0.layers, $0.heads, $0.width, $0.dropout) = (4, 4, width, 0)
+      ($0.contextLength, $0.batchSize) = (tokens, sequences)
+    }
+  }
+
+  private static let language: [StepBenchmark] = {
     func small(_ s: inout LanguageSettings) {
       (s.layers, s.heads, s.width, s.contextLength, s.batchSize, s.dropout) = (4, 4, 128, 64, 12, 0)
     }
@@ -113,9 +122,8 @@ package struct StepBenchmark: Sendable {
       .with { $0.clippedSet = .matrices }
     let none: @Sendable (ArmSite) throws -> any GradientTransform = { _ in NoClip() }
     return [
-      nano("nanogpt-cpu", small, normClip), nano("nanogpt-cpu-spectral", small, spectral),
-      nano("nanogpt-paper", { _ in }, normClip),
-      nano("nanogpt-paper-bf16", half, normClip),
+      nano("nanogpt-cpu", small), nano("nanogpt-cpu-spectral", small, spectral),
+      nano("nanogpt-paper", { _ in }), nano("nanogpt-paper-bf16", half),
       gpt2("gpt2-4x1024", block: 1024, arm("sgd", clip: none)),
       gpt2("gpt2-4x1024-bf16", block: 1024, arm("sgd", clip: none), .bf16),
       gpt2("gpt2-4x64", block: 64, arm("adamw", { _ in Adam(isDecoupled: true) }, clip: none)),
@@ -124,28 +132,37 @@ package struct StepBenchmark: Sendable {
 
   // MARK: - Images
 
-  private static let images: [StepBenchmark] = {
-    func image(_ name: String, _ network: ImageNetwork, batch: Int, _ arm: Arm) -> StepBenchmark {
-      var s = ImageSettings()
-      (s.images, s.batchSize, s.trainingImages, s.testImages) = (.standIn, batch, batch, 1)
-      (s.epochs, s.whiteningEpochs) = (1000, 1000)
-      let settings = s
-      return trainer(
-        name, ImageTask.self, settings,
-        arm.with {
-          $0.model = network.rawValue
-          $0.clippedSet = .filters
-          $0.optimizers = [(.filters, { _ in SGD(momentum: 0.85, nesterov: true) })]
-        }, ["learningRate": 0.001]
-      ) { try ImageTask.load(settings, folder: "") }
-    }
-    let spectral = arm("spectral") { try $0.spectral(.constant(1)) }
-    return [
-      image("cifarnet-500", .cifarNet, batch: 500, spectral),
-      image("cifarnet-2000", .cifarNet, batch: 2000, spectral),
-      image("resnet18-128", .resNet18, batch: 128, normClip),
-    ]
-  }()
+  private static func image(
+    _ name: String, _ network: ImageNetwork, batch: Int, widthDivisor: Int = 1
+  ) -> StepBenchmark {
+    var s = ImageSettings()
+    (s.images, s.batchSize, s.trainingImages, s.testImages) = (.standIn, batch, batch, 1)
+    (s.epochs, s.whiteningEpochs, s.widthDivisor) = (1000, 1000, widthDivisor)
+    let settings = s
+    let arm =
+      network == .cifarNet ? arm("spectral") { try $0.spectral(.constant(1)) } : normClip
+    return trainer(
+      name, ImageTask.self, settings,
+      arm.with {
+        $0.model = network.rawValue
+        $0.clippedSet = .filters
+        $0.optimizers = [(.filters, { _ in SGD(momentum: 0.85, nesterov: true) })]
+      }, ["learningRate": 0.001]
+    ) { try ImageTask.load(settings, folder: "") }
+  }
+
+  /// A step of CifarNet at full width, clipped by Algorithm 2.
+  package static func cifarNet(images: Int) -> StepBenchmark {
+    image("cifarnet", .cifarNet, batch: images)
+  }
+
+  private static let images = [
+    image("cifarnet-500", .cifarNet, batch: 500), image("cifarnet-2000", .cifarNet, batch: 2000),
+    image("resnet18-128", .resNet18, batch: 128),
+    // An eighth of the widths, as the checked-in runs of Fig 2a have it.
+    image("cifarnet-eighth", .cifarNet, batch: 120, widthDivisor: 8),
+    image("resnet18-eighth", .resNet18, batch: 120, widthDivisor: 8),
+  ]
 
   /// AlexNet without a clip and with every sample clipped, at full and at quarter width.
   private static let alexNet: [StepBenchmark] = [1, 4].flatMap { divisor in

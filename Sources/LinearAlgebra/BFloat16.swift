@@ -1,4 +1,4 @@
-import CBFloat16
+import CKernels
 
 /// Products of matrices whose entries are rounded to bfloat16 (8 bits of significand) and whose sums are kept in `Float`:
 /// AVX512_BF16's, not emulated elsewhere. Denormal numbers count as zero.

@@ -18,7 +18,7 @@ public struct PackedMatrix {
     _ k: Int, _ n: Int, packing source: UnsafePointer<Float>, stride: Int, transposed: Bool,
     into base: UnsafeMutablePointer<Float>
   ) {
-    self.init(k, n, at: base)
+    self.init(k, n, packed: base)
     pack(0..<n, of: source, stride: stride, transposed: transposed)
   }
 
@@ -28,14 +28,19 @@ public struct PackedMatrix {
     _ pool: WorkerPool
   ) {
     let (k, n) = transposed ? (source.columns, source.rows) : (source.rows, source.columns)
-    self.init(k, n, at: base)
+    self.init(k, n, packed: base)
     pool.forRanges(of: n, size: Panel.width) { range in
       pack(range, of: source.base, stride: source.columns, transposed: transposed)
     }
   }
 
+  /// Columns of a panel, a power of two: entry (row, column) of a matrix[k, n] is at
+  /// column / panelWidth · panelWidth · k + row · panelWidth + column % panelWidth.
+  public static var panelWidth: Int { Panel.width }
+
+  /// A matrix[k, n] that lies at `base` packed already.
   @inline(__always)
-  private init(_ k: Int, _ n: Int, at base: UnsafeMutablePointer<Float>) {
+  public init(_ k: Int, _ n: Int, packed base: UnsafeMutablePointer<Float>) {
     (rows, columns, self.base) = (k, n, base)
   }
 

@@ -72,7 +72,7 @@ import Testing
     }
     let want = run(isWide: false, span: 1 << 22)
     #expect(want.allSatisfy { $0.contains { $0 != 0 } })
-    for (isWide, span) in [(true, 1 << 22), (false, 1), (true, 100_000)] {
+    for (isWide, span) in [(hasWideVectors, 1 << 22), (false, 1), (hasWideVectors, 100_000)] {
       #expect(run(isWide: isWide, span: span) == want, "\(isWide), \(span)")
     }
   }
@@ -185,7 +185,9 @@ import Testing
     fused.backward(from: sum)
     // The first output sees places (0, 0) to (2, 2): none of the last row.
     let dx = gradient(input)
-    #expect(dx[..<(3 * 32)].contains { $0 != 0 } && dx[(3 * 32)...].allSatisfy { $0 == 0 })
+    let largest = dx[..<(3 * 32)].map(\.magnitude).max() ?? 0
+    // Tiles cancel what lies outside to rounding: eight terms and the transforms, some 40 units of what is cancelled.
+    #expect(largest > 0.1 && dx[(3 * 32)...].allSatisfy { abs($0) <= 2e-5 * largest })
   }
 
   @Test func aSteadyStepAllocatesNoBuffer() {

@@ -130,9 +130,17 @@ import Training
     #expect(errors[0] > 0.1 && errors[1] < errors[0], "one of five spikes, then all: \(errors)")
     #expect(try randomized.ints("clipped_count")[0] == 1)
     #expect(try randomized.doubles("telemetry/seconds_median").allSatisfy { $0 > 0 })
+    // Without a power iteration, from the directions of other noise or from normal vectors: the former are closer.
+    let warm = try set.records(of: "warm")[0].doubles("relative_error")
+    config.powerIterations = 0
+    config.methods = ["randomized"]
+    let plain = try run(ClipCost.self, config, scratch.path + "/plain").records(of: "randomized")[0]
+      .doubles("relative_error")
+    #expect(warm[1] < plain[1] && warm[3] < plain[3], "\(warm), \(plain)")
     let table = try ClipCost.table(of: set)
     #expect(table.blocks.map(\.name) == ["24×24", "20×32"])
     #expect(table.blocks.allSatisfy { $0.numbers("rank") == [1, 8] })
+    #expect(table.blocks.allSatisfy { $0.numbers("warm").allSatisfy { $0 > 0 } })
   }
 
   @Test func aFolderWithoutRecordsIsOneClearLine() throws {

@@ -77,8 +77,9 @@ import Testing
     fixture.tape.backward(from: fixture.loss)
     let want = try file.doubles("loss")[0]
     #expect(abs(Double(fixture.loss.scalar) - want) <= 1e-6 * want)
-    #expect(relativeError(fixture.logits.array, try file.floats("logits")) <= 2e-6)
-    try expectGradients(of: fixture.model.parameters, in: file, within: 5e-6)
+    // Three times the 2e-6 and 5e-6 that tiles of 2×2 keep, which round so much finer than those of 4×4 (WinogradErrorTests).
+    #expect(relativeError(fixture.logits.array, try file.floats("logits")) <= 6e-6)
+    try expectGradients(of: fixture.model.parameters, in: file, within: 1.5e-5)
     try expectState(fixture.model, file, "after.", within: 2e-6)
   }
 

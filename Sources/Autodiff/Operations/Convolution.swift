@@ -15,8 +15,8 @@ final class Convolution: Operation, ImageConvolution {
   private let images: ImageGradients?
   /// The threads of the last backward pass.
   private var pool = WorkerPool.single
-  /// Terms of an output, as whole vectors of 8 (zeros beyond h·w·C), and where the next patch begins.
-  private let terms: Int, patchStride: Int, filterStride: Int
+  /// Terms of an output, h·w·C, and distance in floats between patches that are rows.
+  private let terms: Int, patchStride: Int
 
   /// Outputs that a thread takes at a time.
   private static let block = 128
@@ -33,9 +33,8 @@ final class Convolution: Operation, ImageConvolution {
     geometry = PatchGeometry(
       x.shape, kernel: (weight.shape[1], weight.shape[2]), stride: stride, padding: padding)
     filters = weight.shape[0]
-    terms = (geometry.terms + 7) & ~7
+    terms = geometry.terms
     patchStride = paddedStride(terms)
-    filterStride = paddedStride(filters)
     inputs = [x, weight.tensor] + (bias.map { [$0.tensor] } ?? [])
     output = tape.output(
       [x.shape[0], geometry.outHeight, geometry.outWidth, filters], of: inputs)
@@ -44,21 +43,18 @@ final class Convolution: Operation, ImageConvolution {
       ? ImageGradients(x, output, geometry, filters: filters, on: tape) : nil
     workspace.reserve(
       max(
-        terms * filterStride + tape.pool.threads * Self.block * patchStride,
-        filters * patchStride + max(Self.span, tape.pool.threads * Self.block) * patchStride))
+        max(PackedMatrix.size(terms, filters), PackedMatrix.size(filters, terms))
+          + tape.pool.threads * Self.block * patchStride,
+        filters * patchStride + PackedMatrix.size(Self.span, terms)))
   }
 
   var lendsOutputGradient: Bool { images != nil }
 
   func forward(_ pool: WorkerPool) {
-    // weightᵀ[h·w·C, O], then each thread's patches.
-    let turned = workspace.base
-    let rest = turned + terms * filterStride
-    transpose(
-      weight.base, rows: filters, columns: geometry.terms, into: turned, targetStride: filterStride)
-    for p in geometry.terms..<terms {
-      (turned + p * filterStride).update(repeating: 0, count: filters)
-    }
+    // weightᵀ[h·w·C, O] packed, then each thread's patches.
+    let rest = workspace.base + PackedMatrix.size(terms, filters)
+    let turned = PackedMatrix(
+      packing: weightRows, transposed: true, into: workspace.base, pool)
     let rows = output.rows
     pool.forEach(pieces: (rows + Self.block - 1) / Self.block) { piece, worker in
       let start = piece &* Self.block
@@ -69,10 +65,14 @@ final class Convolution: Operation, ImageConvolution {
       if let bias {
         for i in 0..<count { (target + i &* filters).update(from: bias.base, count: filters) }
       }
-      gemmInCache(
-        count, filters, terms, patches, rowStride: patchStride, columnStride: 1, turned,
-        ldb: filterStride, accumulate: bias != nil, into: target, ldc: filters)
+      turned.multiply(
+        count, patches, rowStride: patchStride, columnStride: 1, depth: terms, count: filters,
+        accumulate: bias != nil, into: target, ldc: filters)
     }
+  }
+
+  private var weightRows: MatrixView<Float> {
+    MatrixView(rows: filters, columns: terms, base: UnsafePointer(weight.base))
   }
 
   func backward(_ pool: WorkerPool, beta: [Float]) {
@@ -99,14 +99,10 @@ final class Convolution: Operation, ImageConvolution {
     _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>, _ beta: Float,
     _ pool: WorkerPool
   ) {
-    // The weight[O, h·w·C] in padded rows, then each thread's gradients of patches.
-    let padded = workspace.base
-    let rest = padded + filters * patchStride
-    for o in 0..<filters {
-      let row = padded + o * patchStride
-      row.update(from: weight.base + o * geometry.terms, count: geometry.terms)
-      (row + geometry.terms).update(repeating: 0, count: terms - geometry.terms)
-    }
+    // The weight[O, h·w·C] packed, then each thread's gradients of patches.
+    let rest = workspace.base + PackedMatrix.size(filters, terms)
+    let packed = PackedMatrix(
+      packing: weightRows, transposed: false, into: workspace.base, pool)
     let rows = geometry.outHeight * geometry.outWidth
     let imageSize = x.count / x.shape[0]
     pool.forEach(pieces: x.shape[0]) { image, worker in
@@ -114,9 +110,9 @@ final class Convolution: Operation, ImageConvolution {
       if beta == 0 { (dx + image &* imageSize).update(repeating: 0, count: imageSize) }
       for start in Swift.stride(from: image &* rows, to: (image &+ 1) &* rows, by: Self.block) {
         let count = min(Self.block, (image &+ 1) &* rows &- start)
-        gemmInCache(
-          count, terms, filters, dy + start &* filters, rowStride: filters, columnStride: 1,
-          padded, ldb: patchStride, into: patches, ldc: patchStride)
+        packed.multiply(
+          count, dy + start &* filters, rowStride: filters, columnStride: 1, depth: filters,
+          count: terms, accumulate: false, into: patches, ldc: patchStride)
         geometry.scatter(patches, stride: patchStride, start..<(start &+ count), addingTo: dx)
       }
     }
@@ -132,21 +128,23 @@ final class Convolution: Operation, ImageConvolution {
     let rows = output.rows
     for start in Swift.stride(from: 0, to: rows, by: Self.span) {
       let count = min(Self.span, rows - start)
+      let packed = PackedMatrix(count, terms, packed: patches)
+      let panel = PackedMatrix.panelWidth
       pool.forRanges(of: count, size: 64) { range in
         geometry.gather(
           x.value.base, (start &+ range.lowerBound)..<(start &+ range.upperBound),
-          into: patches + range.lowerBound &* patchStride, stride: patchStride)
+          into: patches + range.lowerBound &* panel, stride: panel, panel: panel, depth: count)
       }
-      pool.forRanges(of: filters, size: max(8, (filters / 16 + 3) & ~3)) { range in
-        gemmInCache(
-          range.count, terms, count, dy + (start &* filters &+ range.lowerBound), rowStride: 1,
-          columnStride: filters, patches, ldb: patchStride, accumulate: start > 0,
+      pool.forRanges(of: filters, size: min(32, max(8, (filters / 4 + 3) & ~3))) { range in
+        packed.multiply(
+          range.count, dy + (start &* filters &+ range.lowerBound), rowStride: 1,
+          columnStride: filters, depth: count, count: terms, accumulate: start > 0,
           into: sums + range.lowerBound &* patchStride, ldc: patchStride)
       }
     }
     for o in 0..<filters {
       accumulate(
-        sums + o * patchStride, 0..<geometry.terms, into: gradient + o * geometry.terms, beta: beta)
+        sums + o * patchStride, 0..<terms, into: gradient + o * terms, beta: beta)
     }
   }
 
@@ -165,88 +163,6 @@ final class Convolution: Operation, ImageConvolution {
   }
 }
 
-/// Which inputs [B, H, W, C] an output of a convolution or pool sees: its patch of kernel h × w.
-struct PatchGeometry {
-  let height: Int, width: Int, channels: Int
-  let kernel: (height: Int, width: Int)
-  let stride: Int, padding: Int
-  let outHeight: Int, outWidth: Int
-
-  /// Precondition: at least one output.
-  init(_ shape: [Int], kernel: (Int, Int), stride: Int, padding: Int) {
-    precondition(
-      shape.count == 4 && kernel.0 >= 1 && kernel.1 >= 1 && stride >= 1 && padding >= 0,
-      "patches \(kernel), stride \(stride), padding \(padding) of \(shape)")
-    (height, width, channels) = (shape[1], shape[2], shape[3])
-    (self.kernel, self.stride, self.padding) = (kernel, stride, padding)
-    let (h, w) = (height + 2 * padding - kernel.0, width + 2 * padding - kernel.1)
-    precondition(
-      h >= 0 && w >= 0, "patches \(kernel), padding \(padding), do not fit images \(shape)")
-    (outHeight, outWidth) = (h / stride + 1, w / stride + 1)
-  }
-
-  /// Entries of a patch.
-  var terms: Int { kernel.height * kernel.width * channels }
-
-  /// Calls body(offset of the first input, offset in the patch) for each place of the patches of outputs `range`
-  /// (numbered image by image, row by row) that lies inside, and outside(offset in the patch) for the others.
-  @inline(__always)
-  private func forPlaces(
-    _ range: Range<Int>, stride step: Int, _ inside: (Int, Int) -> Void, outside: (Int) -> Void
-  ) {
-    for index in range {
-      let image = index / (outHeight &* outWidth)
-      let rest = index &- image &* outHeight &* outWidth
-      let row = rest / outWidth
-      let top = row &* stride &- padding
-      let left = (rest &- row &* outWidth) &* stride &- padding
-      var place = (index &- range.lowerBound) &* step
-      for y in top..<(top &+ kernel.height) {
-        for x in left..<(left &+ kernel.width) {
-          if y >= 0 && y < height && x >= 0 && x < width {
-            inside(((image &* height &+ y) &* width &+ x) &* channels, place)
-          } else {
-            outside(place)
-          }
-          place &+= channels
-        }
-      }
-    }
-  }
-
-  /// Lays the patches of outputs `range` out as rows `step` floats apart; zeros from `terms` to the next multiple of 8.
-  func gather(
-    _ x: UnsafePointer<Float>, _ range: Range<Int>, into patches: UnsafeMutablePointer<Float>,
-    stride step: Int
-  ) {
-    let c = channels
-    forPlaces(range, stride: step) { source, place in
-      let (from, to) = (x + source, patches + place)
-      for j in 0..<c { to[j] = from[j] }
-    } outside: { place in
-      for j in 0..<c { patches[place &+ j] = 0 }
-    }
-    let rest = terms & 7
-    guard rest > 0 else { return }
-    for i in 0..<range.count {
-      for j in terms..<(terms &+ 8 &- rest) { patches[i &* step &+ j] = 0 }
-    }
-  }
-
-  /// Adds the patches of outputs `range` to the inputs they came from.
-  func scatter(
-    _ patches: UnsafePointer<Float>, stride step: Int, _ range: Range<Int>,
-    addingTo x: UnsafeMutablePointer<Float>
-  ) {
-    let c = channels
-    forPlaces(range, stride: step) { target, place in
-      let (from, to) = (patches + place, x + target)
-      for j in 0..<c { to[j] += from[j] }
-    } outside: { _ in
-    }
-  }
-}
-
 extension Tape {
   /// What follows a convolution in the same operation.
   public enum Pooling: Sendable {
@@ -259,8 +175,8 @@ extension Tape {
   /// The convolution (cross-correlation) of images x[B, H, W, C] with weight[O, h, w, C] plus bias[O]:
   /// torch.nn.functional.conv2d on channels-last memory. A weight that is not trainable gets no gradient.
   ///
-  /// 3×3 kernels of stride 1 go by F(2×2, 3×3), which rounds a few times coarser than the plain sum; all others by
-  /// blocks of patches.
+  /// 3×3 kernels of stride 1 from 8 channels to 8 filters on go by F(4×4, 3×3), which rounds up to five times coarser than the
+  /// plain sum; all others by blocks of patches.
   public func convolution(
     _ x: Tensor, _ weight: Parameter, bias: Parameter? = nil, stride: Int = 1, padding: Int = 0,
     pooling: Pooling = .none

@@ -19,22 +19,23 @@ extension ReportPage {
   }
 
   var speed: HTML {
-    let rows = (text("Benchmarks/gpt.jsonl") ?? "").split(separator: "\n").compactMap {
+    let rows = (text("Benchmarks/speed.jsonl") ?? "").split(separator: "\n").compactMap {
       line -> [String]? in
       guard let node = try? compose(yaml: String(line)), let suite = node["suite"]?.float,
-        let peer = node["peer"]?.float
+        let peer = node["peer"]?.float, let ratio = node["times_faster"]?.float
       else { return nil }
       let unit = node["unit"]?.string ?? ""
       return [
         node["case"]?.string ?? "", "\(significant(suite, 3)) \(unit)",
-        "\(significant(peer, 3)) \(unit)", "\(significant(peer / suite, 3)) times",
+        "\(significant(peer, 3)) \(unit)", "\(significant(ratio, 3)) times",
         "\(node["cpu"]?.string ?? "") (\(node["vectors"]?.string ?? ""))",
-        "PyTorch \(node["torch"]?.string ?? "")",
+        node["against"]?.string.map { "the suite's \($0)" }
+          ?? "PyTorch \(node["torch"]?.string ?? "")",
       ]
     }
     return rows.isEmpty
       ? .tag("p", [:], "No measurements are checked in.")
-      : Self.table(["case", "suite", "PyTorch", "faster", "CPU", "peer"], rows)
+      : Self.table(["case", "suite", "peer", "faster", "CPU", "peer is"], rows)
   }
 
   var robustness: HTML {

@@ -31,8 +31,8 @@ package enum ClipCost: Experiment {
     package var spikes = 5
     /// Timed repetitions; the median counts.
     package var repeats = 7
-    /// svd: full SVD and reassembly; exact: SpectralClip.exact; randomized: Algorithm 2.
-    package var methods = ["svd", "exact", "randomized"]
+    /// The `ClipCost.methods`.
+    package var methods = ClipCost.methods
     /// Seeds of the matrices.
     package var seeds: [UInt64] = [1]
 
@@ -54,8 +54,10 @@ package enum ClipCost: Experiment {
       if repeats < 1 { throw ConfigError.value("repeats", repeats, "a whole number >= 1") }
       if sizes.isEmpty { throw ConfigError.value("sizes", sizes, "a list of sizes") }
       for rank in ranks where rank < 1 { throw ConfigError.value("ranks", rank, "a rank >= 1") }
-      for method in methods where !["svd", "exact", "randomized"].contains(method) {
-        throw ConfigError("method '\(method)'", "unknown", hint: "use svd, exact or randomized")
+      for method in methods where !ClipCost.methods.contains(method) {
+        throw ConfigError(
+          "method '\(method)'", "unknown",
+          hint: "use \(ClipCost.methods.joined(separator: ", "))")
       }
     }
 
@@ -77,10 +79,14 @@ package enum ClipCost: Experiment {
     }
   }
 
+  /// svd: full SVD and reassembly; exact: SpectralClip.exact; randomized: Algorithm 2; warm: the same, one power iteration
+  /// less, from the directions that it found in the same spikes under other noise, as if in the step before.
+  static let methods = ["svd", "exact", "randomized", "warm"]
+
   package static let defaults = Config()
   package static let name = "clip-cost"
   package static let abstract =
-    "Time of exact and randomized spectral clipping over size and rank (§5.2); use --jobs 1."
+    "Time of exact, randomized and warm-started spectral clipping over size and rank (§5.2); use --jobs 1."
   package static let version = 1
 
   package static func work(of unit: Job, _ config: Config) -> Int { config.sizes.count }
@@ -112,8 +118,11 @@ package enum ClipCost: Experiment {
       let (g, tau) = spiked(m, n, config.spikes, stream)
       var reference = g
       let exact = try SpectralClip.exact.clip(&reference, at: tau)
-      for rank in method == "randomized" ? config.ranks.filter({ $0 <= min(m, n) }) : [min(m, n)] {
+      let isTruncated = ["randomized", "warm"].contains(method)
+      for rank in isTruncated ? config.ranks.filter({ $0 <= min(m, n) }) : [min(m, n)] {
         var (times, result, count) = ([Double](), g, exact.clippedCount)
+        let found =
+          method == "warm" ? try directions(m, n, rank, at: tau, config, stream) : nil
         for _ in 0..<config.repeats {
           result = g
           switch method {
@@ -133,10 +142,13 @@ package enum ClipCost: Experiment {
           default:
             let clip = try SpectralClip.randomized(
               rank: rank, oversampling: config.oversampling,
-              powerIterations: config.powerIterations)
+              powerIterations: max(0, config.powerIterations - (method == "warm" ? 1 : 0)))
             result.elements[0] += 0
+            var start = found
             let watch = Stopwatch()
-            count = try clip.clip(&result, at: tau, sketch: stream.child("sketch")).clippedCount
+            count = try result.withMutableView {
+              try clip.clip($0, at: .fixed(tau), sketch: stream.child("sketch"), from: &start)
+            }.clippedCount
             times.append(watch.seconds)
           }
         }
@@ -155,13 +167,28 @@ package enum ClipCost: Experiment {
     ]
   }
 
+  /// What Algorithm 2 leaves for the next step when it clips the same spikes under other noise.
+  private static func directions(
+    _ m: Int, _ n: Int, _ rank: Int, at tau: Double, _ config: Config, _ stream: RandomStream
+  ) throws -> WarmStart? {
+    var (before, _) = spiked(m, n, config.spikes, stream, noise: "noise before")
+    let clip = try SpectralClip.randomized(
+      rank: rank, oversampling: config.oversampling, powerIterations: config.powerIterations)
+    var start: WarmStart? = WarmStart()
+    _ = try before.withMutableView {
+      try clip.clip(
+        $0, at: .fixed(tau), sketch: stream.child("sketch before"), from: &start)
+    }
+    return start
+  }
+
   /// Noise[m,n] with `spikes` orthonormal-like rank-one terms of twice to six times the noise's edge
   /// √m + √n, and the threshold 1.5 (√m + √n) between them.
   static func spiked(
-    _ m: Int, _ n: Int, _ spikes: Int, _ stream: RandomStream
+    _ m: Int, _ n: Int, _ spikes: Int, _ stream: RandomStream, noise: String = "noise"
   ) -> (g: Matrix<Float>, tau: Double) {
     var g = Matrix<Float>(
-      rows: m, columns: n, elements: stream.child("noise").normals(m * n, as: Float.self))
+      rows: m, columns: n, elements: stream.child(noise).normals(m * n, as: Float.self))
     let edge = Double(m).squareRoot() + Double(n).squareRoot()
     var left = Matrix<Double>(rows: spikes, columns: m)
     var right = Matrix<Double>(rows: spikes, columns: n)
@@ -235,6 +262,19 @@ extension ClipCost {
       })
     else { return nil }
     return ("\(largest.rows)×\(largest.columns)", largest.seconds / fast.seconds)
+  }
+
+  /// For the largest matrix and rank 5: the time of Algorithm 2 over that from a warm start, and the errors of both.
+  static func warmStart(
+    _ set: RecordSet
+  ) throws -> (size: String, ratio: Double, error: Double, cold: Double)? {
+    func largest(_ method: String) throws -> Row? {
+      guard set.methods.contains(method) else { return nil }
+      return try rows(method, set).filter { $0.rank == 5 }
+        .max { $0.rows * $0.columns < $1.rows * $1.columns }
+    }
+    guard let warm = try largest("warm"), let cold = try largest("randomized") else { return nil }
+    return ("\(warm.rows)×\(warm.columns)", cold.seconds / warm.seconds, warm.error, cold.error)
   }
 
   /// The slope of log time over log(m·n·r) from rank 5 on, pooled over the sizes.
