@@ -2,7 +2,7 @@
 load table.".vars"
 columns = n_size < 4 ? n_size : 4
 rows = (n_size + columns - 1) / columns
-width = 9.6; height = 2.1*rows + 1.0
+width = 9.6; height = 2.3*rows + 1.0
 load "figures/style.gp"
 low = 1e300; high = 0; ranks = 1
 do for [k=1:n_size] { do for [c in "truncated svd exact"] {
@@ -13,7 +13,7 @@ do for [k=1:n_size] { do for [c in "truncated svd exact"] {
     if (STATS_max_x > ranks) { ranks = STATS_max_x }
   }
 } }
-set multiplot layout rows, columns margins 0.085, 0.985, 0.98/height, 1 - 0.3/height spacing 0.025, 0.42/height
+set multiplot layout rows, columns margins 0.085, 0.985, 0.98/height, 1 - 0.3/height spacing 0.025, 0.62/height
 set logscale xy
 set xrange [0.8 : ranks*1.25]; set yrange [low/1.5 : high*1.5]
 set format x "%g"
@@ -29,10 +29,10 @@ do for [k=1:n_size] {
   if (k > 1) { unset label 99 }
   plot table index b(size[k]) using (column("rank")):(column("order")) with lines lc rgb "#909090" dt 3 lw 1.1, \
        table index b(size[k]) using (column("rank")):(column("svd")) with lines lc rgb grey lw 1.6 dt 2, \
-       table index b(size[k]) using (column("rank")):(column("exact")) with lines lc rgb red lw 1.6 dt 5, \
+       table index b(size[k]) using (column("rank")):(column("exact")) with lines lc rgb red lw 1.6 dt 4, \
        table index b(size[k]) using (column("rank")):(column("truncated")) with linespoints lc rgb blue lw 1.7 pt 7 ps 0.5
 }
 eval legend_strip
-plot [0:1] [0:1] 2 with lines lc rgb grey lw 1.6 dt 2 title "full SVD, reassembled", 2 with lines lc rgb red lw 1.6 dt 5 title "exact clip of this suite", \
+plot [0:1] [0:1] 2 with lines lc rgb grey lw 1.6 dt 2 title "full SVD, reassembled", 2 with lines lc rgb red lw 1.6 dt 4 title "exact clip of this suite", \
      2 with linespoints lc rgb blue lw 1.7 pt 7 ps 0.5 title "Algorithm 2 at rank r", 2 with lines lc rgb "#909090" dt 3 lw 1.1 title "O(m n r)"
 unset multiplot
