@@ -104,6 +104,7 @@ do for [k=1:n_kind] {
     set xrange [-0.02*of-0.7 : of*1.02+0.7]
     set xtics 0, (of > 8 ? of/4 : of > 4 ? 2 : 1)
     set format y (s == 1 ? "10^{%T}" : "")
+    set format x (k == n_kind ? "%g" : "")
     set xlabel (k == n_kind ? "bad tokens" : "") font ",8" offset 0,0.6
     set ylabel (s == 1 ? "top singular values" : "") font ",8" offset 1.4
     plot table index at using (column("bad")):(column("q25")):(column("q5")):(column("q95")):(column("q75")) with candlesticks fc rgb sky fs solid 0.35 border lc rgb blue lw 0.8 whiskerbars 0.4, \

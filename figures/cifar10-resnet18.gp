@@ -2,16 +2,17 @@
 load table.".vars"
 width = 9.6; height = 6.4 + 0.1*n_arm
 load "figures/style.gp"
-set style fill transparent solid 0.10 noborder
 set multiplot
 # All panels have one range of accuracies, from the means and intervals of the data.
 low = 1e9; high = -1e9; epochs = 1
 do for [k=1:n_arm] {
-  stats table index b(arm[k]) using (column("epoch")):(column("epoch") < 1 ? NaN : 100*column("val_accuracy.mean")) nooutput
-  if (STATS_min_y < low) { low = STATS_min_y }
-  if (STATS_max_y > high) { high = STATS_max_y }
-  if (STATS_max_x > epochs) { epochs = STATS_max_x }
-  if (n_seeds > 1) {
+  do for [c in drawn_of("val_accuracy")] {
+    stats table index b(arm[k]) using (column("epoch")):(column("epoch") < 1 ? NaN : 100*column(c)) nooutput
+    if (STATS_records > 0 && STATS_min_y < low) { low = STATS_min_y }
+    if (STATS_records > 0 && STATS_max_y > high) { high = STATS_max_y }
+    if (STATS_records > 0 && STATS_max_x > epochs) { epochs = STATS_max_x }
+  }
+  if (n_seeds > 1 && !few) {
     stats table index b(arm[k]) using (column("epoch") < 1 ? NaN : 100*column("val_accuracy.high")) nooutput
     if (STATS_records > 0 && STATS_max > high) { high = STATS_max }
   }
@@ -40,10 +41,11 @@ do for [g=1:shown] {
   if (g > 1) { unset label 99 }
   dotted = ""
   do for [k in list] { if (has("authors:".arm[N(k)])) { dotted = dotted." ".k } }
-  plot for [k in list] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(100*column("val_accuracy.low")):(100*column("val_accuracy.high")) with filledcurves fc rgb arm_color[N(k)] notitle, \
-       for [k in dotted] table index b("authors:".arm[N(k)]) using (column("epoch")):(100*column("val_accuracy")) with lines lc rgb arm_color[N(k)] lw 1.4 dt '.' notitle, \
-       for [k in list] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(100*column("val_accuracy.mean")) with linespoints pt 7 ps 0.35 lc rgb arm_color[N(k)] lw 1.7 dt arm_dash[N(k)] title arm_title[N(k)], \
-       1/0 with lines lc rgb grey lw 1.4 dt '.' title (strlen(dotted) > 0 ? "authors, full width" : "")
+  plot for [k in banded(list)] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(100*column("val_accuracy.low")):(100*column("val_accuracy.high")) @band notitle, \
+       for [k in list] for [s in lone] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(100*seed("val_accuracy", s)) @single notitle, \
+       for [k in dotted] table index b("authors:".arm[N(k)]) using (column("epoch")):(100*column("val_accuracy")) @theirs notitle, \
+       for [k in list] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(100*column("val_accuracy.mean")) @curve title arm_title[N(k)], \
+       1/0 with linespoints lc rgb grey lw 1.4 dt '.' pt 6 ps 0.55 title (strlen(dotted) > 0 ? "authors, full width (marks open)" : "")
 }
 # Final accuracies over six views, in the order of the arms.
 eval(place(0.30, 0.965, foot, 0.43))

@@ -2,7 +2,6 @@
 load table.".vars"
 width = 9.6; height = 6.6
 load "figures/style.gp"
-set style fill transparent solid 0.08 noborder
 # One network: the first.
 list = members(1)
 epochs = 1
@@ -35,8 +34,9 @@ do for [panel=1:3] {
   # A distance of zero is not drawn, nor is the arm that has no other. Bands are of the first two panels.
   from = panel == 3 ? 0 : 1
   ok(c) = column("epoch") < from || (panel == 3 && column(q.".".c) <= 0) ? NaN : factor*column(q.".".c)
-  plot for [k in (panel < 3 ? list : "")] table index b(arm[N(k)]) using (column("epoch")):(ok("low")):(ok("high")) with filledcurves fc rgb arm_color[N(k)] notitle, \
-       for [k in list] table index b(arm[N(k)]) using (column("epoch")):(ok("mean")) with linespoints pt 7 ps 0.4 lc rgb arm_color[N(k)] lw 1.6 dt arm_dash[N(k)] title arm_title[N(k)]
+  plot for [k in (panel < 3 ? banded(list) : "")] table index b(arm[N(k)]) using (column("epoch")):(ok("low")):(ok("high")) @band notitle, \
+       for [k in (panel < 3 ? list : "")] for [s in lone] table index b(arm[N(k)]) using (column("epoch")):(column("epoch") < 1 ? NaN : factor*seed(q, s)) @single notitle, \
+       for [k in list] table index b(arm[N(k)]) using (column("epoch")):(ok("mean")) @curve title arm_title[N(k)]
 }
 unset label 1
 eval(place(x0[4], x1[4], y0[4], y1[4]))
@@ -53,4 +53,3 @@ set style fill solid 0.6 noborder
 plot table index b("final") using (column("clip_ms")/2):(column("number")):(column("clip_ms")/2):(0.3) with boxxyerror lc rgb blue notitle, \
      "" index b("final") using (column("clip_ms")):(column("number")):ytic(stringcolumn("title")) with points pt 0 lc rgb blue notitle
 unset multiplot
-every = epochs > 10 ? 2 : 1

@@ -2,7 +2,7 @@
 load table.".vars"
 columns = n_size < 4 ? n_size : 4
 rows = (n_size + columns - 1) / columns
-width = 9.6; height = 2.1*rows + 1.0
+width = 9.6; height = 2.3*rows + 1.0
 load "figures/style.gp"
 low = 1e300; high = 0; ranks = 1
 do for [k=1:n_size] { do for [c in "truncated svd exact"] {
@@ -13,7 +13,7 @@ do for [k=1:n_size] { do for [c in "truncated svd exact"] {
     if (STATS_max_x > ranks) { ranks = STATS_max_x }
   }
 } }
-set multiplot layout rows, columns margins 0.085, 0.985, 0.98/height, 1 - 0.3/height spacing 0.025, 0.42/height
+set multiplot layout rows, columns margins 0.085, 0.985, 0.98/height, 1 - 0.3/height spacing 0.025, 0.62/height
 set logscale xy
 set xrange [0.8 : ranks*1.25]; set yrange [low/1.5 : high*1.5]
 set format x "%g"

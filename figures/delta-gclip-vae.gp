@@ -12,11 +12,13 @@ do for [r=0:1] {
   # One range for a row, from the first whole epoch on; a run before it is far above.
   low = 1e300; high = 0; epochs = 1
   do for [k=1:n_arm] {
-    stats table index b(arm[k]) using (column("epoch")):(column("epoch") < 1 ? NaN : column(series.".mean")) nooutput
-    if (STATS_records > 0) {
-      if (STATS_min_y < low) { low = STATS_min_y }
-      if (STATS_max_y > high) { high = STATS_max_y }
-      if (STATS_max_x > epochs) { epochs = STATS_max_x }
+    do for [q in drawn_of(series)] {
+      stats table index b(arm[k]) using (column("epoch")):(column("epoch") < 1 ? NaN : column(q)) nooutput
+      if (STATS_records > 0) {
+        if (STATS_min_y < low) { low = STATS_min_y }
+        if (STATS_max_y > high) { high = STATS_max_y }
+        if (STATS_max_x > epochs) { epochs = STATS_max_x }
+      }
     }
   }
   if (high <= low) { low = low < 1e299 ? low/1.1 : 1; high = 1.2*low }
@@ -36,8 +38,9 @@ do for [r=0:1] {
     if (r == 0) { set key top right font ",7.5" spacing 0.95 width -1 } else { unset key }
     if (g > 1 || r > 0) { unset label 99 }
     list = members(g)
-    plot for [k in list] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(column(series.".low")):(column(series.".high")) with filledcurves fc rgb arm_color[N(k)] notitle, \
-         for [k in list] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(column(series.".mean")) with lines lc rgb arm_color[N(k)] lw 1.6 dt arm_dash[N(k)] title arm_title[N(k)]
+    plot for [k in banded(list)] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(column(series.".low")):(column(series.".high")) @band notitle, \
+         for [k in list] for [s in lone] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(seed(series, s)) @single notitle, \
+         for [k in list] table index b(arm[N(k)]) using (column("epoch") < 1 ? NaN : column("epoch")):(column(series.".mean")) @curve title arm_title[N(k)]
   }
 }
 eval(place(0.845, 0.985, foot, top))

@@ -21,7 +21,7 @@ do for [g=1:n_group] {
 set multiplot
 set key top right font ",8"
 # Four lines more would be too many.
-thin_of(list) = words(list) > 3 ? "" : list
+thin_of(list) = words(list) > 3 || few ? "" : list
 name(q) = q eq "val_loss" ? "validation" : "training"
 # A mean over seeds ends where one of them diverges; the legend says so, since such a curve is short or not there.
 array ending[n_arm]
@@ -38,7 +38,8 @@ do for [g=1:shown] {
   eval(place(left + (g - 1)*(w + gap), left + (g - 1)*(w + gap) + w, 0.585, 0.945))
   list = members(g); thins = thin_of(list)
   margin = 0.08 * (high[g] - low[g])
-  top = high[g] + margin
+  # The legend has the upper right corner for itself.
+  top = high[g] + 4*margin
   set yrange [low[g] - margin : top]
   set xrange [0:steps]
   set xlabel "training step" offset 0,0.4
@@ -47,13 +48,14 @@ do for [g=1:shown] {
   if (g > 1) { unset label 99 }
   dotted = ""
   do for [k in list] { if (has("authors:".arm[N(k)])) { dotted = dotted." ".k } }
-  plot for [k in list] table index b(arm[N(k)]) using (column("step")):(column(main.".mean") > top ? NaN : column(main.".low")):(column(main.".high")) with filledcurves fc rgb arm_color[N(k)] notitle, \
-       for [k in thins] table index b(arm[N(k)]) using (column("step")):(column(thin.".mean")) with lines lc rgb arm_color[N(k)] lw 0.9 dt 5 notitle, \
-       for [k in list] table index b(arm[N(k)]) using (column("step")):(column(main.".mean")) with lines lc rgb arm_color[N(k)] lw 1.7 dt arm_dash[N(k)] title arm_title[N(k)].ending[N(k)], \
-       1/0 with lines lc rgb black lw 1.7 title name(main)." loss", \
-       1/0 with lines lc rgb black lw 0.9 dt 5 title (strlen(thins) > 0 ? name(thin)." loss" : ""), \
-       for [k in dotted] table index b("authors:".arm[N(k)]) using (column("step")):(column("loss")) with lines lc rgb arm_color[N(k)] lw 1.3 dt '.' notitle, \
-       1/0 with lines lc rgb black lw 1.3 dt '.' title (strlen(dotted) > 0 ? "authors, training loss" : "")
+  plot for [k in banded(list)] table index b(arm[N(k)]) using (column("step")):(column(main.".mean") > top ? NaN : column(main.".low")):(column(main.".high")) @band notitle, \
+       for [k in list] for [s in lone] table index b(arm[N(k)]) using (column("step")):(seed(main, s)) @single notitle, \
+       for [k in thins] table index b(arm[N(k)]) using (column("step")):(column(thin.".mean")) @thinner notitle, \
+       for [k in list] table index b(arm[N(k)]) using (column("step")):(column(main.".mean")) @curve title arm_title[N(k)].ending[N(k)], \
+       1/0 with lines lc rgb black lw 1.6 title name(main)." loss (thick)", \
+       1/0 with lines lc rgb black lw 0.7 title (strlen(thins) > 0 ? name(thin)." loss (thin)" : ""), \
+       for [k in dotted] table index b("authors:".arm[N(k)]) using (column("step")):(column("loss")) @theirs notitle, \
+       1/0 with linespoints lc rgb black lw 1.4 dt '.' pt 6 ps 0.55 title (strlen(dotted) > 0 ? "authors, training loss (marks open)" : "")
 }
 # By the clock: SGDM, or the first optimizer there is.
 first = 1
@@ -79,9 +81,10 @@ do for [k in dotted] {
 }
 set xrange [0:1.02*end]
 set title (group[first] eq "SGDM" ? lower : group[first]." by the clock") noenhanced font ",9.5" offset 0,-0.6
-plot for [k in list] table index b(arm[N(k)]) using (column("seconds")):(column("val_loss.mean") > top ? NaN : column("val_loss.low")):(column("val_loss.high")) with filledcurves fc rgb arm_color[N(k)] notitle, \
-     for [k in list] table index b(arm[N(k)]) using (column("seconds")):(column("val_loss.mean")) with lines lc rgb arm_color[N(k)] lw 1.7 dt arm_dash[N(k)] title arm_title[N(k)].ending[N(k)], \
-     for [k in dotted] table index b("authors:clock:".arm[N(k)]) using (column("seconds")):(column("loss")) with lines lc rgb arm_color[N(k)] lw 1.3 dt '.' title "authors, one A100: ".arm_title[N(k)]
+plot for [k in banded(list)] table index b(arm[N(k)]) using (column("seconds")):(column("val_loss.mean") > top ? NaN : column("val_loss.low")):(column("val_loss.high")) @band notitle, \
+     for [k in list] for [s in lone] table index b(arm[N(k)]) using (column("seconds")):(seed("val_loss", s)) @single notitle, \
+     for [k in list] table index b(arm[N(k)]) using (column("seconds")):(column("val_loss.mean")) @curve title arm_title[N(k)].ending[N(k)], \
+     for [k in dotted] table index b("authors:clock:".arm[N(k)]) using (column("seconds")):(column("loss")) @theirs title "authors, one A100: ".arm_title[N(k)]
 eval(place(0.74, 0.985, foot, 0.46))
 set xrange [*:*]
 set xlabel "final validation loss" offset 0,0.4

@@ -22,7 +22,7 @@ if (has("gap")) {
 }
 top = 0.935; middle = 0.60; lower = 0.455
 losses = "set logscale cb; set cbrange [low:high]; set format cb '10^{%T}'; set cblabel 'final training loss' offset 0.3 font ',8'; set palette defined (0 '#fde725', 0.25 '#5ec962', 0.5 '#21918c', 0.75 '#3b528b', 1 '#440154')"
-ratios = "unset logscale cb; set cbrange [-widest:widest]; set format cb '%g'; set cblabel '← norm lower     spectral lower →' offset 0.3 font ',8'; set palette defined (-1 '#2166ac', -0.5 '#92c5de', 0 '#f7f7f7', 0.5 '#f4a582', 1 '#b2182b')"
+ratios = "unset logscale cb; set cbrange [-widest:widest]; set format cb '%g'; set cblabel '← norm lower (dots)    spectral lower →' offset 0.3 font ',8'; set palette defined (-1 '#2166ac', -0.5 '#92c5de', 0 '#f7f7f7', 0.5 '#f4a582', 1 '#b2182b')"
 # Cells are the rectangles of the table; a run that diverged is grey.
 cells(name) = sprintf("plot table index b('%s') using (column('rate')):(column('threshold')):(column('rate.low')):(column('rate.high')):(column('threshold.low')):(column('threshold.high')) with boxxyerror lc rgb '#d0d0d0' notitle, '' index b('%s') using (column('rate')):(column('threshold')):(column('rate.low')):(column('rate.high')):(column('threshold.low')):(column('threshold.high')):(column('%s')) with boxxyerror lc palette notitle", name, name, name eq "gap" ? "gap" : "loss")
 range(name) = sprintf("set xrange [*:*]; set yrange [*:*]; stats table index b('%s') using (column('rate.low')):(column('threshold.low')) nooutput; xa = STATS_min_x; ya = STATS_min_y; stats table index b('%s') using (column('rate.high')):(column('threshold.high')) nooutput; set xrange [xa:STATS_max_x]; set yrange [ya:STATS_max_y]", name, name)
@@ -47,7 +47,9 @@ do for [p=1:3] { if (has(shown[p])) {
     unset label 99
   }
   set title titles[p] font ",9" offset 0,-0.7
-  eval cells(shown[p])
+  # In gray the two ends of the gap look alike: cells where norm clipping ends lower have a dot.
+  dots = p == 3 ? ", '' index b('gap') using (column('gap') < 0 ? column('rate') : NaN):(column('threshold')) with points pt 7 ps 0.18 lc rgb black notitle" : ""
+  eval cells(shown[p]).dots
 } }
 # Lower row.
 unset colorbox
@@ -74,9 +76,7 @@ set xlabel "loss" offset 0,0.4; set ylabel "cells below it" offset 0.8
 set title "size of the good region" font ",9" offset 0,-0.7
 set key top left font ",8"
 set arrow 1 from good_loss, graph 0 to good_loss, graph 1 nohead lc rgb "#909090" dt 3
-plot table index b("share") using (column("loss")):(100*column("norm")) with lines lc rgb blue lw 1.8 title "norm", \
-     table index b("share") using (column("loss")):(100*column("spectral")) with lines lc rgb red lw 1.8 title "spectral", \
-     table index b("share") using (column("loss")):(100*column("quantile")) with lines lc rgb green lw 1.6 dt 2 title (has("quantile") ? "quantile" : "")
+plot for [k=1:n_arm] table index b("share") using (column("loss")):(100*column(arm[k])) @curve title arm_title[k]
 unset arrow 1; unset label 99
 if (has("norm") && has("spectral")) {
   eval place(x0[3], 0.96, foot, lower)
@@ -95,9 +95,9 @@ if (has("norm") && has("spectral")) {
   set xlabel "median norm of an update" offset 0,0.4; set ylabel "final loss" offset 0.8
   set title "at equal update norm" font ",9" offset 0,-0.7
   set key bottom left font ",8"
-  plot table index b("norm") using (column("update_norm")):(column("loss")) with points pt 7 ps 0.22 lc rgb "#a8c9e0" title "norm, cells", \
-       table index b("spectral") using (column("update_norm")):(column("loss")) with points pt 7 ps 0.22 lc rgb "#efb59a" title "spectral, cells", \
-       table index b("best") using (column("update_norm")):(column("norm")) with linespoints lc rgb blue lw 1.5 pt 7 ps 0.4 title "norm, best of a bin", \
-       table index b("best") using (column("update_norm")):(column("spectral")) with linespoints lc rgb red lw 1.5 pt 5 ps 0.4 title "spectral, best of a bin"
+  plot table index b("norm") using (column("update_norm")):(column("loss")) with points pt 4 ps 0.3 lw 0.6 lc rgb "#7fb2d4" title "norm, cells", \
+       table index b("spectral") using (column("update_norm")):(column("loss")) with points pt 7 ps 0.22 lc rgb "#efa585" title "spectral, cells", \
+       table index b("best") using (column("update_norm")):(column("norm")) with linespoints lc rgb blue lw 1.5 dt 2 pt 5 ps 0.5 title "norm, best of a bin", \
+       table index b("best") using (column("update_norm")):(column("spectral")) with linespoints lc rgb red lw 1.5 pt 7 ps 0.5 title "spectral, best of a bin"
 }
 unset multiplot

@@ -38,10 +38,10 @@ do for [g=1:n_group] {
   list = members(g)
   dotted = ""
   do for [k in list] { if (has("authors:".arm[N(k)])) { dotted = dotted." ".k } }
-  plot for [k in list] table index b(arm[N(k)]) using (column("step")/thousands):(column("train_loss.low")):(column("train_loss.high")) with filledcurves fc rgb arm_color[N(k)] notitle, \
-       for [k in dotted] table index b("authors:".arm[N(k)]) using (column("step")/thousands):(column("train_loss")) with lines lc rgb arm_color[N(k)] lw 1.4 dt '.' notitle, \
-       for [k in list] table index b(arm[N(k)]) using (column("step")/thousands):(column("train_loss.mean")) with lines lc rgb arm_color[N(k)] lw 1.6 dt arm_dash[N(k)] title arm_title[N(k)], \
-       1/0 with lines lc rgb grey lw 1.4 dt '.' title (strlen(dotted) > 0 ? "authors' curve" : "")
+  plot for [k in list] table index b(arm[N(k)]) using (column("step")/thousands):(column("train_loss.low")):(column("train_loss.high")) @band notitle, \
+       for [k in dotted] table index b("authors:".arm[N(k)]) using (column("step")/thousands):(column("train_loss")) @theirs notitle, \
+       for [k in list] table index b(arm[N(k)]) using (column("step")/thousands):(column("train_loss.mean")) @curve title arm_title[N(k)], \
+       1/0 with linespoints lc rgb grey lw 1.4 dt '.' pt 6 ps 0.55 title (strlen(dotted) > 0 ? "authors' curve (marks open)" : "")
 }
 unset logscale y
 eval(place(0.85, 0.985, foot, top))

@@ -6,7 +6,7 @@ load table.".vars"
 if (!exists("columns")) { columns = n_arm < 6 ? n_arm : 6 }
 rows = (n_arm + columns - 1) / columns
 panel = columns > 4 ? 1.9 : 2.5  # inches
-width = panel * columns + 0.6; height = 0.86 * panel * rows + 0.65
+width = panel * columns + 0.74; height = 0.86 * panel * rows + 0.65
 load "figures/style.gp"
 # One range for all: trials beyond ten times the worst of the best are all the same failure and are drawn at the top.
 xlow = 1e300; xhigh = 0; low = 1e300; worst = 0; start = 0
@@ -22,7 +22,7 @@ do for [k=1:n_arm] {
 }
 top = exists("linear") ? (start > worst ? start : worst) + 0.05*(start - low) : 2*(start > worst ? start : worst)
 bottom = exists("linear") ? low - 0.06*(top - low) : low/2
-set multiplot layout rows, columns margins 0.52 / width, 0.99, 0.75 / height, 1 - 0.24 / height spacing 0.12 / width, 0.27 / height
+set multiplot layout rows, columns margins 0.66 / width, 0.99, 0.75 / height, 1 - 0.24 / height spacing 0.12 / width, 0.27 / height
 set logscale x
 if (!exists("linear")) { set logscale y }
 set xtics 10; if (!exists("linear")) { set ytics 10 }

@@ -22,7 +22,7 @@ do for [k=1:n_workload] {
   fit = "fit:".workload[k]
   if (has(fit)) {
     plot table index b(workload[k]) using (column("grad_norm")):(column("smoothness_max")):(column("progress")) with points pt 7 ps 0.35 lc palette, \
-         table index b(fit) using (column("grad_norm")):(column("smoothness")) with lines lc rgb red lw 1.4 dt 2
+         table index b(fit) using (column("grad_norm")):(column("smoothness")) with lines lc rgb black lw 1.8 dt 2
   } else {
     plot table index b(workload[k]) using (column("grad_norm")):(column("smoothness_max")):(column("progress")) with points pt 7 ps 0.35 lc palette
   }

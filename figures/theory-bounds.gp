@@ -1,9 +1,13 @@
 # Theorems 3.3 and 3.4 against measurement, the rate over alpha, the bias over tau; the neighbours' theorems on the right.
-# Where a panel has an order of moments a color, three of them are drawn: measured solid, bounds dashed.
+# Where a panel has an order of moments a color, three of them are drawn: measured solid, bounds dashed with open marks.
 load table.".vars"
 width = 12.6; height = 6.6
 load "figures/style.gp"
 shade(i) = word(blue." ".green." ".red, i)
+# Without color an order is told by its mark, on what is measured and on its bound.
+form(i) = i == 1 ? 5 : i == 2 ? 9 : 7
+solid = "with linespoints lc rgb shade(i) lw 1.6 pt form(i) ps 0.5 pn 8"
+dashed = "with linespoints lc rgb shade(i) lw 1.2 dt 2 pt open(form(i)) ps 0.5 pn 5"
 set multiplot
 array x0[3] = [0.055, 0.39, 0.725]; array x1[3] = [0.32, 0.655, 0.99]
 # The legend has a strip of its own above the curves: the range's upper end lies that much higher.
@@ -45,11 +49,11 @@ do for [i=1:n_alpha34] { do for [c in "bound spectral none"] {
 } }
 set yrange [low/2 : high*100]
 set key top right maxrows 3 width -1
-plot for [i=1:n_alpha34] table index b("theorem34:".alpha34[i]) using (column("steps")):(column("spectral")) with linespoints lc rgb shade(i) lw 1.6 pt 7 ps 0.45 title "α = ".alpha34[i], \
+plot for [i=1:n_alpha34] table index b("theorem34:".alpha34[i]) using (column("steps")):(column("spectral")) @solid title "α = ".alpha34[i], \
      1/0 with lines lc rgb grey lw 1.2 dt 2 title "bound", \
-     1/0 with points pt 4 ps 1.1 lc rgb grey title "without clipping", \
-     for [i=1:n_alpha34] table index b("theorem34:".alpha34[i]) using (column("steps")):(column("bound")) with lines lc rgb shade(i) lw 1.2 dt 2 notitle, \
-     for [i=1:n_alpha34] table index b("theorem34:".alpha34[i]) using (column("steps")):(column("none")) with points lc rgb shade(i) pt 4 ps 1.1 notitle
+     1/0 with points pt 6 ps 1.3 lc rgb grey title "without clipping", \
+     for [i=1:n_alpha34] table index b("theorem34:".alpha34[i]) using (column("steps")):(column("bound")) @dashed notitle, \
+     for [i=1:n_alpha34] table index b("theorem34:".alpha34[i]) using (column("steps")):(column("none")) with points lc rgb shade(i) pt 6 ps 1.3 notitle
 
 eval panel(3)
 set title "1905.11881: iterations on cosh" font ",9" offset 0,-0.6
@@ -65,8 +69,8 @@ plot table index b("iterations:cosh") using (column("start")):(column("fixed")) 
      table index b("iterations:cosh") using (column("start")):(column("clipped")) with linespoints lc rgb red lw 1.6 pt 7 ps 0.5 title "clipped", \
      table index b("iterations:cosh") using (column("start")):(column("minimax_lower_bound")) with lines lc rgb grey lw 1.4 dt '.' title "minimax lower bound of the class", \
      1/0 with lines lc rgb grey lw 1.2 dt 2 title "upper bounds", \
-     table index b("iterations:cosh") using (column("start")):(column("clipped_bound")) with lines lc rgb red lw 1.2 dt 2 notitle, \
-     table index b("iterations:cosh") using (column("start")):(column("fixed_bound")) with lines lc rgb blue lw 1.2 dt 2 notitle
+     table index b("iterations:cosh") using (column("start")):(column("clipped_bound")) with linespoints lc rgb red lw 1.2 dt 2 pt 6 ps 0.5 notitle, \
+     table index b("iterations:cosh") using (column("start")):(column("fixed_bound")) with linespoints lc rgb blue lw 1.2 dt 2 pt 4 ps 0.5 notitle
 unset xtics; set xtics nomirror
 
 eval panel(4)
@@ -95,9 +99,9 @@ do for [i=1:n_alpha_bias] {
 set xrange [xa:xb]
 set yrange [low/1000 : high*10]
 set key top right maxrows 2
-plot for [i=1:n_alpha_bias] table index b("bias:".alpha_bias[i]) using (column("tau")):(column("bias")) with lines lc rgb shade(i) lw 1.6 title "α = ".alpha_bias[i], \
+plot for [i=1:n_alpha_bias] table index b("bias:".alpha_bias[i]) using (column("tau")):(column("bias")) @solid title "α = ".alpha_bias[i], \
      1/0 with lines lc rgb grey lw 1.2 dt 2 title "bound", \
-     for [i=1:n_alpha_bias] table index b("bias:".alpha_bias[i]) using (column("tau")):(column("bound")) with lines lc rgb shade(i) lw 1.2 dt 2 notitle
+     for [i=1:n_alpha_bias] table index b("bias:".alpha_bias[i]) using (column("tau")):(column("bound")) @dashed notitle
 
 eval panel(6)
 set title "2605.02701: error of per-sample clipping" font ",9" offset 0,-0.6
@@ -112,7 +116,7 @@ do for [i=1:n_moment] { do for [c in "error bound"] {
 set xrange [xa:xb] }
 set yrange [low/2 : high*10]
 set key top right maxrows 2
-plot for [i=1:n_moment] table index b("samples:".moment[i]) using (column("samples")):(column("error")) with lines lc rgb shade(i) lw 1.6 title "p = ".moment[i], \
+plot for [i=1:n_moment] table index b("samples:".moment[i]) using (column("samples")):(column("error")) @solid title "p = ".moment[i], \
      1/0 with lines lc rgb grey lw 1.2 dt 2 title "bound", \
-     for [i=1:n_moment] table index b("samples:".moment[i]) using (column("samples")):(column("bound")) with lines lc rgb shade(i) lw 1.2 dt 2 notitle
+     for [i=1:n_moment] table index b("samples:".moment[i]) using (column("samples")):(column("bound")) @dashed notitle
 unset multiplot

@@ -1,9 +1,8 @@
 # Fig 5a: running mean of the squared bias of the clipped gradient in trace regression.
 # Left as the authors draw it (10 sampled gradients an iterate); right the exact expectation.
 load table.".vars"
-width = 7.4; height = 3.4
+width = 7.8; height = 3.6
 load "figures/style.gp"
-set style fill transparent solid 0.09 noborder
 set logscale xy
 set format x "10^{%T}"
 set format y "10^{%T}"
@@ -23,10 +22,10 @@ do for [k=1:n_arm] { do for [q=1:2] {
 low = 10**(floor(log10(low)) - 2); high = 10**ceil(log10(high))
 set yrange [low : high]
 visible(y) = y > low ? y : low/10
-set xlabel "iteration k"
+set xlabel "iteration k" offset 0,0.5
 set multiplot
 do for [q=1:2] {
-  eval(q == 1 ? place(0.10, 0.435, foot, 0.90) : place(0.465, 0.80, foot, 0.90))
+  eval(q == 1 ? place(0.10, 0.43, foot, 0.90) : place(0.475, 0.805, foot, 0.90))
   if (q == 1) {
     set ylabel "running mean of Δ²" offset 1.0
     set title "from 10 sampled gradients, as in the paper" font ",9" offset 0,-0.6
@@ -36,7 +35,8 @@ do for [q=1:2] {
     set title "exact expectation over all N terms" font ",9" offset 0,-0.6
     unset ylabel; set format y ""; unset label 99
   }
-  plot for [k=1:n_arm] table index b(arm[k]) using (column("iteration")):(visible(column(quantity[q].".low"))):(visible(column(quantity[q].".high"))) with filledcurves fc rgb arm_color[k] notitle, \
-       for [k=1:n_arm] table index b(arm[k]) using (column("iteration")):(visible(column(quantity[q].".mean"))) with lines lc rgb arm_color[k] lw 1.8 dt arm_dash[k] title arm_title[k]
+  plot for [k in banded(every_arm(n_arm))] table index b(arm[N(k)]) using (column("iteration")):(visible(column(quantity[q].".low"))):(visible(column(quantity[q].".high"))) @band notitle, \
+       for [k=1:n_arm] for [s in lone] table index b(arm[k]) using (column("iteration")):(visible(seed(quantity[q], s))) @single notitle, \
+       for [k=1:n_arm] table index b(arm[k]) using (column("iteration")):(visible(column(quantity[q].".mean"))) @curve title arm_title[k]
 }
 unset multiplot

@@ -1,24 +1,27 @@
-/// How an arm looks in every panel: its color by its role, its dash where two arms of a panel share a role.
+/// How an arm looks in every panel. Its role says its color, dash and mark; an arm that finds one of them taken in its panel
+/// gets the next that is free, so that in print without color dash and mark alone tell the arms of a panel apart.
 package struct ArmStyle: Equatable, Sendable {
   /// As #rrggbb.
   package var color: String
-  /// gnuplot's dash types, 1 solid.
+  /// gnuplot's dash types as figures/style.gp sets them, 1 solid.
   package var dash: Int
+  /// gnuplot's point types.
+  package var mark: Int
 
-  /// Okabe and Ito's colors, told apart by every common kind of color vision.
   private enum Role: CaseIterable {
     case norm, spectral, quantile, ema, muon, adam, none, delta, exact
 
-    var color: String {
+    /// Okabe and Ito's colors, told apart by every common kind of color vision.
+    var style: ArmStyle {
       switch self {
-      case .norm: "#0072b2"
-      case .spectral: "#d55e00"
-      case .quantile: "#009e73"
-      case .ema: "#e69f00"
-      case .muon: "#cc79a7"
-      case .adam, .exact: "#000000"
-      case .none: "#6f6f6f"
-      case .delta: "#56b4e9"
+      case .spectral: ArmStyle(color: "#d55e00", dash: 1, mark: 7)
+      case .norm: ArmStyle(color: "#0072b2", dash: 2, mark: 5)
+      case .none: ArmStyle(color: "#6f6f6f", dash: 5, mark: 9)
+      case .quantile: ArmStyle(color: "#009e73", dash: 4, mark: 11)
+      case .ema: ArmStyle(color: "#e69f00", dash: 6, mark: 13)
+      case .muon: ArmStyle(color: "#cc79a7", dash: 7, mark: 15)
+      case .delta: ArmStyle(color: "#56b4e9", dash: 3, mark: 2)
+      case .adam, .exact: ArmStyle(color: "#000000", dash: 8, mark: 1)
       }
     }
 
@@ -57,8 +60,9 @@ package struct ArmStyle: Equatable, Sendable {
   private static let others = [
     "#56b4e9", "#b59f00", "#000000", "#009e73", "#cc79a7", "#0072b2", "#e69f00", "#d55e00",
   ]
-  /// Dashes of the first, second, … arm of one color.
-  private static let dashes = [1, 2, 4, 3, 5]
+  /// For arms whose role's own is taken, or that have no role, in turn.
+  private static let dashes = [1, 2, 4, 5, 6, 7, 8, 3]
+  private static let marks = [7, 5, 9, 11, 13, 15, 1, 2]
 
   /// Styles of the arms that share a panel, in their order.
   package static func styles(_ names: [String]) -> [ArmStyle] {
@@ -67,18 +71,24 @@ package struct ArmStyle: Equatable, Sendable {
       words.map { parts in
         ["adam", "adamw", "muon"].first { parts.contains(Substring($0)) } ?? "sgd"
       })
-    let roles = words.map { Role($0, byOptimizer: optimizers.count > 1) }
-    var free = others.filter { color in !roles.contains { $0?.color == color } }
-    if free.isEmpty { free = others }
-    var used: [String: Int] = [:]
-    var unknown = 0
-    return roles.map { role in
-      let color = role?.color ?? free[unknown % free.count]
-      unknown += role == nil ? 1 : 0
-      let dash = dashes[used[color, default: 0] % dashes.count]
-      used[color, default: 0] += 1
-      return ArmStyle(color: color, dash: dash)
+    let roles = words.map { Role($0, byOptimizer: optimizers.count > 1)?.style }
+    var colors = others.filter { color in !roles.contains { $0?.color == color } }
+    if colors.isEmpty { colors = others }
+    // The first arm of a role looks as its role says.
+    var result: [ArmStyle?] = roles.indices.map { index in
+      roles[..<index].contains { $0 == roles[index] } ? nil : roles[index]
     }
+    var unknown = 0
+    for index in names.indices where result[index] == nil {
+      let (dashesTaken, marksTaken) = (result.map { $0?.dash }, result.map { $0?.mark })
+      let place = index % dashes.count
+      result[index] = ArmStyle(
+        color: roles[index]?.color ?? colors[unknown % colors.count],
+        dash: dashes.first { !dashesTaken.contains($0) } ?? dashes[place],
+        mark: marks.first { !marksTaken.contains($0) } ?? marks[place])
+      unknown += roles[index] == nil ? 1 : 0
+    }
+    return result.compactMap(\.self)
   }
 }
 
@@ -114,13 +124,13 @@ package struct TableArm: Sendable {
 }
 
 extension Table {
-  /// Says which arms there are: arrays `arm`, `arm_title`, `arm_color`, `arm_dash`, `arm_group` (the number of its
+  /// Says which arms there are: arrays `arm`, `arm_title`, `arm_color`, `arm_dash`, `arm_mark`, `arm_group` (the number of its
   /// group), and `group` with the groups' titles.
   package mutating func setArms(_ given: [TableArm], first: [String] = []) {
     let arms = TableArm.split(given)
     var groups = first.filter { name in arms.contains { $0.group == name } }
     for arm in arms where !groups.contains(arm.group) { groups.append(arm.group) }
-    var styles = Array(repeating: ArmStyle(color: "", dash: 1), count: arms.count)
+    var styles = Array(repeating: ArmStyle(color: "", dash: 1, mark: 7), count: arms.count)
     for group in groups {
       let own = arms.indices.filter { arms[$0].group == group }
       for (index, style) in zip(own, ArmStyle.styles(own.map { arms[$0].name })) {
@@ -131,6 +141,7 @@ extension Table {
     set("arm_title", .texts(arms.map(\.title)))
     set("arm_color", .texts(styles.map(\.color)))
     set("arm_dash", .numbers(styles.map { Double($0.dash) }))
+    set("arm_mark", .numbers(styles.map { Double($0.mark) }))
     set(
       "arm_group",
       .numbers(arms.map { arm in Double(1 + (groups.firstIndex(of: arm.group) ?? 0)) }))

@@ -37,7 +37,10 @@ package struct ClaimsReport: Sendable {
     package var lines: [String] {
       evidence.lines
         + (verdict == evidence.verdict
-          ? [] : ["reproduced by itself, but not with Holm's correction over the family \(claim.family)"])
+          ? []
+          : [
+            "reproduced by itself, but not with Holm's correction over the family \(claim.family)"
+          ])
     }
   }
 

@@ -38,6 +38,10 @@ import Testing
         #expect(beside.contains(link) || link == "data:,", "\(link) leaves the folder")
       }
     }
+    // Whatever stands beside the page is reached from it.
+    let reached = Set(attributes("href", of: page) + attributes("src", of: page))
+    for file in first.dropFirst() { #expect(reached.contains(file.path), "\(file.path)") }
+    #expect(reached.contains("data/mlp-search-full.tsv") && page.contains("within 10 % of it"))
     for claim in Suite.clipping.experiments.flatMap({ $0.claims }) {
       #expect(
         ids.contains("claim-\(claim.id)") && ids.contains("detail-\(claim.id)"), "\(claim.id)")

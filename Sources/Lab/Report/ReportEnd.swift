@@ -48,7 +48,7 @@ extension ReportPage {
   }
 
   var environment: HTML {
-    func machines(_ report: ClaimsReport?, _ folder: String) -> [[String]] {
+    func machines(_ report: ClaimsReport?, _ folder: String, whose: String = "") -> [[String]] {
       Self.sets(of: report?.rows ?? []).compactMap { experiment, profile in
         guard let set = try? RecordSet(folder: "\(folder)/\(experiment)/\(profile)") else {
           return nil
@@ -58,12 +58,15 @@ extension ReportPage {
             .joined(separator: "; ")
         }
         return [
-          "\(experiment) \(profile)", all("cpu"), all("cores"), all("blas_core"), all("system"),
+          "\(whose)\(experiment) \(profile)", all("cpu"), all("cores"), all("blas_core"),
+          all("system"),
         ]
       }
     }
     return Self.table(
-      ["records", "CPU", "cores", "BLAS kernels", "system"], machines(report, results))
+      ["records", "CPU", "cores", "BLAS kernels", "system"],
+      machines(report, results)
+        + (freshFolder.map { machines(fresh, $0, whose: "yours: ") } ?? []))
   }
 
   var open: HTML {

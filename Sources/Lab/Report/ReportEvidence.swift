@@ -5,13 +5,49 @@ import Yams
 
 // What a figure's records were made from: settings, search, ledger, machine.
 extension ReportPage {
-  mutating func made(_ experiment: String, _ profile: String) throws -> HTML {
-    let set = try RecordSet(folder: "\(results)/\(experiment)/\(profile)")
-    let type = try suite.experiment(named: experiment)
-    let data = "data/\(experiment)-\(profile).tsv"
-    if !files.contains(where: { $0.path == data }), let table = try? type.table(of: set) {
-      files.append((data, table.text))
+  /// A row of experiments/figures.tsv; `tuned` is the experiment that takes what a search chose.
+  private struct FigureRow { let name, profile, experiment, tuned: String }
+
+  private var figureRows: [FigureRow] {
+    (text("experiments/figures.tsv") ?? "").split(separator: "\n").dropFirst().compactMap { line in
+      let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+      return fields.count < 12
+        ? nil
+        : FigureRow(
+          name: fields[0], profile: fields[1], experiment: fields[2], tuned: fields[10])
     }
+  }
+
+  /// The profile whose records stand for those of a row: the longest there is, unless the row says which.
+  private func longest(of row: FigureRow) -> String? {
+    (row.profile == "*" ? ClaimsReport.profiles : [row.profile]).first {
+      FileManager.default.fileExists(atPath: "\(results)/\(row.experiment)/\($0)")
+    }
+  }
+
+  /// Experiments and profiles that the pictures of `figure` are drawn from.
+  func drawn(_ figure: FigureEntry) -> [(String, String)] {
+    let rows = figureRows
+    return figure.links.compactMap { _, path in
+      let name = (path.split(separator: "/").last ?? "").prefix { $0 != "." }
+      return rows.first { $0.name == name && $0.experiment != "-" }.flatMap { row in
+        longest(of: row).map { (row.experiment, $0) }
+      }
+    }
+  }
+
+  /// The file beside the page that holds the numbers of a set; nil where no table is made of it.
+  mutating func data(_ set: RecordSet, of experiment: String, _ profile: String) throws -> String? {
+    let path = "data/\(experiment)-\(profile).tsv"
+    if !files.contains(where: { $0.path == path }) {
+      guard let table = try? suite.experiment(named: experiment).table(of: set) else { return nil }
+      files.append((path, table.text))
+    }
+    return path
+  }
+
+  func made(_ experiment: String, _ profile: String, from set: RecordSet) throws -> HTML {
+    let type = try suite.experiment(named: experiment)
     let rows = try set.records.map { record -> [String] in
       let telemetry = record.telemetry.attributes
       func said(_ name: String) -> String { telemetry[name].map { "\($0)" } ?? "" }
@@ -29,7 +65,6 @@ extension ReportPage {
     return Self.folded(
       "\(experiment), profile \(profile): \(set.records.count) records",
       .tag("p", [:], .text(set.stamp)),
-      .tag("p", [:], "Numbers of the figure: ", .tag("a", ["href": data], .text(data))),
       .tag("h3", [:], "Against the paper's configuration"), try difference(type, set),
       .tag("h3", [:], "Tuning"), tuning(experiment),
       .tag("h3", [:], "Records"),
@@ -73,12 +108,62 @@ extension ReportPage {
       ? .tag("p", [:], "None.") : Self.table(["setting", "these records", "profile paper"], rows)
   }
 
+  /// What was chosen, and of each arm the range, the winner and how many trials came close to it.
   func tuning(_ experiment: String) -> HTML {
     guard let tuned = text("experiments/\(experiment)/tuned.yaml") else {
       return .tag("p", [:], "Nothing is tuned.")
     }
+    let trials = neighborhoods(experiment)
     return .tag(
-      "pre", ["tabindex": "0"], .text(tuned))
+      "div", [:],
+      trials.isEmpty
+        ? .tag("p", [:], "No records of the search are checked in.")
+        : Self.table(
+          [
+            "arm", "range of the step size", "winner", "its objective",
+            "trials of its length within 10 % of it", "their step sizes", "at an edge",
+          ], trials),
+      .tag("pre", ["tabindex": "0"], .text(tuned)))
+  }
+
+  /// Rows of `tuning`'s table, from the records of the search; none where there are none.
+  private func neighborhoods(_ experiment: String) -> [[String]] {
+    guard let row = figureRows.first(where: { $0.tuned == experiment }),
+      let profile = longest(of: row),
+      let set = try? RecordSet(folder: "\(results)/\(row.experiment)/\(profile)"),
+      let table = try? suite.experiment(named: row.experiment).table(of: set)
+    else { return [] }
+    func texts(_ name: String) -> [String] {
+      if case .texts(let values)? = table.variables.first(where: { $0.name == name })?.value {
+        return values
+      }
+      return []
+    }
+    func numbers(_ name: String) -> [Double] {
+      if case .numbers(let values)? = table.variables.first(where: { $0.name == name })?.value {
+        return values
+      }
+      return []
+    }
+    let (titles, best, rates) = (texts("arm_title"), numbers("arm_best"), numbers("arm_rate"))
+    let (low, high, edges) = (numbers("arm_low"), numbers("arm_high"), texts("arm_edge"))
+    return texts("arm").enumerated().compactMap { place, arm in
+      guard let block = table[block: arm],
+        [best, rates, low, high].allSatisfy({ place < $0.count }),
+        place < titles.count, place < edges.count
+      else { return nil }
+      let (losses, lengths) = (block.numbers("loss"), block.numbers("length"))
+      let longest = lengths.max() ?? 0
+      let full = losses.indices.filter { lengths[$0] == longest && losses[$0].isFinite }
+      let near = full.filter { losses[$0] <= best[place] + 0.1 * abs(best[place]) }
+        .map { block.numbers("learningRate")[$0] }
+      func short(_ value: Double) -> String { significant(value, 3) }
+      return [
+        titles[place], "\(short(low[place])) to \(short(high[place]))", short(rates[place]),
+        short(best[place]), "\(near.count) of \(full.count)",
+        near.min().map { "\(short($0)) to \(short(near.max() ?? $0))" } ?? "", edges[place],
+      ]
+    }
   }
 
   /// The ledger's rows that name the figure or one of its experiments.

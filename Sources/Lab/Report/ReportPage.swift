@@ -14,6 +14,8 @@ package struct ReportPage {
   let report: ClaimsReport
   /// The reader's own records, where there are some.
   let fresh: ClaimsReport?
+  /// Where they lie.
+  let freshFolder: String?
   let root: String
   let results: String
   /// The claims of each figure, and at the end those that belong to none.
@@ -23,14 +25,15 @@ package struct ReportPage {
   package init(_ suite: Suite, results: String, fresh: String? = nil, root: String) throws {
     try self.init(
       suite, ClaimsReport(suite, results: results), results: results,
-      fresh: fresh.map { try ClaimsReport(suite, results: $0) }, root: root)
+      fresh: fresh.map { try ClaimsReport(suite, results: $0) }, freshFolder: fresh, root: root)
   }
 
   init(
     _ suite: Suite, _ report: ClaimsReport, results: String, fresh: ClaimsReport? = nil,
-    root: String
+    freshFolder: String? = nil, root: String
   ) throws {
     (self.suite, self.report, self.fresh) = (suite, report, fresh)
+    self.freshFolder = freshFolder
     (self.root, self.results) = (root, results)
     var rest = report.rows
     claims =
@@ -79,6 +82,10 @@ package struct ReportPage {
     return .tag(
       "header", [:], .tag("h1", [:], .text(suite.title)),
       .tag("p", [:], .text(suite.question)), .tag("ul", ["class": "totals"], totals),
+      .tag(
+        "p", [:], "The same for programs: ",
+        .tag("a", ["href": "claims.json"], "claims.json"), ", ",
+        .tag("a", ["href": "claims.csv"], "claims.csv"), "."),
       .tag(
         "nav", ["aria-label": "Figures"],
         .tag(
@@ -149,12 +156,15 @@ package struct ReportPage {
         "td", ["class": "statement"],
         .tag("a", ["href": "#detail-\(row.claim.id)"], .text(row.claim.id)),
         HTML(trusted: "<br>"), .text("\(row.claim.statement) "),
-        .tag("span", ["class": "muted"], .text(row.claim.item))),
+        .tag("span", ["class": "muted"], .text(row.claim.item)),
+        .tag(
+          "details", ["class": "criterion"], .tag("summary", [:], "criterion"),
+          .text(row.claim.criterion))),
       .tag(
         "td", ["class": "verdict \(Self.name(row.verdict))"], .text(row.verdict.rawValue)),
       .tag("td", ["class": "number"], .text(deciding?.effect ?? "")),
       .tag("td", [:], deciding.flatMap(ForestPlot.html) ?? ""),
-      .tag("td", ["class": "number"], .text(row.evidence.sample)),
+      .tag("td", [:], .text(row.evidence.sample)),
       .tag(
         "td", [:], .text(row.profile), HTML(trusted: "<br>"),
         .tag("span", ["class": "muted"], .text(row.horizon))),
@@ -167,7 +177,9 @@ package struct ReportPage {
         .tag(
           "td", [:],
           .tag("span", ["class": "verdict \(Self.name(verdict))"], .text(verdict.rawValue)),
-          HTML(trusted: "<br>"), .text(own.map { "\($0.effect) \($0.profile)" } ?? "")))
+          HTML(trusted: "<br>"), .text(own?.evidence.deciding?.effect ?? ""),
+          HTML(trusted: "<br>"),
+          .tag("span", ["class": "muted"], .text(own?.profile ?? ""))))
     }
     return .tag(
       "tr",
@@ -189,9 +201,22 @@ package struct ReportPage {
     for (place, link) in figure.links.enumerated() {
       parts += try picture(link.1, name: "f\(number)p\(place)", title: "\(figure.title), \(link.0)")
     }
+    var sets = drawn(figure)
+    for set in Self.sets(of: rows) where !sets.contains(where: { $0 == set }) { sets.append(set) }
+    let origins = try sets.map { ($0.0, $0.1, try RecordSet(folder: "\(results)/\($0.0)/\($0.1)")) }
+    let numbers = try origins.compactMap { try data($0.2, of: $0.0, $0.1) }
+    if !numbers.isEmpty {
+      parts.append(
+        .tag(
+          "p", [:],
+          [HTML("Numbers, tab-separated: ")]
+            + numbers.enumerated().map { place, path in
+              .tag("span", [:], place > 0 ? ", " : "", .tag("a", ["href": path], .text(path)))
+            }))
+    }
     parts += rows.map(details)
-    for (experiment, profile) in Self.sets(of: rows) {
-      parts.append(try made(experiment, profile))
+    for (experiment, profile, set) in origins {
+      parts.append(try made(experiment, profile, from: set))
     }
     let ledger = ledger(of: figure, rows)
     if !ledger.isEmpty {

@@ -30,13 +30,14 @@ enum ReportStyle {
     figure { margin: 1rem 0; } .picture { background: #fff; color: #000; border: 1px solid var(--line); border-radius: .4rem;
       padding: .5rem; overflow-x: auto; } .picture svg, .picture img { max-width: 100%; height: auto; display: block; }
     figcaption { margin-top: .6rem; font-size: .95rem; max-width: 62rem; }
-    details { margin: .6rem 0; } summary { cursor: pointer; font-weight: 600; }
+    details { margin: .6rem 0; } .criterion { margin: 0; font-size: .9em; } .criterion summary { font-weight: 400; color: var(--muted); }
+    summary { cursor: pointer; font-weight: 600; }
     pre { background: var(--soft); padding: .6rem; overflow-x: auto; border-radius: .4rem; }
     .forest { display: block; } .forest .holds { fill: var(--holds); } .forest .bound { stroke: var(--muted); stroke-dasharray: 3 2; }
     .forest .interval { stroke: var(--ink); stroke-width: 2; } .forest .estimate { fill: var(--ink); }
     nav ul { columns: 18rem; padding-left: 1.2rem; }
     @media print { .filters, .skip { display: none; } body { font-size: 10pt; } .scroll { overflow: visible; border: 0; }
-      h2, figure, tr { break-inside: avoid; } details { display: block; } }
+      h2, figure, tr { break-inside: avoid; } details { display: block; } details::details-content { content-visibility: visible; height: auto; } }
     """
 
   /// Shows the filters, which are of no use without it, and hides the rows that do not match.

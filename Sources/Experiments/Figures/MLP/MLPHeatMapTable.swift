@@ -55,6 +55,8 @@ extension MLPHeatMap {
   /// seeds); "best", the lowest loss in a bin of the update norm (geometric mean over the seeds).
   package static func table(of set: RecordSet) throws -> Table {
     var table = Table()
+    table.setArms(
+      rules.filter(set.methods.contains).map { TableArm(name: $0, title: $0, group: "") })
     var maps: [String: [Map]] = [:]
     var means: [String: [Double]] = [:]
     for name in rules where set.methods.contains(name) {
