@@ -99,7 +99,7 @@ mpi-test: ## runs on 1 to 4 ranks of Open MPI: equal records, a killed rank, ref
 mutants: packages ## small faults put into the sources one at a time: which of them do the tests not catch?
 	@./experiments/mutants
 
-docs: packages ## the documentation of Clipping and Theory as static pages in build/docs
+docs: packages ## the documentation of every library as static pages in build/docs; a warning is an error
 	@./experiments/docs build/docs
 
 lint: ## the formatter's rules

@@ -20,9 +20,17 @@ if (!exists("limit")) {
   # Without a valid point stats sets nothing.
   found = exists("STATS_records") && STATS_records > 0
   edge = !found ? 1 : STATS_median > 0 ? 2*STATS_median : STATS_max
-  far = found && STATS_max > edge
+  far = 0
+  ends = n_seeds > 1 ? "mean low high" : "mean"
+  # Every seed is drawn, also one beyond the interval.
+  if (n_seeds > 1) { do for [s in seeds] { ends = ends." seed".s } }
   left_end = found ? STATS_min : 0; right_end = left_end
-  do for [c in (n_seeds > 1 ? "mean low high" : "mean")] {
+  do for [c in ends] {
+    # An interval may end far away; a value that does has its arrowhead.
+    if (c ne "low" && c ne "high") {
+      stats table index b("final") using (fin(c)) nooutput
+      if (exists("STATS_records") && STATS_records > 0 && STATS_max > edge) { far = 1 }
+    }
     stats table index b("final") using (fin(c) <= edge ? fin(c) : NaN) nooutput
     found = exists("STATS_records") && STATS_records > 0
     if (found && STATS_min < left_end) { left_end = STATS_min }

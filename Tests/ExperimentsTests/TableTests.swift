@@ -124,7 +124,7 @@ import Testing
       for column in block.columns {
         switch column.cells {
         case .numbers(let values):
-          let isLoss = column.name.contains("loss.")
+          let isLoss = column.name.contains("loss.") && !column.name.hasSuffix(".rank")
           result.add(column.name, isLoss ? values.map { factor * $0 } : values)
         case .text(let values): result.add(column.name, text: values)
         }

@@ -36,7 +36,7 @@ public struct NumPyGenerator: Sendable, Hashable, Codable {
   // MARK: - Normal
 
   /// `standard_normal()`: the ziggurat of 256 layers (Marsaglia and Tsang 2000, in Doornik's
-  /// variant with a full-precision mantissa). See ``ZigguratTables`` for the layers.
+  /// variant with a full-precision mantissa). The layers are those of `ZigguratTables`.
   public mutating func standardNormal() -> Double {
     while true {
       // From the lowest bit: layer (8), sign (1), position in the layer (52).

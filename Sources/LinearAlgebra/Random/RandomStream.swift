@@ -59,7 +59,7 @@ public struct RandomStream: Sendable, Hashable {
     Real.uniform(self, at: index)
   }
 
-  /// Element `index` of the standard normal law; see ``BoxMuller`` for its accuracy.
+  /// Element `index` of the standard normal law; `BoxMuller` says how accurate.
   public func normal<Real: RandomReal>(at index: Int, as type: Real.Type = Real.self) -> Real {
     Real.normal(self, at: index)
   }
