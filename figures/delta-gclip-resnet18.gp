@@ -7,8 +7,7 @@ set style fill transparent solid 0.10 noborder
 set multiplot
 left = 0.06; gap = 0.06; top = 1 - 0.3/height
 w = 0.262
-few = n_seeds <= 5
-thin = few ? seeds : ""
+list = every_arm(n_arm)
 # Whole epochs; the point before the first one is left out.
 e = '(column("epoch") < 1 ? NaN : column("epoch"))'
 epochs = 1
@@ -26,13 +25,8 @@ do for [c=0:1] {
   eval(place(left + c*(w + gap), left + c*(w + gap) + w, foot, top))
   low = 1e300; high = -1e300
   set yrange [*:*]
-  do for [k=1:n_arm] { do for [part in (few ? "mean" : "mean low high")] {
-    stats table index b(arm[k]) using (@e):(column("epoch") < 1 ? NaN : factor*column(series.".".part)) nooutput
-    if (STATS_records > 0 && STATS_min_y < low) { low = STATS_min_y }
-    if (STATS_records > 0 && STATS_max_y > high) { high = STATS_max_y }
-  } }
-  do for [k=1:n_arm] { do for [s in thin] {
-    stats table index b(arm[k]) using (@e):(column("epoch") < 1 ? NaN : factor*column(series.".seed".s)) nooutput
+  do for [k=1:n_arm] { do for [name in drawn_of(series)] {
+    stats table index b(arm[k]) using (@e):(column("epoch") < 1 ? NaN : factor*column(name)) nooutput
     if (STATS_records > 0 && STATS_min_y < low) { low = STATS_min_y }
     if (STATS_records > 0 && STATS_max_y > high) { high = STATS_max_y }
   } }
@@ -46,9 +40,9 @@ do for [c=0:1] {
   set title (c == 0 ? "training loss" : "accuracy on the test images") noenhanced font ",9" offset 0,-0.6
   if (c > 0) { unset label 99 }
   # GClip lies under δ-GClip, whose runs are the same where δ never acts.
-  plot for [k=1:n_arm] table index b(arm[k]) using (@e):(few ? NaN : factor*column(series.".low")):(few ? NaN : factor*column(series.".high")) with filledcurves fc rgb arm_color[k] notitle, \
-       for [k=1:n_arm] for [s in thin] table index b(arm[k]) using (@e):(strlen(s) > 0 ? factor*column(series.".seed".s) : NaN) with lines lc rgb arm_color[k] lw 0.5 dt 1 notitle, \
-       for [k=1:n_arm] table index b(arm[k]) using (@e):(factor*column(series.".mean")) with linespoints pt 7 ps 0.3 lc rgb arm_color[k] lw (arm[k] eq "gclip" ? 4 : 1.7) dt arm_dash[k] title (c == 1 ? "" : arm_title[k])
+  plot for [k in banded(list)] table index b(arm[N(k)]) using (@e):(factor*column(series.".low")):(factor*column(series.".high")) @band notitle, \
+       for [k in list] for [s in lone] table index b(arm[N(k)]) using (@e):(factor*seed(series, s)) @single notitle, \
+       for [k in list] table index b(arm[N(k)]) using (@e):(factor*column(series.".mean")) @curve title (c == 1 ? "" : arm_title[N(k)])
 }
 # Final accuracies.
 eval(place(left + 2*(w + gap) + 0.115, 0.985, foot, top))

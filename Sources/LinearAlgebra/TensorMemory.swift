@@ -4,7 +4,7 @@ import Foundation
 public enum TensorMemory {
   /// Called with the number of bytes that could not be had. A program sets it before it does anything else, to end with one line.
   public nonisolated(unsafe) static var whenExhausted: @Sendable (_ bytes: Int) -> Never = {
-    fatalError(words($0))
+    preconditionFailure(words($0))
   }
 
   /// What to say of so many bytes.

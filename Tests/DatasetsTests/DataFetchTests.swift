@@ -181,7 +181,7 @@ import Testing
     let text = String(decoding: try FileBytes.read(path), as: UTF8.self)
     let rows = text.split(separator: "\n").filter { !$0.hasPrefix("#") }
       .map { $0.split(separator: "\t", omittingEmptySubsequences: false) }
-    #expect(rows.count == 42 && Set(rows.map { $0[0...1].joined(separator: "/") }).count == 42)
+    #expect(rows.count == 43 && Set(rows.map { $0[0...1].joined(separator: "/") }).count == 43)
     for row in rows {
       #expect(row.count == 6 && !row.contains("") && (Int(row[2]) ?? 0) > 0, "\(row)")
       let isDigest = row[3].count == 64 && row[3].allSatisfy(\.isHexDigit)

@@ -26,8 +26,9 @@ import Testing
   func givesPyTorchsGradients(_ model: String) throws {
     let run = try run(model, batch: golden("\(model)-batch"))
     #expect(run.status == 0, "\(run.errors)")
+    // F(4x4, 3x3) rounds some three times as much as F(2x2, 3x3) did (`WinogradErrorTests`).
     try tool.expectGradients(
-      run, of: golden("\(model)-gradients"), loss: 1e-6, within: 5e-6)
+      run, of: golden("\(model)-gradients"), loss: 1e-6, within: 1.5e-5)
   }
 
   @Test func wrongBatchesAndWeightsAreRefusedByName() throws {

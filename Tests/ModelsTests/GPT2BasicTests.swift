@@ -182,12 +182,16 @@ private struct BasicModel {
       let lines = good.split(separator: "\n")
       let without = lines.filter { !$0.hasPrefix(key + "=") }.joined(separator: "\n")
       for text in [
-        without, without + "\n\(key)=0\n", without + "\n\(key)=many\n", without + "\n\(key)=\(Int.max)\n",
+        without, without + "\n\(key)=0\n", without + "\n\(key)=many\n",
       ] {
-        #expect(message(text).contains("GPT2CFG.TXT: no \(key) from 1 to"), "\(key)")
+        #expect(message(text).contains("GPT2CFG.TXT: no \(key) above 0"), "\(key)")
       }
     }
     #expect(message(good.replacing("n_head=3", with: "n_head=4")).contains("n_head divide n_embd"))
+    // Four times the width is no number.
+    let wide = good.split(separator: "\n").filter { !$0.hasPrefix("n_embd=") }.joined(
+      separator: "\n")
+    #expect(message(wide + "\nn_embd=\(Int.max)\n").contains("hidden_dim"))
     for other in ["hidden_dim=12", ""] {
       #expect(message(good.replacing("hidden_dim=24", with: other)).contains("hidden_dim"))
     }
