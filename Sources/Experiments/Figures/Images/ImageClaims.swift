@@ -29,19 +29,26 @@ enum ImageClaims {
 
   private static func comparisons(_ network: ImageNetwork) -> [Claim] {
     let (name, title) = (network.rawValue, network.title)
+    let family = "fig2a-\(name)"
     return [
       Claim(
         "fig2a-best-\(name)", "§6.1, Fig 2a",
-        "\(title), SGDM: spectral clipping ends with the best validation accuracy.", best(name)),
+        "\(title), SGDM: spectral clipping ends with the best validation accuracy.",
+        family: family, best(name)),
       Claim(
         "fig2a-start-\(name)", "§6.1, Fig 2a",
-        "\(title), SGDM: spectral clipping has the faster start.", changed: startChange,
-        best(name, start)),
+        "\(title), SGDM: spectral clipping has the faster start.", family: family,
+        changed: startChange, best(name, start)),
       Claim(
         "fig2a-muon-\(name)", "authors' plots",
-        "\(title): Muon ends with a better accuracy than spectral SGDM.",
+        "\(title): Muon ends with a better accuracy than spectral SGDM.", family: family,
         Comparison(
           ["\(name)-muon"], over: ["\(name)-spectral"], by: [error], acting: ["\(name)-spectral"])),
+      Claim(
+        "fig2a-adaptive-\(name)", "§5, not measured there",
+        "\(title): an adaptive threshold, EMA or quantile, ends with a better accuracy than norm clipping.",
+        family: family,
+        Comparison(["\(name)-ema", "\(name)-quantile"], over: ["\(name)-norm"], by: [error])),
     ]
   }
 
@@ -108,10 +115,10 @@ enum ImageClaims {
       Claim(
         "fig5b-rank10-\(name)", "Fig 5b",
         "\(title): clipping by a truncated SVD of rank 10 performs like the full SVD.",
-        changed: margin, onPar([10])),
+        family: "fig5b-\(name)", changed: margin, onPar([10])),
       Claim(
         "fig5b-ranks-\(name)", "Fig 5b", "\(title): the same for ranks from 1 to 20.",
-        changed: margin, onPar([1, 5, 10, 20])),
+        family: "fig5b-\(name)", changed: margin, onPar([1, 5, 10, 20])),
     ]
   }
 }
