@@ -13,6 +13,8 @@ package protocol Experiment: Sendable {
   static var name: String { get }
   /// One sentence for `--help`.
   static var abstract: String { get }
+  /// What it is called as one of a program's several experiments.
+  static var subcommand: String { get }
   /// Raised by hand when the meaning of the records changes; old records are then computed anew.
   static var version: Int { get }
   /// The independent pieces that the methods and seeds of `config` fall into.
@@ -64,6 +66,8 @@ extension Experiment {
       from: record.string(attribute: "config"), place: set.folder)
   }
 
+  /// Most record curves.
+  package static var subcommand: String { "curves" }
   /// Many methods are made of their names.
   package static var methodTitles: [(name: String, title: String)] { [] }
 

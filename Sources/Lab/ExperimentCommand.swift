@@ -85,12 +85,8 @@ extension ExperimentCommand {
       commandName: Body.name, abstract: Body.abstract, version: suiteVersion)
   }
 
-  /// The main program; as a process of another one it reads HDF5 files for it.
-  package static func main() {
-    Terminal.prepare()
-    if HDF5Child.servesInstead() { return }
-    main(nil)
-  }
+  /// The main program.
+  package static func main() { mainOfSuite() }
 
   /// Decodes the settings, prints the plan, and runs what is missing.
   package func run() throws {
@@ -280,6 +276,15 @@ extension ExperimentCommand {
           : "choose a profile among \(known.joined(separator: ", "))")
     }
     return (file, try Body.defaults.overlaid(yaml: text, file: file, overrides: overrides))
+  }
+}
+
+extension ParsableCommand {
+  /// The main program of everything in the suite; as a process of another one it reads HDF5 files for it.
+  package static func mainOfSuite() {
+    Terminal.prepare()
+    if HDF5Child.servesInstead() { return }
+    main(nil)
   }
 }
 

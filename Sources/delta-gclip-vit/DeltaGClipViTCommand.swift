@@ -1,25 +1,9 @@
-import ArgumentParser
 import Experiments
 import Lab
 
 /// `delta-gclip-vit`: the vision transformer's curves; `delta-gclip-vit search`: hyper-parameters of its arms.
 @main
-struct DeltaGClipViTCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: DeltaGClipViT.name, abstract: DeltaGClipViT.abstract,
-    subcommands: [Curves.self, Search.self], defaultSubcommand: Curves.self)
-}
-
-struct Curves: ExperimentCommand {
-  typealias Body = DeltaGClipViT
-  static let configuration = CommandConfiguration(
-    commandName: "curves", abstract: DeltaGClipViT.abstract)
-  @OptionGroup var options: ExperimentOptions
-}
-
-struct Search: ExperimentCommand {
-  typealias Body = DeltaGClipViTSearch
-  static let configuration = CommandConfiguration(
-    commandName: "search", abstract: DeltaGClipViTSearch.abstract)
-  @OptionGroup var options: ExperimentOptions
+struct DeltaGClipViTCommand: ExperimentGroup {
+  typealias Main = DeltaGClipViT
+  static let others: [any Experiment.Type] = [DeltaGClipViTSearch.self]
 }

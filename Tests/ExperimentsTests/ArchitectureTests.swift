@@ -33,6 +33,21 @@ import Testing
     return lines
   }
 
+  /// Programs of experiments have the one command line, with its protection from foreign files and its version.
+  @Test func programsAreOfOneKind() throws {
+    var programs = Set<String>()
+    let lines = try Self.lines()
+    for (index, line) in lines.enumerated() where line.line == "@main" {
+      let (file, next) = (line.file, lines[index + 1].line)
+      if ["spectral/", "fuzz/"].contains(where: file.hasPrefix) { continue }
+      programs.insert(file)
+      #expect(
+        next.hasSuffix(": ExperimentCommand {") || next.hasSuffix(": ExperimentGroup {"),
+        "\(file): \(next)")
+    }
+    #expect(programs.count >= 15)
+  }
+
   @Test(arguments: [
     // pattern, the folders where it belongs
     (#"\b(LAPACKE|cblas)_\w"#, ["LinearAlgebra/"]),

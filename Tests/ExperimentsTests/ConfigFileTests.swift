@@ -139,6 +139,30 @@ import Testing
     @OptionGroup var options: ExperimentOptions
   }
 
+  /// A program of several experiments takes the first one without its name, and every command has the suite's version.
+  @Test func programsOfSeveralExperiments() throws {
+    let main = try #require(
+      CurvesAndMore.parseAsRoot(["--profile", "smoke"]) as? Subcommand<MLPHeavyTails>)
+    #expect(main.options.profile == "smoke")
+    #expect(try CurvesAndMore.parseAsRoot(["curves"]) is Subcommand<MLPHeavyTails>)
+    let search = try #require(
+      CurvesAndMore.parseAsRoot(["search", "--threads", "2"]) as? Subcommand<MLPSearch>)
+    #expect(search.options.threads == 2)
+    #expect(try CurvesAndMore.parseAsRoot(["truncation"]) is Subcommand<CIFAR10Truncation>)
+    #expect(try CurvesAndMore.parseAsRoot(["scatter"]) is Subcommand<Smoothness>)
+    for configuration in [CurvesAndMore.configuration, Subcommand<MLPSearch>.configuration] {
+      #expect(configuration.version == suiteVersion)
+    }
+    #expect(CurvesAndMore.configuration.commandName == "mlp-heavy-tails")
+  }
+
+  private struct CurvesAndMore: ExperimentGroup {
+    typealias Main = MLPHeavyTails
+    static let others: [any Experiment.Type] = [
+      MLPSearch.self, CIFAR10Truncation.self, Smoothness.self,
+    ]
+  }
+
   @Test func seedsAsACommandLineHasThem() throws {
     typealias Command = AnyCommand
     #expect(try Command.seeds("1-3,7") == "[1, 2, 3, 7]")

@@ -94,6 +94,7 @@ extension ComposedConfig where Own == SearchKeys {
 
 extension SearchExperiment {
   package static var version: Int { 2 }
+  package static var subcommand: String { "search" }
   /// Trials run side by side.
   package static var parallelWithinJob: Bool { true }
   /// The paper's numbers are not in its text, so there is nothing to compare with.

@@ -23,6 +23,7 @@ package enum CIFAR10ResNet18: CurveExperiment {
 package enum CIFAR10Truncation: CurveExperiment {
   package typealias Task = ImageTask
   package static let name = "cifar10-truncation"
+  package static let subcommand = "truncation"
   package static let abstract =
     "CIFAR-10: spectral clipping by a full and by a truncated SVD of several ranks (Fig 5b)."
   package static let version = 1

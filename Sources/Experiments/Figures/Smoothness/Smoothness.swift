@@ -132,6 +132,7 @@ package enum Smoothness: Experiment {
 
   package static let defaults = Config()
   package static let name = "smoothness"
+  package static let subcommand = "scatter"
   package static let abstract =
     "Gradient norm against local smoothness along the way of training (arXiv 1905.11881)."
   package static let version = 1
