@@ -1,5 +1,6 @@
 import Datasets
 import Lab
+import Optimizers
 
 /// Settings of a network that sees its training data epoch by epoch, and is recorded after each.
 package protocol EpochSettings: WorkloadSettings {
@@ -63,6 +64,32 @@ extension ImageEpochs {
   /// The images that stand for the real ones where only the time counts.
   package var placeholder: ImageData {
     .placeholder(images, training: trainingImages, test: testImages)
+  }
+}
+
+/// Settings whose rate falls to a tenth at some epochs.
+package protocol DecayingEpochs: EpochSettings {
+  /// Epochs, counted from 0, from which the rate is a tenth of what it was, in every arm.
+  var decayEpochs: [Int] { get set }
+}
+
+extension DecayingEpochs {
+  package var schedule: Schedule {
+    .steps(at: decayEpochs.map { $0 * stepsPerEpoch }, factor: 0.1)
+  }
+
+  /// The epochs of the schedule in proportion.
+  package func lasting(_ fraction: Double) -> Self {
+    func part(_ epoch: Int) -> Int { Int((fraction * Double(epoch)).rounded()) }
+    var own = self
+    own.epochs = max(1, part(epochs))
+    own.decayEpochs = decayEpochs.map(part)
+    return own
+  }
+
+  func checkDecay() throws {
+    try check(
+      "decayEpochs", decayEpochs, decayEpochs.allSatisfy { $0 >= 0 }, "a list of epochs >= 0")
   }
 }
 

@@ -9,7 +9,7 @@ import Storage
 import Training
 
 /// Settings of a residual network on CIFAR-10 as arXiv 2404.08624 trains ResNet-18; the defaults are its authors'.
-package struct ResNetSettings: ImageEpochs {
+package struct ResNetSettings: ImageEpochs, DecayingEpochs {
   /// Which residual network.
   package enum Network: String, Codable, Sendable, CaseIterable {
     case resNet18 = "resnet18"
@@ -45,22 +45,9 @@ package struct ResNetSettings: ImageEpochs {
     return settings
   }
 
-  package var schedule: Schedule {
-    .steps(at: decayEpochs.map { $0 * stepsPerEpoch }, factor: 0.1)
-  }
-
   package static let limits = [
     "epochs": 100_000, "decayEpochs": 100_000, "batchSize": 1_000_000,
   ]
-
-  /// The epochs of the schedule in proportion.
-  package func lasting(_ fraction: Double) -> ResNetSettings {
-    func part(_ epoch: Int) -> Int { Int((fraction * Double(epoch)).rounded()) }
-    var own = self
-    own.epochs = max(1, part(epochs))
-    own.decayEpochs = decayEpochs.map(part)
-    return own
-  }
 
   package func validate() throws {
     for (key, value) in [
@@ -72,8 +59,7 @@ package struct ResNetSettings: ImageEpochs {
       "widthDivisor", widthDivisor,
       widthDivisor >= 1 && widthDivisor <= narrowest && narrowest % widthDivisor == 0,
       "a divisor of \(narrowest), the width of the first stage")
-    try check(
-      "decayEpochs", decayEpochs, decayEpochs.allSatisfy { $0 >= 0 }, "a list of epochs >= 0")
+    try checkDecay()
     try checkBatch()
   }
 

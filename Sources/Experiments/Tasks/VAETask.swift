@@ -9,7 +9,7 @@ import Storage
 import Training
 
 /// Settings of the variational autoencoder of arXiv 2404.08624; the defaults are its authors'.
-package struct VAESettings: ImageEpochs {
+package struct VAESettings: ImageEpochs, DecayingEpochs {
   /// The images, gray.
   package var images = ImageData.Source.fashionMNISTOrStandIn
   /// Training images that are used, at most.
@@ -30,30 +30,17 @@ package struct VAESettings: ImageEpochs {
   /// The defaults.
   package init() {}
 
-  package var schedule: Schedule {
-    .steps(at: decayEpochs.map { $0 * stepsPerEpoch }, factor: 0.1)
-  }
-
   package static let limits = [
     "epochs": 100_000, "decayEpochs": 100_000, "batchSize": 1_000_000, "hidden": 100_000,
     "latent": 100_000,
   ]
-
-  package func lasting(_ fraction: Double) -> VAESettings {
-    func part(_ epoch: Int) -> Int { Int((fraction * Double(epoch)).rounded()) }
-    var own = self
-    own.epochs = max(1, part(epochs))
-    own.decayEpochs = decayEpochs.map(part)
-    return own
-  }
 
   package func validate() throws {
     for (key, value) in [
       ("trainingImages", trainingImages), ("testImages", testImages), ("hidden", hidden),
       ("latent", latent), ("epochs", epochs), ("batchSize", batchSize),
     ] { try check(key, value, value >= 1, "a whole number >= 1") }
-    try check(
-      "decayEpochs", decayEpochs, decayEpochs.allSatisfy { $0 >= 0 }, "a list of epochs >= 0")
+    try checkDecay()
     try checkBatch()
   }
 
