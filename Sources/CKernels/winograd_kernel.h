@@ -4,6 +4,27 @@
 #define ROOT_HALF 0.70710677f
 #define ROOT_2 1.4142135f
 
+// Where a tile's pixels begin: image, row and column; the latter two are outside it in its padding.
+typedef struct { ptrdiff_t image, top, left; } pixels_of_tile;
+
+static inline pixels_of_tile pixels_of(winograd_tiles tiles, ptrdiff_t t) {
+  ptrdiff_t count = tiles.rows * tiles.columns, in_image = t % count;
+  return (pixels_of_tile){t / count, 4 * (in_image / tiles.columns) - tiles.padding,
+                          4 * (in_image % tiles.columns) - tiles.padding};
+}
+
+// Where a tile's results lie: the offset of the first, how many there are in a row and column, and how many of them are stored.
+typedef struct { ptrdiff_t origin; int side; ptrdiff_t below, right; } results_of_tile;
+
+static inline results_of_tile results_of(winograd_tiles tiles, ptrdiff_t t) {
+  ptrdiff_t count = tiles.rows * tiles.columns, in_image = t % count;
+  int side = tiles.is_pooled ? 2 : 4;
+  ptrdiff_t top = side * (in_image / tiles.columns), left = side * (in_image % tiles.columns);
+  ptrdiff_t row = t / count * tiles.stored_height + top;
+  return (results_of_tile){(row * tiles.stored_width + left) * tiles.filters, side,
+                           tiles.stored_height - top, tiles.stored_width - left};
+}
+
 // into[out, out] = T from[in, in] Tᵀ for the transform T[out, in].
 #define BOTH_WAYS(transform, from, in, into, out)                       \
   NAME(V) half_[out][in], into[out][out];                               \
@@ -110,17 +131,16 @@ TARGET INLINE void NAME(take_tile)(const float *p, ptrdiff_t step, NAME(V) t[6][
 
 TARGET static void NAME(input)(winograd_tiles tiles, ptrdiff_t first, ptrdiff_t end,
                                const float *x, const float *zeros, float *v, winograd_layout l) {
-  ptrdiff_t c = tiles.channels, count = tiles.rows * tiles.columns;
+  ptrdiff_t c = tiles.channels;
   for (ptrdiff_t t = first; t < end; t++) {
-    ptrdiff_t image = t / count, in_image = t % count;
-    ptrdiff_t top = 4 * (in_image / tiles.columns) - tiles.padding;
-    ptrdiff_t left = 4 * (in_image % tiles.columns) - tiles.padding;
+    pixels_of_tile at = pixels_of(tiles, t);
     const float *pixels[6][6];
     for (int i = 0; i < 6; i++) {
       for (int j = 0; j < 6; j++) {
-        ptrdiff_t y = top + i, z = left + j;
+        ptrdiff_t y = at.top + i, z = at.left + j;
         bool is_inside = y >= 0 && y < tiles.height && z >= 0 && z < tiles.width;
-        pixels[i][j] = is_inside ? x + ((image * tiles.height + y) * tiles.width + z) * c : zeros;
+        ptrdiff_t row = at.image * tiles.height + y;
+        pixels[i][j] = is_inside ? x + (row * tiles.width + z) * c : zeros;
       }
     }
     for (ptrdiff_t k = 0; k < c; k += LANES) {
@@ -144,13 +164,9 @@ TARGET INLINE void NAME(compare)(NAME(V) y, float index, NAME(V) *best, NAME(V) 
 TARGET static void NAME(output)(winograd_tiles tiles, ptrdiff_t first, ptrdiff_t end,
                                 const float *m, winograd_layout l, const float *bias, float *y,
                                 float *winners) {
-  ptrdiff_t n = tiles.filters, count = tiles.rows * tiles.columns;
-  int side = tiles.is_pooled ? 2 : 4;
+  ptrdiff_t n = tiles.filters;
   for (ptrdiff_t t = first; t < end; t++) {
-    ptrdiff_t image = t / count, in_image = t % count;
-    ptrdiff_t top = side * (in_image / tiles.columns), left = side * (in_image % tiles.columns);
-    ptrdiff_t origin = ((image * tiles.stored_height + top) * tiles.stored_width + left) * n;
-    ptrdiff_t below = tiles.stored_height - top, right = tiles.stored_width - left;
+    results_of_tile at = results_of(tiles, t);
     for (ptrdiff_t k = 0; k < n; k += LANES) {
       NAME(V) from[6][6];
       NAME(take_tile)(m + NAME(place)(l, t - first, k), l.step, from);
@@ -159,9 +175,9 @@ TARGET static void NAME(output)(winograd_tiles tiles, ptrdiff_t first, ptrdiff_t
       for (int i = 0; i < 4; i++) {
         for (int j = 0; j < 4; j++) out[i][j] += shift;
       }
-      for (int i = 0; i < side && i < below; i++) {
-        for (int j = 0; j < side && j < right; j++) {
-          ptrdiff_t place = origin + (i * tiles.stored_width + j) * n + k;
+      for (int i = 0; i < at.side && i < at.below; i++) {
+        for (int j = 0; j < at.side && j < at.right; j++) {
+          ptrdiff_t place = at.origin + (i * tiles.stored_width + j) * n + k;
           if (!tiles.is_pooled) {
             NAME(store_some)(out[i][j], y + place, n - k);
             continue;
@@ -181,21 +197,17 @@ TARGET static void NAME(output)(winograd_tiles tiles, ptrdiff_t first, ptrdiff_t
 TARGET static void NAME(gradient)(winograd_tiles tiles, ptrdiff_t first, ptrdiff_t end,
                                   const float *dy, const float *winners, float *m,
                                   winograd_layout l) {
-  ptrdiff_t n = tiles.filters, count = tiles.rows * tiles.columns;
-  int side = tiles.is_pooled ? 2 : 4;
+  ptrdiff_t n = tiles.filters;
   for (ptrdiff_t t = first; t < end; t++) {
-    ptrdiff_t image = t / count, in_image = t % count;
-    ptrdiff_t top = side * (in_image / tiles.columns), left = side * (in_image % tiles.columns);
-    ptrdiff_t origin = ((image * tiles.stored_height + top) * tiles.stored_width + left) * n;
-    ptrdiff_t below = tiles.stored_height - top, right = tiles.stored_width - left;
+    results_of_tile at = results_of(tiles, t);
     for (ptrdiff_t k = 0; k < n; k += LANES) {
       NAME(V) given[4][4];
       for (int i = 0; i < 4; i++) {
         for (int j = 0; j < 4; j++) {
           int a = tiles.is_pooled ? i / 2 : i, b = tiles.is_pooled ? j / 2 : j;
           given[i][j] = 0;
-          if (a >= below || b >= right) continue;
-          ptrdiff_t place = origin + (a * tiles.stored_width + b) * n + k;
+          if (a >= at.below || b >= at.right) continue;
+          ptrdiff_t place = at.origin + (a * tiles.stored_width + b) * n + k;
           NAME(V) value = NAME(load_some)(dy + place, n - k);
           if (tiles.is_pooled) {
             NAME(V) winner = NAME(load_some)(winners + place, n - k);
@@ -214,21 +226,19 @@ TARGET static void NAME(gradient)(winograd_tiles tiles, ptrdiff_t first, ptrdiff
 TARGET static void NAME(input_adjoint)(winograd_tiles tiles, ptrdiff_t first,
                                        ptrdiff_t end, const float *v, winograd_layout l,
                                        float *dx) {
-  ptrdiff_t c = tiles.channels, count = tiles.rows * tiles.columns;
+  ptrdiff_t c = tiles.channels;
   for (ptrdiff_t t = first; t < end; t++) {
-    ptrdiff_t image = t / count, in_image = t % count;
-    ptrdiff_t top = 4 * (in_image / tiles.columns) - tiles.padding;
-    ptrdiff_t left = 4 * (in_image % tiles.columns) - tiles.padding;
+    pixels_of_tile at = pixels_of(tiles, t);
     for (ptrdiff_t k = 0; k < c; k += LANES) {
       NAME(V) from[6][6];
       NAME(take_tile)(v + NAME(place)(l, t - first, k), l.step, from);
       BOTH_WAYS(from_input, from, 6, result, 6)
       for (int i = 0; i < 6; i++) {
-        ptrdiff_t y = top + i;
+        ptrdiff_t y = at.top + i;
         if (y < 0 || y >= tiles.height) continue;
-        float *row = dx + ((image * tiles.height + y) * tiles.width + left) * c + k;
+        float *row = dx + ((at.image * tiles.height + y) * tiles.width + at.left) * c + k;
         for (int j = 0; j < 6; j++) {
-          if (left + j < 0 || left + j >= tiles.width) continue;
+          if (at.left + j < 0 || at.left + j >= tiles.width) continue;
           float *p = row + j * c;
           NAME(store_some)(NAME(load_some)(p, c - k) + result[i][j], p, c - k);
         }

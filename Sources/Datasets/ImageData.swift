@@ -50,7 +50,8 @@ public struct ImageData: Sendable {
   /// Reads `source` from below `folder`.
   ///
   /// Only `.cifar10`, `.cifar10Exact`, `.cifar100` and `.fashionMNISTOrStandIn` are replaced by a generated stand-in if no files are
-  /// there, and say so in `name`. Throws a `StorageError` for files that are missing or damaged, and for fewer training images than a `batch`.
+  /// there, and say so in `name`. Throws a `StorageError` for files that are missing or damaged, and for fewer training images than a
+  /// `batch`.
   public static func load(_ source: Source, folder: String, batch: Int = 1) throws -> ImageData {
     let data =
       switch source {

@@ -2,8 +2,8 @@ import Lab
 
 /// The figure of §5.2: its table and the numbers of its caption.
 extension ClipCost {
-  /// A block a size: rank, seconds of the truncated clip and of that from a warm start, seconds that grow as m n r from its largest rank back, and the
-  /// seconds of a full SVD and of the exact clip, which no rank changes.
+  /// A block a size: rank, seconds of the truncated clip and of that from a warm start, seconds that grow as m n r from its largest
+  /// rank back, and the seconds of a full SVD and of the exact clip, which no rank changes.
   package static func table(of set: RecordSet) throws -> Table {
     func size(_ row: Row) -> String { "\(row.rows)×\(row.columns)" }
     var table = Table()
