@@ -93,6 +93,11 @@ extension DecayingEpochs {
   }
 }
 
+extension Bound {
+  /// Two errors on test images are equal within a twentieth, either way.
+  static let equalErrors = Bound.within(0.9524, 1.05)
+}
+
 /// Images as a workload's data.
 package protocol ImageSet: WorkloadSource {
   /// The images.

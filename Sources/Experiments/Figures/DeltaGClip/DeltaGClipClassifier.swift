@@ -90,8 +90,6 @@ extension DeltaGClipImages {
   static var ablation: [String] {
     exponents.filter { $0 != -3 }.map(DeltaGClipArms.deltaName)
   }
-  /// What "flat" is held against: within a twentieth, either way, of the arm with δ = 1e-3.
-  static var flat: Bound { .within(0.9524, 1.05) }
 
   /// Whether δ ever acted: arms of the ablation whose curves are equal to the last digit differ in nothing.
   private static func idle(_ set: RecordSet) throws -> String {
@@ -136,7 +134,7 @@ extension DeltaGClipImages {
       claim(
         "ablation",
         "The error does not depend on δ from \(powers[0]) to \(powers[powers.count - 1]).",
-        note: ", ablation", Comparison(ablation, over: [chosen], by: [error], flat)),
+        note: ", ablation", Comparison(ablation, over: [chosen], by: [error], .equalErrors)),
       gclipClaim,
       spectralClaim(
         ", constant or by quantile, searched, is competitive with δ-GClip at its authors' values.",
