@@ -68,7 +68,8 @@ final class Linear: Operation {
     ones?.fill(1)
     pieceRows =
       isSmall
-      ? max(16, (1 << 20) / max(1, out * width) & ~15) : max(192, (x.rows + 15) / 16 & ~7)
+      ? max(16, (1 << 20) / max(1, out * width) & ~15)
+      : evenPieces(of: x.rows, about: max(192, x.rows / 16))
   }
 
   var lendsOutputGradient: Bool { keepsFactors }
@@ -169,7 +170,8 @@ final class Linear: Operation {
     } else {
       weight.gradient.setMaterialized()
       // Rows of the weight are shared out; each is one product over all samples, in order.
-      let size = left.columns >= 1024 ? 256 : max(64, (left.columns / 4 + 7) & ~7)
+      let size = evenPieces(
+        of: left.columns, about: left.columns >= 1024 ? 256 : max(64, left.columns / 4))
       pool.forRanges(of: left.columns, size: size) { range in
         gemm(
           left, columns: range, transposedTimes: right, beta: beta[1],
@@ -185,6 +187,14 @@ final class Linear: Operation {
       addRows(dOutput, to: bias.gradient.base, beta: beta[2], pool)
     }
   }
+}
+
+/// How large the pieces are that `count` rows are cut into, whatever the number of threads: about `size`, at least 32, a multiple of 8,
+/// and an even number of them, so that of two threads none waits for the other's last one.
+private func evenPieces(of count: Int, about size: Int) -> Int {
+  let pieces = max(1, (count + size / 2) / max(size, 1))
+  let even = count < 64 ? 1 : (pieces + 1) & ~1
+  return max(32, ((count + even - 1) / even + 7) & ~7)
 }
 
 /// sum[columns] = beta · sum + Σ rows of x, in order.
