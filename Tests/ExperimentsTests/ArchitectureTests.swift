@@ -33,6 +33,16 @@ import Testing
     return lines
   }
 
+  /// What users are told when something is wrong is not lost when code moves: the longest fixed part of every message stands in
+  /// error-phrases.txt, and somewhere in the sources. A message that is changed on purpose is changed there, too.
+  @Test func everyErrorMessageIsStillThere() throws {
+    let sources = try Self.lines().map(\.line).joined(separator: "\n")
+    let file = Self.root.appendingPathComponent("Tests/ExperimentsTests/Goldens/error-phrases.txt")
+    let phrases = try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
+    #expect(phrases.count >= 300)
+    for phrase in phrases { #expect(sources.contains(phrase), "\(phrase)") }
+  }
+
   /// Programs of experiments have the one command line, with its protection from foreign files and its version.
   @Test func programsAreOfOneKind() throws {
     var programs = Set<String>()

@@ -116,22 +116,48 @@ import Testing
     return text.firstMatch(of: #/\nfinal = "([^"]+)"/#).map { String($0.1) }
   }
 
-  /// The table with every loss times `factor`.
-  private func scaled(_ table: Table, by factor: Double) -> Table {
+  /// The table with some columns times `factor`, every loss unless told otherwise.
+  private func scaled(
+    _ table: Table, by factor: Double,
+    where isScaled: (String) -> Bool = { $0.contains("loss.") && !$0.hasSuffix(".rank") }
+  ) -> Table {
     var other = table
     other.blocks = table.blocks.map { block in
       var result = Table.Block(block.name)
       for column in block.columns {
         switch column.cells {
         case .numbers(let values):
-          let isLoss = column.name.contains("loss.") && !column.name.hasSuffix(".rank")
-          result.add(column.name, isLoss ? values.map { factor * $0 } : values)
+          result.add(column.name, isScaled(column.name) ? values.map { factor * $0 } : values)
         case .text(let values): result.add(column.name, text: values)
         }
       }
       return result
     }
     return other
+  }
+
+  /// Of a figure's records those of the three seeds that most arms have, beside all; nil for fewer seeds.
+  private static func threeSeeds(of folder: String) throws -> (
+    seeds: [Int], set: RecordSet, all: RecordSet
+  )? {
+    let all = try RecordSet(folder: folder)
+    guard all.seeds.count >= 3 else { return nil }
+    let held = Dictionary(
+      grouping: try all.records.map { try $0.int(attribute: "seed") }, by: { $0 })
+    let seeds = held.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.prefix(3)
+      .map(\.key)
+    let set = try RecordSet(
+      folder: "memory",
+      records: all.records.filter { try seeds.contains($0.int(attribute: "seed")) })
+    return (seeds, set, all)
+  }
+
+  /// The picture of `table` as text.
+  private func picture(
+    of table: Table, _ set: RecordSet, _ script: String, in scratch: borrowing Scratch
+  ) throws -> String {
+    let pictures = try svgs(of: table, table.gnuplotVariables(of: set), script, in: scratch)
+    return String(decoding: try #require(pictures["picture.svg"]), as: UTF8.self)
   }
 
   /// n is what is drawn, in every figure with a panel of final values: of three seeds, a ring for each arm and seed, or an arrowhead
@@ -141,18 +167,7 @@ import Testing
     let scratch = Scratch()
     var tried = 0
     for figure in try Self.drawn() {
-      guard let final = try Self.finalQuantity(of: figure.script) else { continue }
-      let all = try RecordSet(folder: figure.folder)
-      guard all.seeds.count >= 3 else { continue }
-      tried += 1
-      // The three that most arms have.
-      let held = Dictionary(
-        grouping: try all.records.map { try $0.int(attribute: "seed") }, by: { $0 })
-      let seeds = held.sorted { ($1.value.count, $0.key) < ($0.value.count, $1.key) }.prefix(3)
-        .map(\.key)
-      let set = try RecordSet(
-        folder: "memory",
-        records: all.records.filter { try seeds.contains($0.int(attribute: "seed")) })
+      guard let (seeds, set, all) = try Self.threeSeeds(of: figure.folder) else { continue }
       let experiment = try Suite.clipping.experiment(of: set)
       let (table, whole) = (try experiment.table(of: set), try experiment.table(of: all))
       for block in table.blocks where block.name != "final" {
@@ -167,6 +182,8 @@ import Testing
             "\(figure.script), \(block.name), \(column.name)")
         }
       }
+      guard let final = try Self.finalQuantity(of: figure.script) else { continue }
+      tried += 1
       let ends = try #require(table[block: "final"])
       let drawn = seeds.map { seed in
         ends.numbers("\(final).seed\(seed)").count { !$0.isNaN }
@@ -176,11 +193,7 @@ import Testing
         if case .double(let value)? = $0.attributes[final] { !value.isFinite } else { false }
       }
       for scale in [1.0, 10, 0.01] {
-        let other = scaled(table, by: scale)
-        let picture = try #require(
-          svgs(of: other, other.gnuplotVariables(of: set), figure.script, in: scratch)[
-            "picture.svg"])
-        let text = String(decoding: picture, as: UTF8.self)
+        let text = try picture(of: scaled(table, by: scale), set, figure.script, in: scratch)
         // A ring is gnuplot's point type 6 in the color of figures/finals.gp.
         let rings = text.matches(of: #/#gpPt5'[^>]*rgb\( *48, *48, *48\)/#).count
         #expect(
@@ -191,7 +204,37 @@ import Testing
         }
       }
     }
-    #expect(tried >= 5, "checked-in records of three seeds")
+    #expect(tried >= 6, "checked-in records of three seeds")
+  }
+
+  /// And in the figures of points and of cells, a mark for each.
+  @Test(arguments: [
+    ("smoothness", #"#gpPt6'"#, ["grad_norm", "smoothness_max"]),
+    ("mlp-heatmap", #"<polygon fill = 'rgb\(208, 208, 208\)'"#, ["loss", "gap"]),
+  ])
+  func everyPointAndCellOfThreeSeedsIsDrawn(
+    _ script: String, _ mark: String, _ quantities: [String]
+  ) throws {
+    let scratch = Scratch()
+    let figure = try #require(Self.drawn().first { $0.script == script })
+    let (seeds, set, _) = try #require(try Self.threeSeeds(of: figure.folder))
+    let table = try Suite.clipping.experiment(of: set).table(of: set)
+    let blocks =
+      script == "smoothness"
+      ? set.methods : ["norm", "spectral", "quantile", "gap"].filter { table[block: $0] != nil }
+    let rows = try blocks.map { name in
+      let block = try #require(table[block: name])
+      if script == "smoothness" {
+        #expect(Set(block.numbers("seed")) == Set(seeds.map(Double.init)))
+      }
+      return block.numbers(block.columns[0].name).count
+    }.reduce(0, +)
+    #expect(rows > 100)
+    for scale in [1.0, 10, 0.01] {
+      let other = scaled(table, by: scale) { quantities.contains($0) }
+      let text = try picture(of: other, set, script, in: scratch)
+      #expect(text.matches(of: try Regex(mark)).count == rows, "at \(scale)")
+    }
   }
 
   @Test func everyExperimentIsInTheListOfFiguresAndWhatItNamesIsThere() throws {
