@@ -21,6 +21,7 @@ public struct ProductRegression: Sendable {
     validationCount = samples - trainingCount
     let x: [Float] = stream.normals(samples * inputs)
     self.x = x
+    TensorMemory.expect(samples, of: Float.self)
     y = (0..<samples).map { i in x[i * inputs] * x[i * inputs + 1] * x[i * inputs + 2] }
   }
 

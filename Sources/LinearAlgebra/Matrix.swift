@@ -19,6 +19,7 @@ public struct Matrix<Scalar: RealScalar>: Equatable, Sendable {
 
   /// A matrix[rows, columns] with every entry equal to `value`.
   public init(rows: Int, columns: Int, repeating value: Scalar = 0) {
+    TensorMemory.expect(rows * columns, of: Scalar.self)
     self.init(
       rows: rows, columns: columns, elements: Array(repeating: value, count: rows * columns))
   }

@@ -12,6 +12,14 @@ public enum TensorMemory {
     "no memory for a tensor of \(String(format: "%.3g", Double(bytes) / 1e9)) GB; take a smaller network or batch"
   }
 
+  /// Ends in `whenExhausted` where there is no room for an array of `count` values of `type`: Swift's own arrays would trap. To be called
+  /// before an array whose length a setting decides.
+  public static func expect<Value>(_ count: Int, of type: Value.Type) {
+    let (bytes, overflows) = count.multipliedReportingOverflow(by: MemoryLayout<Value>.stride)
+    guard overflows || bytes > 1 << 20 else { return }
+    free(aligned(overflows ? .max : bytes))
+  }
+
   /// `bytes` bytes at an address that is a multiple of 64; `free` gives them back.
   ///
   /// What is more than the machine has ends in `whenExhausted`: the kernel would promise it, and kill the process at its first use.

@@ -11,6 +11,7 @@ public protocol Distribution: Sendable {
 extension Distribution {
   /// `count` draws in order.
   public func samples(_ count: Int, using generator: inout some RandomNumberGenerator) -> [Value] {
+    TensorMemory.expect(count, of: Value.self)
     var values: [Value] = []
     values.reserveCapacity(count)
     for _ in 0..<count { values.append(sample(using: &generator)) }
@@ -60,6 +61,7 @@ extension RandomNumberGenerator {
   /// A uniformly random order of 0, …, count - 1 (Fisher and Yates).
   public mutating func permutation(_ count: Int) -> [Int] {
     precondition(count >= 0, "a permutation of \(count) items does not exist")
+    TensorMemory.expect(count, of: Int.self)
     var order = Array(0..<count)
     for last in stride(from: count - 1, to: 0, by: -1) {
       order.swapAt(last, integer(below: last + 1))

@@ -133,6 +133,7 @@ public struct NumPyGenerator: Sendable, Hashable, Codable {
     _ count: Int, _ draw: (inout NumPyGenerator) -> Value
   ) -> [Value] {
     precondition(count >= 0, "\(count) draws do not exist")
+    TensorMemory.expect(count, of: Value.self)
     var values: [Value] = []
     values.reserveCapacity(count)
     for _ in 0..<count { values.append(draw(&self)) }

@@ -125,7 +125,8 @@ public struct RandomStream: Sendable, Hashable {
   public func uniforms<Real: RandomReal>(
     _ count: Int, from index: Int = 0, as type: Real.Type = Real.self
   ) -> [Real] {
-    [Real](unsafeUninitializedCapacity: count) { buffer, initialized in
+    TensorMemory.expect(count, of: Real.self)
+    return [Real](unsafeUninitializedCapacity: count) { buffer, initialized in
       fill(uniform: UnsafeMutableBufferPointer(rebasing: buffer[..<count]), from: index)
       initialized = count
     }
@@ -135,7 +136,8 @@ public struct RandomStream: Sendable, Hashable {
   public func normals<Real: RandomReal>(
     _ count: Int, from index: Int = 0, as type: Real.Type = Real.self
   ) -> [Real] {
-    [Real](unsafeUninitializedCapacity: count) { buffer, initialized in
+    TensorMemory.expect(count, of: Real.self)
+    return [Real](unsafeUninitializedCapacity: count) { buffer, initialized in
       fill(normal: UnsafeMutableBufferPointer(rebasing: buffer[..<count]), from: index)
       initialized = count
     }
