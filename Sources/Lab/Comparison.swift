@@ -35,16 +35,22 @@ package struct Measure: Sendable {
     try bounded(record.double(attribute: final), record)
   }
 
+  /// The series, a value a recorded step.
+  private func points(of record: Record) throws -> [Double] {
+    try record.checkLengths(of: ["step", series])
+    return try record.doubles(series)
+  }
+
   /// The value after `epoch` epochs; NaN for a run that was shorter from the start.
   package func after(epoch: Int, _ record: Record) throws -> Double {
     let step = try epoch * record.int(attribute: "steps_per_epoch")
     guard let row = try record.ints("step").firstIndex(of: step) else { return .nan }
-    return try bounded(record.doubles(series)[row], record)
+    return try bounded(points(of: record)[row], record)
   }
 
   /// The value at time `t`, between two of `times`, those of the recorded points, linearly.
   package func at(_ t: Double, times: [Double], _ record: Record) throws -> Double {
-    let values = try record.doubles(series)
+    let values = try points(of: record)
     guard let after = times.firstIndex(where: { $0 >= t }) else {
       return try bounded(values.last ?? .nan, record)
     }

@@ -141,6 +141,10 @@ extension Node.Mapping {
           "\(suggestion(for: key, among: known))known are \(known.joined(separator: ", "))"
       )
     }
+    guard value.sequence?.count ?? 0 <= 10_000 else {
+      throw ConfigError(
+        place, "setting '\(key)' has more than 10 000 values", hint: "use fewer")
+    }
     self[Node(key)] = value
   }
 }

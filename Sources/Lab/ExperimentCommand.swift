@@ -280,7 +280,7 @@ extension ExperimentCommand {
 }
 
 extension ParsableCommand {
-  /// The main program of everything in the suite; as a process of another one it reads HDF5 files for it.
+  /// The main program of one experiment or of several; as a process of another program it reads HDF5 files for it.
   package static func mainOfSuite() {
     Terminal.prepare()
     if HDF5Child.servesInstead() { return }

@@ -37,13 +37,19 @@ package struct RecordSet: Sendable {
     if let settings = try records.first?.settings() {
       order = settings["methods"]?.sequence?.compactMap(\.string) ?? []
     }
-    let keyed = try records.map { record in
+    var keyed = try records.map { record in
       let method = try record.string(attribute: "method")
       return (
         rank: order.firstIndex(of: method) ?? order.count, method: method,
         seed: try record.int(attribute: "seed"), record: record
       )
-    }.sorted { ($0.rank, $0.method, $0.seed) < ($1.rank, $1.method, $1.seed) }
+    }
+    for entry in keyed where entry.seed < 0 {
+      throw StorageError(
+        "has the seed \(entry.seed), and seeds are 0 or more", at: entry.record.source ?? folder,
+        hint: "compute the record anew")
+    }
+    keyed.sort { ($0.rank, $0.method, $0.seed) < ($1.rank, $1.method, $1.seed) }
     for (one, next) in zip(keyed, keyed.dropFirst())
     where (one.method, one.seed) == (next.method, next.seed) {
       throw StorageError(
@@ -187,9 +193,10 @@ extension Record {
     try plainNode(of: string(attribute: "config"), at: "\(source ?? "a record"), config")?.mapping
   }
 
-  /// Throws a `StorageError` where data sets that are read side by side differ in length, whatever axes they name.
+  /// Throws a `StorageError` where data sets that are read side by side differ in length along their first axes, whatever these are
+  /// called.
   package func checkLengths(of paths: [String]) throws {
-    guard Set(try paths.map { try dataSet($0).values.count }).count > 1 else { return }
+    guard Set(try paths.map { try dataSet($0).shape.first ?? 0 }).count > 1 else { return }
     throw StorageError(
       "its columns differ in length", at: source ?? "a record", hint: "compute the record anew")
   }

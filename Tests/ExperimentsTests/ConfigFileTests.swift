@@ -177,6 +177,16 @@ import Testing
     @OptionGroup var options: ExperimentOptions
   }
 
+  @Test func listsWithoutEndAreRefused() {
+    let list = (1...10_001).map(String.init).joined(separator: ",")
+    for key in ["seeds", "hidden"] {
+      #expect(throws: ConfigError.self) {
+        try MLPHeavyTails.defaults.overlaid(
+          yaml: "", file: "x.yaml", overrides: ["\(key)=\(list)"])
+      }
+    }
+  }
+
   /// Every number of every experiment's settings at values that no one means: a clear error or settings, never a trap.
   @Test func absurdSettingsAreErrors() throws {
     for experiment in Suite.clipping.experiments { try tryAbsurdities(experiment) }

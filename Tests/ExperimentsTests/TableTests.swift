@@ -422,6 +422,69 @@ import Testing
     #expect("\(error.map(String.init(describing:)) ?? "")".contains("second record of 'a', seed 1"))
   }
 
+  @Test func aNegativeSeedIsRefused() {
+    for seed in [-1, Int.min] {
+      let record = Record(attributes: [
+        "method": .string("a"), "seed": .int(seed), "config": .string("methods: [a]"),
+      ])
+      let error = #expect(throws: StorageError.self) {
+        try RecordSet(folder: "x", records: [record])
+      }
+      #expect(error?.what == "has the seed \(seed), and seeds are 0 or more")
+    }
+  }
+
+  /// The first row of a data set, along an axis that no other has.
+  private func shortened(_ set: Record.DataSet) -> Record.DataSet {
+    let count = set.shape.dropFirst().reduce(1, *)
+    let values: Record.Values =
+      switch set.values {
+      case .double(let x): .double(Array(x.prefix(count)))
+      case .float(let x): .float(Array(x.prefix(count)))
+      case .int64(let x): .int64(Array(x.prefix(count)))
+      case .int32(let x): .int32(Array(x.prefix(count)))
+      case .uint8(let x): .uint8(Array(x.prefix(count)))
+      case .string(let x): .string(Array(x.prefix(count)))
+      }
+    return Record.DataSet(
+      set.name, values, shape: [1] + set.shape.dropFirst(), longName: set.longName,
+      units: set.units, dimensions: ["own"] + set.dimensions.dropFirst())
+  }
+
+  /// A column along an axis of its own, which no other ties to the length of the rest, is an error to whoever reads both, never a trap.
+  @Test(arguments: [
+    "nanogpt-shakespeare/full", "cifar10-resnet18/quick", "cifar10-truncation/quick",
+    "mlp-heatmap/quick", "theory-bounds/quick", "bad-token-spectra/full", "smoothness/quick",
+  ])
+  func aColumnOfAnotherLengthIsAnError(_ folder: String) throws {
+    let whole = try RecordSet(folder: "\(Self.root)/results/\(folder)")
+    let experiment = try Suite.clipping.experiment(of: whole)
+    var refused = 0
+    for method in whole.methods.prefix(6) {
+      let first = try whole.records(of: method)[0]
+      for set in first.root.dataSets where !set.dimensions.isEmpty && set.shape[0] > 1 {
+        var cut = Record(attributes: first.attributes)
+        cut.telemetry = first.telemetry
+        for other in first.root.dataSets {
+          cut.add(other.name == set.name ? shortened(set) : other)
+        }
+        let records = whole.records.map {
+          $0.attributes["method"] == first.attributes["method"]
+            && $0.attributes["seed"] == first.attributes["seed"] ? cut : $0
+        }
+        let changed = try RecordSet(folder: "memory", records: records)
+        for read in [
+          { _ = try experiment.table(of: changed) },
+          { _ = try experiment.captionValues(of: changed) },
+          { for claim in experiment.claims { _ = try claim.evaluate(changed) } },
+        ] as [() throws -> Void] {
+          do { try read() } catch { refused += 1 }
+        }
+      }
+    }
+    #expect(refused > 0)
+  }
+
   /// A series that lost its dimension's name, so that nothing ties it to its axis, and is too short.
   @Test func aSeriesShorterThanItsAxisIsNotDrawn() throws {
     var record = Record(attributes: [

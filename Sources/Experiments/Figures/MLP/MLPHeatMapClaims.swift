@@ -19,6 +19,12 @@ extension MLPHeatMap {
       columns = try record.doubles(record.string(attribute: "axis"))
       losses = try record.doubles("final_train_loss")
       updateNorms = try record.doubles("median_update_norm")
+      guard [losses.count, updateNorms.count].allSatisfy({ $0 == rates.count * columns.count })
+      else {
+        throw StorageError(
+          "its cells are not those of its step sizes and thresholds",
+          at: record.source ?? "a record", hint: "compute the record anew")
+      }
     }
 
     /// The share of cells with a loss below `level`; diverged cells are not below it.

@@ -7,15 +7,34 @@ import Theory
 // The claims of the theory.
 
 extension TheoryBounds {
-  /// The record of one kind of check.
+  /// The record of one kind of check, whose data sets all have its cases along the first axis, but for those of `acceleration`.
   static func record(_ set: RecordSet, _ method: String) throws -> Record {
-    try set.records(of: method)[0]
+    let record = try set.records(of: method)[0]
+    let names = record.root.dataSets.map(\.name)
+    let groups =
+      method == "acceleration"
+      ? [
+        [
+          "function", "start", "clipped", "normalised", "fixed", "clipped_bound", "fixed_bound",
+          "minimax_lower_bound",
+        ],
+        [
+          "moment", "per_sample_error", "per_sample_bound", "descent_squared_norm",
+          "descent_bound",
+        ],
+      ] : [names]
+    for group in groups { try record.checkLengths(of: group.filter(names.contains)) }
+    return record
   }
 
   /// The runs of one case of a data set [case, run].
   static func runs(_ record: Record, _ name: String) throws -> [[Double]] {
-    let values = try record.doubles(name)
-    let count = try record.dataSet(name).shape[1]
+    let (values, shape) = (try record.doubles(name), try record.dataSet(name).shape)
+    guard shape.count == 2, shape[1] > 0 else {
+      throw StorageError(
+        "\(name) has no runs", at: record.source ?? "a record", hint: "compute the record anew")
+    }
+    let count = shape[1]
     return stride(from: 0, to: values.count, by: count).map { Array(values[$0..<($0 + count)]) }
   }
 
