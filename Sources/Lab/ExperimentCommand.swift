@@ -284,7 +284,19 @@ extension ParsableCommand {
   package static func mainOfSuite() {
     Terminal.prepare()
     if HDF5Child.servesInstead() { return }
+    refuseArgumentsThatAreNoText()
     main(nil)
+  }
+}
+
+/// Ends a program whose arguments are not all UTF-8: Swift would put other letters in their place, and a file would get another name.
+package func refuseArgumentsThatAreNoText() {
+  for index in 0..<Int(CommandLine.argc) {
+    guard let bytes = CommandLine.unsafeArgv[index], String(validatingCString: bytes) == nil else {
+      continue
+    }
+    Terminal.message("Error: argument \(index) is not a text in UTF-8; give it another name\n")
+    exit(1)
   }
 }
 

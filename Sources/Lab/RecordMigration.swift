@@ -51,7 +51,15 @@ package struct RecordMigration: Sendable {
   private func migrate<E: Experiment>(_ record: Record, _ experiment: E.Type) throws -> Record {
     let place = record.source ?? "a record"
     let method = arm(try record.string(attribute: "method"))
-    let seed = UInt64(try record.int(attribute: "seed"))
+    guard let seed = UInt64(exactly: try record.int(attribute: "seed")) else {
+      throw StorageError("has a negative seed", at: place, hint: "compute the record anew")
+    }
+    // They become the name of a file.
+    guard !method.isEmpty, method.utf8.count <= 200, !method.contains("/"), !method.contains("\0")
+    else {
+      throw StorageError(
+        "names a method that is no name of a file", at: place, hint: "compute the record anew")
+    }
     let config = try E.defaults.overlaid(
       yaml: settings(record, E.name, known: E.defaults, place: place), file: place)
     var attributes = Attributes()
@@ -65,6 +73,14 @@ package struct RecordMigration: Sendable {
         attributes["profile"] = .string(profile(name, of: E.name))
       case ("title", .string(let title)): attributes["title"] = .string(text(title))
       default: attributes[entry.name] = entry.value
+      }
+    }
+    for sets in [record.root.dataSets] + record.groups.map(\.dataSets) {
+      let names = sets.map { dataSets[$0.name] ?? $0.name }
+      guard Set(names).count == names.count else {
+        throw StorageError(
+          "has a data set under its old and under its new name", at: place,
+          hint: "compute the record anew")
       }
     }
     var new = Record(attributes: attributes, dataSets: record.root.dataSets.map(renamed))
@@ -141,17 +157,35 @@ package struct RecordMigration: Sendable {
   // MARK: - Folders
 
   /// Migrates every record of a folder, in place, and renames files; returns how many changed.
+  ///
+  /// Throws a `StorageError` for two records that would have one name, before any is touched.
   package func migrate(folder: String, _ suite: Suite) throws -> Int {
     let manager = FileManager.default
     let names = try manager.contentsOfDirectory(atPath: folder)
       .filter { $0.hasSuffix(".h5") }.sorted()
     var changed = 0
+    func target(_ record: Record) throws -> String {
+      try "\(folder)/\(record.string(attribute: "method"))-seed\(record.int(attribute: "seed")).h5"
+    }
+    var taken: [String: String] = [:]
+    for name in names {
+      let path = try target(migrated(Record.read(from: "\(folder)/\(name)"), suite))
+      guard path == "\(folder)/\(name)" || !manager.fileExists(atPath: path) else {
+        throw StorageError(
+          "would take the place of \((path as NSString).lastPathComponent)",
+          at: "\(folder)/\(name)",
+          hint: "remove one of the two")
+      }
+      if let other = taken.updateValue(name, forKey: path) {
+        throw StorageError(
+          "is of the same method and seed as \(other)", at: "\(folder)/\(name)",
+          hint: "remove one of the two")
+      }
+    }
     for name in names {
       let old = try Record.read(from: "\(folder)/\(name)")
       let new = try migrated(old, suite)
-      let target =
-        try "\(folder)/\(new.string(attribute: "method"))"
-        + "-seed\(new.int(attribute: "seed")).h5"
+      let target = try target(new)
       guard new.firstDifference(from: old) != nil || target != "\(folder)/\(name)" else { continue }
       try new.write(to: target)
       if target != "\(folder)/\(name)" { try manager.removeItem(atPath: "\(folder)/\(name)") }

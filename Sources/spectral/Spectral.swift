@@ -35,6 +35,7 @@ struct Spectral: ParsableCommand {
   static func main() {
     Terminal.prepare()
     if HDF5Child.servesInstead() { return }
+    refuseArgumentsThatAreNoText()
     endTidilyWithoutMemory()
     BLASEnvironment.restartOnUnknownCPU()
     AtomicFile.removeTemporariesOnSignals()

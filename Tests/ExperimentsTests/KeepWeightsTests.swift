@@ -181,6 +181,40 @@ import Training
     #expect(try runner.run() == .init(computed: 0, reused: 1))
   }
 
+  /// Nothing that a record says of itself moves another file, and no record is lost.
+  @Test func recordsThatWouldTakeAnothersPlaceAreRefusedBeforeAnyIsTouched() throws {
+    let file = Paths().results + "/nanogpt-shakespeare/quick/sgdm-norm-seed1.h5"
+    let whole = try Record.read(from: file)
+    func named(_ method: String, seed: Int = 1, more: Record.DataSet? = nil) -> Record {
+      var attributes = whole.attributes
+      (attributes["method"], attributes["seed"]) = (.string(method), .int(seed))
+      var record = Record(attributes: attributes, dataSets: whole.root.dataSets)
+      if let more { record.add(more) }
+      record.telemetry = whole.telemetry
+      return record
+    }
+    let method = try whole.string(attribute: "method")
+    let old = try #require(RecordMigration.clipping.dataSets.first { whole.root[$0.value] != nil })
+    let twice = Record.DataSet(old.key, .double([1]), dimensions: ["own"])
+    for records in [
+      [("a.h5", named(method, seed: -1))], [("a.h5", named("../../escaped/ema"))],
+      [("a.h5", named(""))], [("a.h5", named(String(repeating: "x", count: 300)))],
+      [("a.h5", named(method, more: twice))],
+      [("a.h5", named(method)), ("b.h5", named(method))],
+      [("a.h5", named(method)), ("\(method)-seed1.h5", named(method))],
+    ] {
+      let scratch = Scratch()
+      for (name, record) in records { try record.write(to: "\(scratch.path)/\(name)") }
+      let error = #expect(throws: (any Error).self) {
+        try RecordMigration.clipping.migrate(folder: scratch.path, .clipping)
+      }
+      #expect(error is StorageError || error is ConfigError)
+      #expect(
+        try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted()
+          == records.map(\.0).sorted())
+    }
+  }
+
   @Test func anUnknownExperimentIsRefused() throws {
     let record = Record(attributes: [
       "experiment": .string("another"), "method": .string("a"), "seed": .int(1),

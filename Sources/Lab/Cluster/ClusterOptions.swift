@@ -119,7 +119,7 @@ struct ClusterRun<E: Experiment> {
   /// Throws `ExitCode(75)` where a signal said that the time is nearly over, with the state saved.
   func compute(_ text: String) throws {
     let numbers = text.split(separator: ":").compactMap { Int($0) }
-    guard numbers.count == 3, numbers[2] > 0 else {
+    guard numbers.count == 3, numbers[1] > 0, numbers[2] > 0 else {
       throw ConfigError("--element \(text)", "not stage:task:group", hint: "leave it to the script")
     }
     let list = try ElementList(from: place)

@@ -97,7 +97,8 @@ extension Element {
   /// The element of a row's cells, nil where they are none.
   init?(cells: [String]) {
     guard cells.count == 6, let stage = Int(cells[0]), let number = Int(cells[1]),
-      let seed = UInt64(cells[3]), stage >= 0, number >= 0
+      let seed = UInt64(cells[3]), (0...1_000_000).contains(stage),
+      (0..<Int(Int32.max)).contains(number)
     else { return nil }
     let methods = cells[2].split(separator: ",").map(String.init)
     let keys = cells[5].split(separator: ",").compactMap { pair -> (method: String, key: String)? in

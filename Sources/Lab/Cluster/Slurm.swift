@@ -25,6 +25,9 @@ package struct SlurmSettings: Equatable, Sendable {
 
   /// Throws a `ConfigError` for what Slurm would refuse later, and for a time limit that the grace uses up.
   package func validate() throws {
+    guard (1...1_000_000).contains(grace) else {
+      throw ConfigError("--grace \(grace)", "no such time", hint: "use 1 to 1000000 seconds")
+    }
     if let time {
       guard let seconds = Self.seconds(time) else {
         throw ConfigError(
@@ -40,9 +43,6 @@ package struct SlurmSettings: Equatable, Sendable {
     }
     guard group >= 1 else {
       throw ConfigError("--group \(group)", "a job would have nothing to do", hint: "use 1 or more")
-    }
-    guard grace >= 1 else {
-      throw ConfigError("--grace \(grace)", "no time", hint: "use 1 or more")
     }
     if let concurrent, concurrent < 1 {
       throw ConfigError("--concurrent \(concurrent)", "no element could run", hint: "use 1 or more")
@@ -245,7 +245,8 @@ package enum Slurm {
   package static func maxArraySize() -> Int {
     let shown = (try? run(["scontrol", "show", "config"]))?.output ?? ""
     let line = shown.split(separator: "\n").first { $0.hasPrefix("MaxArraySize") }
-    return line.flatMap { Int($0.split(separator: " ").last ?? "") } ?? 1001
+    let told = line.flatMap { Int($0.split(separator: " ").last ?? "") } ?? 1001
+    return (1...Int(Int32.max)).contains(told) ? told : 1001
   }
 
   /// Submits by `words` and returns the job's number, or throws a `ConfigError` that says in one line why Slurm refuses.

@@ -92,6 +92,11 @@ extension TheoryBounds {
     let (errors, limits) = (
       try fourth.doubles("per_sample_error"), try fourth.doubles("per_sample_bound")
     )
+    guard Set(moments).count == moments.count else {
+      throw StorageError(
+        "a moment stands there twice", at: fourth.source ?? "a record",
+        hint: "compute the record anew")
+    }
     for (row, moment) in moments.enumerated() {
       let cases = samples.indices.map { row * samples.count + $0 }
       var block = Table.Block("samples:\(moment)")
