@@ -94,7 +94,7 @@ package struct ClaimsReport: Sendable {
             seconds: set.coreSeconds(sharesThreads: experiment.parallelWithinJob)))
       }
       unjudged += usual.filter { !judging.contains($0.profile) && !experiment.claims.isEmpty }.map {
-        "\(experiment.name) \($0.profile)\($0.horizon.isEmpty ? "" : ", \($0.horizon)")"
+        "\(experiment.name) \($0.profile)"
       }
     }
     self.unjudged = unjudged
@@ -165,9 +165,9 @@ package struct ClaimsReport: Sendable {
       # Claims
 
       Written by `make claims` from the records. \(totals.joined(separator: ", ")). A claim is judged by the longest \
-      runs that there are, of equally long ones by those with the most seeds. Effects are those of the part that decides, \
-      with 95 % intervals: Student's t on logarithms, paired by seed, from \(RunStatistics.bootstrapFrom) values on a \
-      bootstrap; families of tests are corrected by Holm's method. \
+      runs that there are, of equally long ones by those with the most seeds. Effects: the part that decides, with 95 % \
+      intervals (Student's t on logarithms, paired by seed; from \(RunStatistics.bootstrapFrom) values on a bootstrap), families of \
+      tests corrected by Holm's method. \
       "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, arms that are the same runs, or \
       generated data. Criteria, all parts and registration: the details of each experiment, and [claims.tsv](\(path)/claims.tsv).\
       \(unjudged.isEmpty ? "" : " Records that judge nothing: \(unjudged.joined(separator: "; ")).")

@@ -104,11 +104,11 @@ import Training
     try add("quick", steps: 40, seeds: [11, 12])
     #expect(try judging() == (["quick"], []))
     try add("paper", steps: 60, seeds: [11, 12])
-    #expect(try judging() == (["paper"], ["trace-regression quick, 40 steps"]))
+    #expect(try judging() == (["paper"], ["trace-regression quick"]))
     try add("full", steps: 60, seeds: [14, 15, 16])
     #expect(
       try judging() == (
-        ["full"], ["trace-regression paper, 60 steps", "trace-regression quick, 40 steps"]
+        ["full"], ["trace-regression paper", "trace-regression quick"]
       ))
   }
 

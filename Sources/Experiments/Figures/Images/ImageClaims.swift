@@ -45,8 +45,8 @@ enum ImageClaims {
         Comparison(
           ["\(name)-muon"], over: ["\(name)-spectral"], by: [error], acting: ["\(name)-spectral"])),
       Claim(
-        "fig2a-adaptive-\(name)", "§5, not measured there",
-        "\(title): an adaptive threshold, EMA or quantile, ends with a better accuracy than norm clipping.",
+        "fig2a-adaptive-\(name)", "§5",
+        "\(title): EMA and quantile thresholds end with a better accuracy than norm clipping.",
         family: family,
         Comparison(["\(name)-ema", "\(name)-quantile"], over: ["\(name)-norm"], by: [error])),
     ]
@@ -110,7 +110,7 @@ enum ImageClaims {
     return [
       Claim(
         "fig5b-rank10-\(name)", "Fig 5b",
-        "\(title): clipping by a truncated SVD of rank 10 performs like the full SVD.",
+        "\(title): a truncated SVD of rank 10 clips like the full SVD.",
         family: "fig5b-\(name)", onPar([10])),
       Claim(
         "fig5b-ranks-\(name)", "Fig 5b", "\(title): the same for ranks from 1 to 20.",
