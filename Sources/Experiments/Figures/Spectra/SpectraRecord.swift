@@ -151,12 +151,12 @@ struct SpectraView {
     title = try records[0].string(attribute: "title")
     layers = try records[0].strings("layer")
     for record in records {
-      try record.checkLengths(of: [
-        "batch_size", "bad_count", "sigma", "sigma_median", "norm", "effective_rank",
-        "bad_fraction", "left_alignment", "right_alignment",
-      ])
-      try record.checkLengths(of: ["removed_bad", "removed_rest"])
-      try record.checkLengths(of: ["spectrum_count", "spectrum"])
+      for columns in [
+        [
+          "batch_size", "bad_count", "sigma", "sigma_median", "norm", "effective_rank",
+          "bad_fraction", "left_alignment", "right_alignment",
+        ], ["removed_bad", "removed_rest"], ["spectrum_count", "spectrum"],
+      ] { try record.checkLengths(of: columns.filter { record[$0] != nil }) }
     }
     cells = Array(zip(try records[0].ints("batch_size"), try records[0].ints("bad_count")))
       .map { (size: $0.0, count: $0.1) }
