@@ -60,8 +60,12 @@ struct Clip: ParsableCommand {
         throw ValidationError("--method randomized needs --rank: how many values to clip, say 5")
       }
       if rank < 1 { throw ValidationError("--rank \(rank): use a whole number >= 1") }
+      if rank > 1_000_000_000 { throw ValidationError("--rank \(rank): use at most 1000000000") }
       if let oversampling, oversampling < 0 {
         throw ValidationError("--oversampling \(oversampling): use a whole number >= 0")
+      }
+      if let oversampling, oversampling > 1_000_000_000 {
+        throw ValidationError("--oversampling \(oversampling): use at most 1000000000")
       }
       if let powerIterations, powerIterations < 0 {
         throw ValidationError("--power-iterations \(powerIterations): use a whole number >= 0")

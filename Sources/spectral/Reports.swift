@@ -95,6 +95,13 @@ struct Claims: ParsableCommand {
   var readme: String?
 
   func run() throws {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: results, isDirectory: &isFolder),
+      isFolder.boolValue
+    else {
+      throw StorageError(
+        "is no folder of results", at: results, hint: "name one that holds records")
+    }
     let report = try ClaimsReport(.clipping, results: results)
     let folder = URL(fileURLWithPath: out).deletingLastPathComponent().path + "/"
     let absolute = URL(fileURLWithPath: results).path

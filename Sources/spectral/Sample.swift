@@ -47,6 +47,9 @@ struct Sample: ParsableCommand {
   func validate() throws {
     for (name, value) in [("count", count), ("threads", threads), ("heads", heads), ("top", top)] {
       if let value, value < 1 { throw ValidationError("--\(name) \(value): use at least 1") }
+      if let value, value > 1_000_000_000 {
+        throw ValidationError("--\(name) \(value): use at most 1000000000")
+      }
     }
     if !(temperature > 0) { throw ValidationError("--temperature \(temperature): use above 0") }
   }
