@@ -163,32 +163,29 @@ package struct RecordMigration: Sendable {
     let manager = FileManager.default
     let names = try manager.contentsOfDirectory(atPath: folder)
       .filter { $0.hasSuffix(".h5") }.sorted()
-    var changed = 0
-    func target(_ record: Record) throws -> String {
-      try "\(folder)/\(record.string(attribute: "method"))-seed\(record.int(attribute: "seed")).h5"
-    }
     var taken: [String: String] = [:]
-    for name in names {
-      let path = try target(migrated(Record.read(from: "\(folder)/\(name)"), suite))
-      guard path == "\(folder)/\(name)" || !manager.fileExists(atPath: path) else {
+    let records = try names.map { name in
+      let old = try Record.read(from: "\(folder)/\(name)")
+      let new = try migrated(old, suite)
+      let target =
+        try "\(new.string(attribute: "method"))-seed\(new.int(attribute: "seed")).h5"
+      guard target == name || !manager.fileExists(atPath: "\(folder)/\(target)") else {
         throw StorageError(
-          "would take the place of \((path as NSString).lastPathComponent)",
-          at: "\(folder)/\(name)",
+          "would take the place of \(target)", at: "\(folder)/\(name)",
           hint: "remove one of the two")
       }
-      if let other = taken.updateValue(name, forKey: path) {
+      if let other = taken.updateValue(name, forKey: target) {
         throw StorageError(
           "is of the same method and seed as \(other)", at: "\(folder)/\(name)",
           hint: "remove one of the two")
       }
+      return (name: name, old: old, new: new, target: target)
     }
-    for name in names {
-      let old = try Record.read(from: "\(folder)/\(name)")
-      let new = try migrated(old, suite)
-      let target = try target(new)
-      guard new.firstDifference(from: old) != nil || target != "\(folder)/\(name)" else { continue }
-      try new.write(to: target)
-      if target != "\(folder)/\(name)" { try manager.removeItem(atPath: "\(folder)/\(name)") }
+    var changed = 0
+    for (name, old, new, target) in records {
+      guard new.firstDifference(from: old) != nil || target != name else { continue }
+      try new.write(to: "\(folder)/\(target)")
+      if target != name { try manager.removeItem(atPath: "\(folder)/\(name)") }
       changed += 1
     }
     return changed
