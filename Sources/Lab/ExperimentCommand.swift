@@ -280,17 +280,19 @@ extension ExperimentCommand {
 }
 
 extension ParsableCommand {
-  /// The main program of one experiment or of several; as a process of another program it reads HDF5 files for it.
-  package static func mainOfSuite() {
+  /// The main program of everything in the suite; as a process of another one it reads HDF5 files for it. `preparation` comes before the
+  /// arguments are parsed.
+  package static func mainOfSuite(after preparation: () -> Void = {}) {
     Terminal.prepare()
     if HDF5Child.servesInstead() { return }
     refuseArgumentsThatAreNoText()
+    preparation()
     main(nil)
   }
 }
 
 /// Ends a program whose arguments are not all UTF-8: Swift would put other letters in their place, and a file would get another name.
-package func refuseArgumentsThatAreNoText() {
+private func refuseArgumentsThatAreNoText() {
   for index in 0..<Int(CommandLine.argc) {
     guard let bytes = CommandLine.unsafeArgv[index], String(validatingCString: bytes) == nil else {
       continue

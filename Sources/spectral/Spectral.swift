@@ -33,14 +33,12 @@ struct Spectral: ParsableCommand {
 
   /// Pins BLAS before anything else, so that no result depends on the number of threads.
   static func main() {
-    Terminal.prepare()
-    if HDF5Child.servesInstead() { return }
-    refuseArgumentsThatAreNoText()
-    endTidilyWithoutMemory()
-    BLASEnvironment.restartOnUnknownCPU()
-    AtomicFile.removeTemporariesOnSignals()
-    if let warning = BLASEnvironment.pinned().warning { note("warning: \(warning)") }
-    main(nil)
+    mainOfSuite {
+      endTidilyWithoutMemory()
+      BLASEnvironment.restartOnUnknownCPU()
+      AtomicFile.removeTemporariesOnSignals()
+      if let warning = BLASEnvironment.pinned().warning { note("warning: \(warning)") }
+    }
   }
 }
 
