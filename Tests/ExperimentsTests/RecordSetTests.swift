@@ -1,0 +1,174 @@
+import Foundation
+import Storage
+import Testing
+
+@testable import Experiments
+@testable import Lab
+
+/// Sets of records check themselves when they are read.
+@Suite struct RecordSetTests {
+  private static let root = Paths().root ?? "."
+
+  /// A record whose data sets do not fit its axes is refused when it is read, whoever would have read beyond the end.
+  @Test func raggedRecordsAreRefused() throws {
+    func record(_ losses: Int, _ layers: Int = 2, _ more: Int = 3) -> Record {
+      var record = Record(attributes: [
+        "method": .string("a"), "seed": .int(1), "config": .string("methods: [a]"),
+      ])
+      record.add(.init("step", .int64([1, 2, 3]), longName: "steps", units: "1"))
+      record.add(
+        .init(
+          "loss", .double(Array(repeating: 0, count: losses)), longName: "loss", units: "1",
+          dimensions: ["step"]))
+      record.add(
+        .init(
+          "tau", .double(Array(repeating: 0, count: 3 * layers)), shape: [3, layers],
+          longName: "tau", units: "1", dimensions: ["step", "layer"]))
+      record.add(
+        .init(
+          "sigma", .double(Array(repeating: 0, count: more * 2)), shape: [more, 2],
+          longName: "sigma", units: "1", dimensions: ["step", "layer"]))
+      return record
+    }
+    _ = try RecordSet(folder: "x", records: [record(3)])
+    for (wrong, place) in [
+      (record(2), "loss has 2 values along step, which has 3"), (record(0), "loss has 0"),
+      (record(4), "loss has 4"), (record(3, 1), "sigma has 2 values along layer"),
+      (record(3, 2, 2), "sigma has 2 values along step"),
+    ] {
+      let error = #expect(throws: StorageError.self) {
+        try RecordSet(folder: "x", records: [wrong])
+      }
+      #expect("\(error.map(String.init(describing:)) ?? "")".contains(place), "\(place)")
+    }
+  }
+
+  /// A file's data sets say what they lie along, or all have one length.
+  @Test func columnsWithoutAnAxisAreRefused() throws {
+    func read(_ losses: Int, _ isLabelled: Bool, more: Bool = false, step: Int64 = 3) throws {
+      let scratch = Scratch()
+      var record = Record(attributes: [
+        "method": .string("a"), "seed": .int(1), "config": .string("methods: [a]"),
+      ])
+      func add(_ name: String, _ count: Int, _ dimensions: [String]) {
+        record.add(
+          .init(
+            name, .double(Array(repeating: 1, count: count)), longName: name, units: "1",
+            dimensions: dimensions))
+      }
+      record.add(.init("step", .int64([1, 2, step]), longName: "steps", units: "1"))
+      add("loss", losses, isLabelled ? ["step"] : [])
+      if more { add("more", 3, []) }
+      try record.write(to: scratch.path + "/a-seed1.h5")
+      _ = try RecordSet(folder: scratch.path)
+    }
+    try read(3, true)
+    try read(3, false)
+    for (losses, isLabelled, more, words) in [
+      (2, false, false, "loss has the shape [2], step [3], and nothing says along what"),
+      (3, true, true, "more does not say what it lies along"),
+    ] {
+      let error = #expect(throws: StorageError.self) { try read(losses, isLabelled, more: more) }
+      #expect("\(error.map(String.init(describing:)) ?? "")".contains(words), "\(words)")
+    }
+    try read(3, true, step: 1 << 53)
+    let error = #expect(throws: StorageError.self) { try read(3, true, step: .max) }
+    #expect(error?.what == "step holds whole numbers beyond 2^53")
+  }
+
+  @Test func twoRecordsOfOneMethodAndSeedAreRefused() {
+    func record(_ method: String, _ seed: Int) -> Record {
+      Record(attributes: [
+        "method": .string(method), "seed": .int(seed), "config": .string("methods: [a, b]"),
+      ])
+    }
+    #expect(throws: Never.self) {
+      try RecordSet(folder: "x", records: [record("a", 1), record("a", 2), record("b", 1)])
+    }
+    let error = #expect(throws: StorageError.self) {
+      try RecordSet(folder: "x", records: [record("a", 1), record("b", 1), record("a", 1)])
+    }
+    #expect("\(error.map(String.init(describing:)) ?? "")".contains("second record of 'a', seed 1"))
+  }
+
+  @Test func aNegativeSeedIsRefused() {
+    for seed in [-1, Int.min] {
+      let record = Record(attributes: [
+        "method": .string("a"), "seed": .int(seed), "config": .string("methods: [a]"),
+      ])
+      let error = #expect(throws: StorageError.self) {
+        try RecordSet(folder: "x", records: [record])
+      }
+      #expect(error?.what == "has the seed \(seed), and seeds are 0 or more")
+    }
+  }
+
+  /// The first row of a data set, along an axis that no other has.
+  private func shortened(_ set: Record.DataSet) -> Record.DataSet {
+    let count = set.shape.dropFirst().reduce(1, *)
+    let values: Record.Values =
+      switch set.values {
+      case .double(let x): .double(Array(x.prefix(count)))
+      case .float(let x): .float(Array(x.prefix(count)))
+      case .int64(let x): .int64(Array(x.prefix(count)))
+      case .int32(let x): .int32(Array(x.prefix(count)))
+      case .uint8(let x): .uint8(Array(x.prefix(count)))
+      case .string(let x): .string(Array(x.prefix(count)))
+      }
+    return Record.DataSet(
+      set.name, values, shape: [1] + set.shape.dropFirst(), longName: set.longName,
+      units: set.units, dimensions: ["own"] + set.dimensions.dropFirst())
+  }
+
+  /// A column along an axis of its own, which no other ties to the length of the rest, is an error to whoever reads both, never a trap.
+  @Test(arguments: [
+    "nanogpt-shakespeare/full", "cifar10-resnet18/quick", "cifar10-truncation/quick",
+    "mlp-heatmap/quick", "theory-bounds/quick", "bad-token-spectra/full", "smoothness/quick",
+  ])
+  func aColumnOfAnotherLengthIsAnError(_ folder: String) throws {
+    let whole = try RecordSet(folder: "\(Self.root)/results/\(folder)")
+    let experiment = try Suite.clipping.experiment(of: whole)
+    var refused = 0
+    for method in whole.methods.prefix(6) {
+      let first = try whole.records(of: method)[0]
+      for set in first.root.dataSets where !set.dimensions.isEmpty && set.shape[0] > 1 {
+        var cut = Record(attributes: first.attributes)
+        cut.telemetry = first.telemetry
+        for other in first.root.dataSets {
+          cut.add(other.name == set.name ? shortened(set) : other)
+        }
+        let records = whole.records.map {
+          $0.attributes["method"] == first.attributes["method"]
+            && $0.attributes["seed"] == first.attributes["seed"] ? cut : $0
+        }
+        let changed = try RecordSet(folder: "memory", records: records)
+        for read in [
+          { _ = try experiment.table(of: changed) },
+          { _ = try experiment.captionValues(of: changed) },
+          { for claim in experiment.claims { _ = try claim.evaluate(changed) } },
+        ] as [() throws -> Void] {
+          do { try read() } catch { refused += 1 }
+        }
+      }
+    }
+    #expect(refused > 0)
+  }
+
+  /// A series that lost its dimension's name, so that nothing ties it to its axis, and is too short.
+  @Test func aSeriesShorterThanItsAxisIsNotDrawn() throws {
+    var record = Record(attributes: [
+      "method": .string("a"), "seed": .int(1), "title": .string("a"),
+      "config": .string("methods: [a]"),
+    ])
+    record.add(.init("step", .int64([1, 2, 3]), longName: "steps", units: "1"))
+    record.add(.init("loss", .double([1, 2]), longName: "loss", units: "1"))
+    let set = try RecordSet(folder: "x", records: [record])
+    let error = #expect(throws: StorageError.self) {
+      try set.curveTable(
+        axis: ("step", { try $0.doubles("step") }), series: [CurveSeries("loss", .mean)],
+        finals: [], group: { _ in "" })
+    }
+    #expect(
+      "\(error.map(String.init(describing:)) ?? "")".contains("loss has 2 values, its step axis 3"))
+  }
+}
