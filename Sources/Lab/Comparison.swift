@@ -51,6 +51,7 @@ package struct Measure: Sendable {
   /// The value at time `t`, between two of `times`, those of the recorded points, linearly.
   package func at(_ t: Double, times: [Double], _ record: Record) throws -> Double {
     let values = try points(of: record)
+    guard times.count == values.count else { throw record.differs(in: "their recorded steps") }
     guard let after = times.firstIndex(where: { $0 >= t }) else {
       return try bounded(values.last ?? .nan, record)
     }
@@ -184,9 +185,9 @@ package struct Comparison: Sendable {
   package static func clippedFraction(_ set: RecordSet, _ arm: String) throws -> Double? {
     let fractions = try set.records(of: arm).flatMap { record -> [Double] in
       guard record["clipped_fraction"] != nil else { return [] }
-      let all = try record.doubles("clipped_fraction")
+      let all = try record.doubles("clipped_fraction", axes: 2).values
       guard record["tau"] != nil else { return all.filter(\.isFinite) }
-      let taus = try record.doubles("tau")
+      let taus = try record.doubles("tau", axes: 2).values
       guard taus.contains(where: \.isFinite) else { return all.filter(\.isFinite) }
       return zip(all, taus).filter { $0.0.isFinite && $0.1.isFinite }.map(\.0)
     }

@@ -264,7 +264,7 @@ extension ExperimentCommand {
     _ paths: Paths, _ overrides: [String]
   ) throws -> (file: String, config: Body.Config) {
     let file = paths.config(experiment: Body.name, profile: options.profile)
-    guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+    guard let text = FileBytes.text(file) else {
       if FileManager.default.isReadableFile(atPath: file) {
         throw ConfigError(file, "is not a text in UTF-8", hint: "save it as UTF-8")
       }
@@ -286,9 +286,26 @@ extension ParsableCommand {
     Terminal.prepare()
     if HDF5Child.servesInstead() { return }
     refuseArgumentsThatAreNoText()
+    makeRoomForOpenFiles()
     preparation()
-    main(nil)
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch { end(with: fullMessage(for: error), exitCode(for: error)) }
   }
+}
+
+/// What was asked for, such as `--help`, is a result on standard output; everything else is a message.
+private func end(with text: String, _ status: ExitCode) -> Never {
+  guard status.isSuccess else {
+    if !text.isEmpty { Terminal.message("\(text)\n") }
+    exit(status.rawValue)
+  }
+  do { if !text.isEmpty { try Terminal.line(text) } } catch {
+    Terminal.message("Error: \(error)\n")
+    exit(1)
+  }
+  exit(0)
 }
 
 /// Ends a program whose arguments are not all UTF-8: Swift would put other letters in their place, and a file would get another name.
@@ -298,6 +315,21 @@ private func refuseArgumentsThatAreNoText() {
       continue
     }
     Terminal.message("Error: argument \(index) is not a text in UTF-8; give it another name\n")
+    exit(1)
+  }
+}
+
+/// Ends a program that may open fewer files than it and the libraries below it need: these would trap.
+private func makeRoomForOpenFiles() {
+  let needed: rlim_t = 64
+  var limit = rlimit()
+  guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < needed
+  else { return }
+  limit.rlim_cur = min(needed, limit.rlim_max)
+  setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  if limit.rlim_cur < needed {
+    Terminal.message(
+      "Error: \(limit.rlim_cur) open files are too few; allow \(needed) (ulimit -n)\n")
     exit(1)
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Storage
 
 /// The only place that knows where things lie.
 package struct Paths: Sendable {
@@ -28,7 +29,7 @@ package struct Paths: Sendable {
     // `make install` leaves a note of where it came from.
     let note = folder?.deletingLastPathComponent()
       .appendingPathComponent("share/spectral-clipping/project")
-    let installedFrom = note.flatMap { try? String(contentsOf: $0, encoding: .utf8) }?
+    let installedFrom = note.flatMap { FileBytes.text($0.path) }?
       .trimmingCharacters(in: .whitespacesAndNewlines)
     root =
       [workingFolder, folder?.path, installedFrom].lazy.compactMap { $0 }

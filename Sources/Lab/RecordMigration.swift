@@ -55,7 +55,7 @@ package struct RecordMigration: Sendable {
       throw StorageError("has a negative seed", at: place, hint: "compute the record anew")
     }
     // They become the name of a file.
-    guard !method.isEmpty, method.utf8.count <= 200, !method.contains("/"), !method.contains("\0")
+    guard !method.isEmpty, method.utf8.count <= 200, !method.hasSlash, !method.utf8.contains(0)
     else {
       throw StorageError(
         "names a method that is no name of a file", at: place, hint: "compute the record anew")

@@ -196,9 +196,17 @@ extension Record {
   /// Throws a `StorageError` where data sets that are read side by side differ in length along their first axes, whatever these are
   /// called.
   package func checkLengths(of paths: [String]) throws {
-    guard Set(try paths.map { try dataSet($0).shape.first ?? 0 }).count > 1 else { return }
+    let lengths = try paths.map { try dataSet($0).shape.first }
+    guard Set(lengths).count > 1 || lengths.contains(nil) else { return }
     throw StorageError(
       "its columns differ in length", at: source ?? "a record", hint: "compute the record anew")
+  }
+
+  /// An error: the record and the others of its arm are not of one kind.
+  package func differs(in what: String) -> StorageError {
+    StorageError(
+      "the records of its arm differ in \(what)", at: source ?? "a record",
+      hint: "compute them with the same settings")
   }
 }
 

@@ -15,7 +15,7 @@ package struct ReferenceCurve {
     func refusal(_ what: String) -> StorageError {
       StorageError(what, at: file, hint: "take it from the repository again")
     }
-    guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+    guard let text = FileBytes.text(file) else {
       throw refusal("cannot be read")
     }
     let lines = text.split(whereSeparator: \.isNewline).filter { !$0.hasPrefix("#") }

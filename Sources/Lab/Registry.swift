@@ -32,7 +32,7 @@ package struct Registry: Sendable {
   /// Throws a `StorageError` for a file that is not of its form.
   package init(_ paths: Paths = Paths()) throws {
     let file = paths.registeredCriteria
-    let text = try? String(contentsOfFile: file, encoding: .utf8)
+    let text = FileBytes.text(file)
     try self.init(text: text ?? "", file: file, root: paths.root)
   }
 

@@ -82,7 +82,11 @@ package enum RunStatistics {
   package static func undisturbedSeconds(_ records: [Record]) throws -> [Double] {
     let perStep = try secondsPerStep(records)
     let times = try records.compactMap(modelSeconds)
-    return try records[0].ints("step").enumerated().map { row, step in
+    let steps = try records[0].ints("step")
+    for record in records where try record.ints("step") != steps {
+      throw record.differs(in: "their recorded steps")
+    }
+    return steps.enumerated().map { row, step in
       times.contains { $0[row].isFinite } ? perStep * Double(step) : .nan
     }
   }

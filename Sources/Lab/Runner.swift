@@ -163,6 +163,7 @@ package struct Runner<E: Experiment>: Sendable {
         off: jobs[index], journal, tally, progress, onlyGathers: onlyGathers, willStep: willStep)
     }
     try journal.sync()
+    try checkThatAllStayed(jobs)
     let (computed, reused) = tally.outcome
     return Outcome(computed: computed, reused: reused)
   }
@@ -193,6 +194,20 @@ package struct Runner<E: Experiment>: Sendable {
         at: folder,
         hint: "spectral jobs says why; the command that submitted them submits what is missing")
     }
+  }
+
+  /// The folder may have been moved or emptied meanwhile.
+  private func checkThatAllStayed(_ jobs: [Job]) throws {
+    let files = jobs.flatMap { job in job.methods.filter(wanted.contains).map { path($0, job.seed) }
+    }
+    guard let gone = files.first(where: { !FileManager.default.fileExists(atPath: $0) }) else {
+      return
+    }
+    throw StorageError(
+      "was written and is not there any more", at: gone,
+      hint:
+        "leave the folder of results where it is, and run again: what is there is not computed again"
+    )
   }
 
   private func work(

@@ -1,4 +1,5 @@
 import Foundation
+import Storage
 import Yams
 
 /// The file `experiments/<name>/tuned.yaml`: what a search chose.
@@ -8,7 +9,7 @@ package enum TunedHyperparameters {
   /// Throws a `ConfigError` for a file that cannot be read, an arm that does not exist and a hyper-parameter that is
   /// missing, unknown or meaningless.
   package static func read(_ file: String, arms: [Arm]) throws -> ArmHyperparameters {
-    guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+    guard let text = FileBytes.text(file) else {
       throw ConfigError(
         file, "cannot be read", hint: "run the experiment's search, or give `hyperparameters`")
     }

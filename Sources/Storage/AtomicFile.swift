@@ -1,6 +1,4 @@
-import Dispatch
 import Foundation
-import Synchronization
 
 /// Whole files or none: a temporary file in the same folder, fsync, rename, fsync of the folder.
 ///
@@ -25,28 +23,13 @@ public enum AtomicFile {
     }
   }
 
-  /// The temporaries that are being written.
-  private static let unfinished = Mutex<Set<String>>([])
-
-  /// A program that calls this removes its temporaries when a signal that can be caught ends it; it still dies of that
-  /// signal.
-  public static func removeTemporariesOnSignals() {
-    for number in [SIGINT, SIGTERM, SIGHUP] {
-      let before = signal(number, SIG_IGN)
-      // Ignored at the start, as under nohup: it stays so.
-      if before.map({ unsafeBitCast($0, to: Int.self) }) == 1 { continue }
-      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      source.setEventHandler {
-        unfinished.withLock { $0.forEach { unlink($0) } }
-        signal(number, SIG_DFL)
-        kill(getpid(), number)
-      }
-      source.activate()
-      sources.append(source)
-    }
+  /// Ends the process by `number`, as if nobody had listened, but without leaving a temporary; may be called by a signal
+  /// handler.
+  public static func die(of number: Int32) {
+    Temporaries.removeAll()
+    signal(number, SIG_DFL)
+    raise(number)
   }
-  /// Kept so that they go on listening; touched at the program's start only.
-  private nonisolated(unsafe) static var sources: [any DispatchSourceSignal] = []
 
   // MARK: - Whole contents
 
@@ -69,7 +52,7 @@ public enum AtomicFile {
     to path: String, writer: @escaping SystemCalls.Writer, _ body: (Sink) throws -> Void
   ) throws {
     try withTemporary(for: path) { temporary in
-      let descriptor = try SystemCalls.openFile(temporary, O_WRONLY, doing: "write")
+      let descriptor = try SystemCalls.openFile(temporary, O_WRONLY, doing: "write", at: path)
       defer { close(descriptor) }
       try body(Sink(descriptor: descriptor, path: path, writer: writer))
     }
@@ -87,18 +70,21 @@ public enum AtomicFile {
     var status = stat()
     let exists = stat(final, &status) == 0
     switch exists ? status.st_mode & S_IFMT : S_IFREG {
-    case S_IFREG: break
+    case S_IFREG:
+      // A stream of a process that goes to a file: to replace that would take it from whoever writes there.
+      guard !SystemCalls.isStream(final) else {
+        throw StorageError("is a stream that goes to a file", at: path, hint: "name the file")
+      }
     case S_IFDIR: throw StorageError.system(EISDIR, "write", at: path)
     default: return try withCopy(to: final, body)
     }
     let folder = SystemCalls.parentFolder(of: final)
     try SystemCalls.makeDirectories(folder)
-    let temporary = try createTemporary(beside: final, in: folder, path: path)
-    unfinished.withLock { _ = $0.insert(temporary) }
-    defer { unfinished.withLock { _ = $0.remove(temporary) } }
+    let (temporary, number) = try createTemporary(beside: final, in: folder, path: path)
+    defer { Temporaries.remove(number) }
     do {
       let result = try body(temporary)
-      let descriptor = try SystemCalls.openFile(temporary, O_RDONLY, doing: "write")
+      let descriptor = try SystemCalls.openFile(temporary, O_RDONLY, doing: "write", at: path)
       defer { close(descriptor) }
       if exists { fchmod(descriptor, status.st_mode & 0o7777) }
       try SystemCalls.sync(descriptor, path: path)
@@ -116,8 +102,11 @@ public enum AtomicFile {
     to final: String, _ body: (String) throws -> Result
   ) throws -> Result {
     let folder = NSTemporaryDirectory()
-    let temporary = try createTemporary(beside: final, in: folder, path: folder)
-    defer { unlink(temporary) }
+    let (temporary, number) = try createTemporary(beside: final, in: folder, path: folder)
+    defer {
+      unlink(temporary)
+      Temporaries.remove(number)
+    }
     let result = try body(temporary)
     let source = try SystemCalls.openFile(temporary, O_RDONLY, doing: "read")
     defer { close(source) }
@@ -129,25 +118,39 @@ public enum AtomicFile {
     return result
   }
 
-  /// An empty file `.name.<process>-<number>.tmp` that nobody else has.
+  /// An empty file `.name.<process>-<number>.tmp` that nobody else has, and its number among the temporaries.
   private static func createTemporary(
     beside final: String, in folder: String, path: String
-  ) throws -> String {
-    let name = final.split(separator: "/").last?.prefix(100) ?? ""
+  ) throws -> (path: String, number: Int?) {
     var number = 0
     while true {
-      let temporary = "\(folder)/.\(name).\(getpid())-\(number).tmp"
+      let temporary = "\(folder)/.\(shortName(of: final)).\(getpid())-\(number).tmp"
+      let place = Temporaries.insert(temporary)
       let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      let code = errno
       if descriptor >= 0 {
         close(descriptor)
-        return temporary
+        return (temporary, place)
       }
-      let code = errno
+      Temporaries.remove(place)
       switch code {
       case EEXIST: number += 1
       case EINTR: continue
       default: throw StorageError.system(code, "write", at: path)
       }
     }
+  }
+
+  /// Of the path's last part as many whole characters as fit into a hundred bytes.
+  private static func shortName(of path: String) -> String {
+    let last = path.utf8.split(separator: UInt8(ascii: "/")).last.map(Array.init) ?? []
+    var name = String.UnicodeScalarView()
+    var bytes = 0
+    for scalar in String(decoding: last, as: UTF8.self).unicodeScalars {
+      bytes += scalar.utf8.count
+      if bytes > 100 { break }
+      name.append(scalar)
+    }
+    return String(name)
   }
 }

@@ -27,3 +27,8 @@ public struct ByteName: Hashable, Comparable, Sendable, ExpressibleByStringLiter
     text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
   }
 }
+
+extension StringProtocol {
+  /// Whether a byte of it is a slash; to `contains` a slash with an accent is another letter, to a file system it is one.
+  package var hasSlash: Bool { utf8.contains(UInt8(ascii: "/")) }
+}

@@ -11,4 +11,9 @@ public enum FileBytes {
     try data.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
     return data
   }
+
+  /// The text of the regular file at `path`; nil where there is none, or what it holds is not UTF-8.
+  public static func text(_ path: String) -> String? {
+    (try? read(path)).flatMap { String(data: $0, encoding: .utf8) }
+  }
 }

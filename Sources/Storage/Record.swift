@@ -24,7 +24,7 @@ public struct Record: Sendable {
     /// A group with data sets of different names.
     public init(_ name: String, attributes: Attributes = [:], dataSets: [DataSet] = []) {
       precondition(
-        !name.isEmpty && name != "." && !name.contains("/"), "\(name): not a group's name")
+        !name.isEmpty && name != "." && !name.hasSlash, "\(name): not a group's name")
       self.name = name
       self.attributes = attributes
       for dataSet in dataSets { add(dataSet) }
@@ -110,9 +110,52 @@ public struct Record: Sendable {
 // MARK: - Values that must be there
 
 extension Record {
-  /// The reals of a data set, `name` or `group/name`; floats and whole numbers are widened.
-  public func doubles(_ path: String) throws -> [Double] {
-    switch try dataSet(path).values {
+  /// The reals of a data set of one axis, `name` or `group/name`; floats and whole numbers are widened.
+  ///
+  /// Throws a `StorageError` without one, for another number of axes, and for texts.
+  public func doubles(_ path: String) throws -> [Double] { try reals(column(path), path) }
+
+  /// The reals of a data set in row-major order, and its shape of `axes` extents.
+  ///
+  /// Throws as `doubles(_:)` does.
+  public func doubles(_ path: String, axes: Int) throws -> (values: [Double], shape: [Int]) {
+    let set = try dataSet(path, axes: axes)
+    return (try reals(set, path), set.shape)
+  }
+
+  /// The whole numbers of a data set of one axis, `name` or `group/name`.
+  public func ints(_ path: String) throws -> [Int] {
+    switch try column(path).values {
+    case .int64(let values): return values.map { Int($0) }
+    case .int32(let values): return values.map { Int($0) }
+    case .uint8(let values): return values.map { Int($0) }
+    case let values:
+      throw mismatch("data set \(path)", "holds \(values.typeName)s, not whole numbers")
+    }
+  }
+
+  /// The strings of a data set of one axis, `name` or `group/name`.
+  public func strings(_ path: String) throws -> [String] {
+    guard case .string(let values) = try column(path).values else {
+      throw mismatch("data set \(path)", "holds numbers, not strings")
+    }
+    return values
+  }
+
+  private func column(_ path: String) throws -> DataSet { try dataSet(path, axes: 1) }
+
+  private func dataSet(_ path: String, axes: Int) throws -> DataSet {
+    let set = try dataSet(path)
+    guard set.shape.count == axes else {
+      throw mismatch(
+        "data set \(path)",
+        "has the shape \(set.shape), not \(axes == 1 ? "one axis" : "\(axes) axes")")
+    }
+    return set
+  }
+
+  private func reals(_ set: DataSet, _ path: String) throws -> [Double] {
+    switch set.values {
     case .double(let values): return values
     case .float(let values): return values.map(Double.init)
     case .int32(let values): return values.map(Double.init)
@@ -125,25 +168,6 @@ extension Record {
       return reals
     case .string: throw mismatch("data set \(path)", "holds strings, not numbers")
     }
-  }
-
-  /// The whole numbers of a data set, `name` or `group/name`.
-  public func ints(_ path: String) throws -> [Int] {
-    switch try dataSet(path).values {
-    case .int64(let values): return values.map { Int($0) }
-    case .int32(let values): return values.map { Int($0) }
-    case .uint8(let values): return values.map { Int($0) }
-    case let values:
-      throw mismatch("data set \(path)", "holds \(values.typeName)s, not whole numbers")
-    }
-  }
-
-  /// The strings of a data set, `name` or `group/name`.
-  public func strings(_ path: String) throws -> [String] {
-    guard case .string(let values) = try dataSet(path).values else {
-      throw mismatch("data set \(path)", "holds numbers, not strings")
-    }
-    return values
   }
 
   /// The data set `name` or `group/name`.

@@ -76,7 +76,7 @@ extension Record {
 
     /// Why there can be no such data set; nil where there can.
     static func fault(_ name: String, count: Int, shape: [Int], dimensions: [String]) -> String? {
-      if name.isEmpty || name == "." || name.contains("/") { return "not a data set's name" }
+      if name.isEmpty || name == "." || name.hasSlash { return "not a data set's name" }
       if elementCount(of: shape) != count { return "\(count) values for shape \(shape)" }
       if !dimensions.isEmpty && dimensions.count != shape.count {
         return "dimensions \(dimensions) for shape \(shape)"

@@ -64,7 +64,7 @@ extension PacketReader {
     guard let root = groups.first else { throw Malformed() }
     var record = Record(attributes: root.attributes, dataSets: root.dataSets)
     for group in groups.dropFirst() {
-      guard !group.name.isEmpty, group.name != ".", !group.name.contains("/") else {
+      guard !group.name.isEmpty, group.name != ".", !group.name.hasSlash else {
         throw Malformed()
       }
       record[group: group.name] = Record.Group(

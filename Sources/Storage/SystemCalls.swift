@@ -14,14 +14,17 @@ enum SystemCalls {
     write(descriptor, bytes, count)
   }
 
+  /// Opens a file; never waits for the other end of a pipe.
+  /// An error names `shown`, where that is not the path.
   static func openFile(
-    _ path: String, _ flags: Int32, doing: String, mode: mode_t = 0o666
+    _ path: String, _ flags: Int32, doing: String, at shown: String? = nil, mode: mode_t = 0o666
   ) throws -> Int32 {
     while true {
-      let descriptor = open(path, flags | O_CLOEXEC, mode)
+      let descriptor = open(
+        path, flags | O_CLOEXEC | (flags & O_ACCMODE == O_RDONLY ? O_NONBLOCK : 0), mode)
       if descriptor >= 0 { return descriptor }
       let code = errno
-      if code != EINTR { throw StorageError.system(code, doing, at: path) }
+      if code != EINTR { throw StorageError.system(code, doing, at: shown ?? path) }
     }
   }
 
@@ -88,16 +91,21 @@ enum SystemCalls {
     return bytes.isEmpty ? root : String(decoding: bytes, as: UTF8.self)
   }
 
+  /// Whether the path is that of something that a process has open.
+  static func isStream(_ path: String) -> Bool { path.hasPrefix("/proc/") && path.contains("/fd/") }
+
   /// The path that a chain of symbolic links leads to, whether something is there or not; `path` itself if it is no link.
   static func endOfLinks(_ path: String) throws -> String {
     var path = path
     for _ in 0..<40 {
+      // What a process has open, by number: no link to a name.
+      if isStream(path) { return path }
       var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
       let count = readlink(path, &buffer, buffer.count)
       guard count > 0 else { return path }
       let target = String(
         decoding: buffer.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
-      path = target.hasPrefix("/") ? target : "\(parentFolder(of: path))/\(target)"
+      path = target.utf8.first == UInt8(ascii: "/") ? target : "\(parentFolder(of: path))/\(target)"
     }
     throw StorageError.system(ELOOP, "follow the links", at: path)
   }

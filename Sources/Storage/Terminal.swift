@@ -4,10 +4,12 @@ import Foundation
 /// it is nothing to end a run for.
 public enum Terminal {
   /// Programs call it first of all: a stream that was closed becomes one that nothing can be written to, so that no file
-  /// takes its number, and a reader that has gone, or a file that grows beyond its limit, is an error and no signal.
+  /// takes its number; a reader that has gone, or a file that grows beyond its limit, is an error and no signal; and
+  /// whatever signal ends the program, no temporary file stays.
   public static func prepare() {
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
+    Temporaries.listen()
     for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
     where fcntl(descriptor, F_GETFD) == -1 && errno == EBADF {
       _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)

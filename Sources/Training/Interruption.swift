@@ -1,4 +1,5 @@
 import Foundation
+import Storage
 import Synchronization
 
 /// Signals that ask a run to save its state: SIGTERM, SIGINT and SIGHUP to save and end, SIGUSR1 to save and go on, or, where
@@ -62,8 +63,5 @@ public enum Interruption {
   }
 
   /// Ends the process by `number`, as if nobody had listened.
-  public static func die(of number: Int32) {
-    signal(number, SIG_DFL)
-    raise(number)
-  }
+  public static func die(of number: Int32) { AtomicFile.die(of: number) }
 }

@@ -43,10 +43,7 @@ struct RecordMutation: Sendable {
       } else {
         sets.remove(at: index)
       }
-      // A changed length would not fit the scales of the others.
-      sets = sets.map {
-        .init($0.name, $0.values, shape: $0.shape, longName: $0.longName, units: $0.units)
-      }
+      sets = Self.fitting(sets)
     }
     if group.isEmpty {
       record.root = Record(attributes: attributes, dataSets: sets).root
@@ -76,6 +73,21 @@ struct RecordMutation: Sendable {
       { .double([Double](repeating: .nan, count: $0)) },
     ]
     var changes: [SetChange] = [{ _ in nil }]
+    // Another number of axes, another extent of one of several, or no word of what it lies along.
+    changes.append { with($0, resized($0.values, 2 * $0.values.count), $0.shape + [2]) }
+    changes.append { with($0, resized($0.values, 0), $0.shape + [0]) }
+    changes.append { with($0, $0.values, [$0.values.count]) }
+    for step in [-1, 1] {
+      changes.append { set in
+        guard var last = set.shape.last, last + step >= 0 else { return set }
+        last += step
+        let shape = set.shape.dropLast() + [last]
+        return with(set, resized(set.values, shape.reduce(1, *)), Array(shape))
+      }
+    }
+    changes.append {
+      .init($0.name, $0.values, shape: $0.shape, longName: $0.longName, units: $0.units)
+    }
     for length in lengths {
       changes.append {
         let count = length($0.values.count)
@@ -95,10 +107,25 @@ struct RecordMutation: Sendable {
     return changes
   }()
 
+  /// The sets with the axes that they named, but for those whose length a changed set does not have any more.
+  private static func fitting(_ sets: [Record.DataSet]) -> [Record.DataSet] {
+    sets.map { set in
+      let dimensions = zip(set.dimensions, set.shape).map { name, length in
+        let scale = sets.first { $0.name == name && $0.shape.count == 1 }
+        return scale.map { $0.values.count == length } ?? true ? name : "\(name)_of_\(set.name)"
+      }
+      return .init(
+        set.name, set.values, shape: set.shape, longName: set.longName, units: set.units,
+        dimensions: dimensions)
+    }
+  }
+
   private static func with(
     _ set: Record.DataSet, _ values: Record.Values, _ shape: [Int]?
   ) -> Record.DataSet {
-    .init(set.name, values, shape: shape, longName: set.longName, units: set.units)
+    .init(
+      set.name, values, shape: shape, longName: set.longName, units: set.units,
+      dimensions: shape?.count == set.dimensions.count ? set.dimensions : [])
   }
 
   /// The first `length` values, the last one again and again where there are too few.

@@ -69,7 +69,7 @@ struct Caption: ParsableCommand {
   var summary = false
 
   func run() throws {
-    guard let text = try? String(contentsOfFile: template, encoding: .utf8) else {
+    guard let text = FileBytes.text(template) else {
       throw StorageError("cannot be read", at: template, hint: "name a text file")
     }
     let caption =
@@ -95,13 +95,7 @@ struct Claims: ParsableCommand {
   var readme: String?
 
   func run() throws {
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: results, isDirectory: &isFolder),
-      isFolder.boolValue
-    else {
-      throw StorageError(
-        "is no folder of results", at: results, hint: "name one that holds records")
-    }
+    try checkFolder(results)
     let report = try ClaimsReport(.clipping, results: results)
     let folder = URL(fileURLWithPath: out).deletingLastPathComponent().path + "/"
     let absolute = URL(fileURLWithPath: results).path
@@ -116,7 +110,7 @@ struct Claims: ParsableCommand {
         report.details(of: experiment.name), to: "\(results)/\(experiment.name)/CLAIMS.md")
     }
     if let readme {
-      guard let text = try? String(contentsOfFile: readme, encoding: .utf8) else {
+      guard let text = FileBytes.text(readme) else {
         throw StorageError("cannot be read", at: readme, hint: "name a README")
       }
       try AtomicFile.write(try report.readme(text, at: readme), to: readme)
@@ -144,6 +138,7 @@ struct Verdicts: ParsableCommand {
   func run() throws {
     let set = try RecordSet(folder: folder)
     let experiment = try Suite.clipping.experiment(of: set)
+    try checkFolder(results)
     let kept = try ClaimsReport(Suite([experiment]), results: results).rows
     for claim in experiment.claims where claim.profile ?? set.profile == set.profile {
       let evidence = try claim.evaluate(set)
@@ -179,6 +174,7 @@ struct Report: ParsableCommand {
     guard let root = Paths().root else {
       throw ConfigError("spectral report", "is not in the project", hint: "run it in its folder")
     }
+    for folder in [results] + [fresh].compactMap(\.self) { try checkFolder(folder) }
     let page = try ReportPage(.clipping, results: results, fresh: fresh, root: root)
     for file in page.files { try AtomicFile.write(file.content, to: "\(out)/\(file.path)") }
     try Terminal.line("written: \(out)/index.html and \(page.files.count - 1) files beside it")
@@ -193,6 +189,7 @@ struct Costs: ParsableCommand {
   var results = "results"
 
   func run() throws {
+    try checkFolder(results)
     try Terminal.line("\nmeasured (from the records in \(results)/):")
     for experiment in Suite.clipping.experiments {
       for profile in ["smoke"] + ClaimsReport.profiles.reversed() {
@@ -229,9 +226,19 @@ struct Migrate: ParsableCommand {
   var folders: [String]
 
   func run() throws {
+    for folder in folders { try checkFolder(folder) }
     for folder in folders {
       let changed = try RecordMigration.clipping.migrate(folder: folder, .clipping)
       try Terminal.line("\(folder): \(changed) records changed")
     }
+  }
+}
+
+/// Throws a `StorageError` unless `path` is a folder: without records one has no verdicts, but a mistyped one is a mistake.
+private func checkFolder(_ path: String) throws {
+  var isFolder: ObjCBool = false
+  guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue
+  else {
+    throw StorageError("is no folder of results", at: path, hint: "name one that holds records")
   }
 }

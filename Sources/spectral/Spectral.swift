@@ -36,7 +36,6 @@ struct Spectral: ParsableCommand {
     mainOfSuite {
       endTidilyWithoutMemory()
       BLASEnvironment.restartOnUnknownCPU()
-      AtomicFile.removeTemporariesOnSignals()
       if let warning = BLASEnvironment.pinned().warning { note("warning: \(warning)") }
     }
   }

@@ -117,9 +117,41 @@ import Testing
       try folder.writeManifest(forSourceAs: name)
       let result = try folder.fetch("set")
       #expect(
-        result.status == 1 && result.error.contains("\(name): cannot be unpacked; install tar"))
+        result.status == 1
+          && result.error.contains("\(name): cannot be unpacked: gzip: stdin: not in")
+          && result.error.contains("; install tar")
+          && result.error.split(separator: "\n").count == 1)
     }
     #expect(!(try folder.names(in: "set")).contains("broken"))
+  }
+
+  /// A colon in a path means another machine to tar; a link in an archive would lead out of the folder.
+  @Test func archivesOfLinksAreRefusedAndColonsAreText() throws {
+    let folder = try FetchFolder()
+    try folder.write("made/batches/one.bin", Data([1, 2, 3]))
+    try folder.pack("ln -s /etc/passwd made/batches/link; tar -czf source -C made batches")
+    try folder.writeManifest(forSourceAs: "links.tar.gz")
+    let result = try folder.fetch("set")
+    #expect(result.status == 1 && result.error.contains("holds something else than files"))
+    #expect(try folder.names(in: "set") == ["links.tar.gz"])
+    try folder.pack("tar -czf source -C made batches/one.bin")
+    try folder.writeManifest(forSourceAs: "set.tar.gz")
+    let colon = folder.root + "/da:ta"
+    #expect(try folder.fetch("set", data: colon).output.hasSuffix("set.tar.gz: unpacked\n"))
+    #expect(try folder.read("../da:ta/set/one.bin") == Data([1, 2, 3]))
+  }
+
+  @Test func oddPlacesAreOneLine() throws {
+    let folder = try FetchFolder()
+    try folder.writeManifest(digest: folder.digest)
+    try AtomicFile.write("a file", to: folder.root + "/file")
+    let result = try folder.fetch("set", data: folder.root + "/file")
+    #expect(
+      result.status == 1 && result.error.contains("/file/set: mkdir: cannot create directory")
+        && result.error.split(separator: "\n").count == 1, "\(result.error)")
+    try FileManager.default.removeItem(atPath: folder.root + "/MANIFEST.tsv")
+    #expect(mkfifo(folder.root + "/MANIFEST.tsv", 0o600) == 0)
+    try folder.expectFailure("set", "MANIFEST.tsv: cannot be read")
   }
 
   @Test func listsTheSets() throws {
@@ -281,9 +313,9 @@ private final class FetchFolder {
     try FileManager.default.contentsOfDirectory(atPath: "\(root)/data/\(folder)").sorted()
   }
 
-  func fetch(_ arguments: String...) throws -> (status: Int32, output: String, error: String) {
-    try run(arguments)
-  }
+  func fetch(
+    _ arguments: String..., data: String? = nil
+  ) throws -> (status: Int32, output: String, error: String) { try run(arguments, data: data) }
 
   /// Checks that the call ends with 1, one line that says all the `parts`, and no file.
   func expectFailure(
@@ -301,14 +333,14 @@ private final class FetchFolder {
   }
 
   private func run(
-    _ arguments: [String]
+    _ arguments: [String], data: String? = nil
   ) throws -> (status: Int32, output: String, error: String) {
     let process = Process()
     let (output, error) = (Pipe(), Pipe())
     process.executableURL = URL(fileURLWithPath: try #require(Self.find("bash")))
     process.arguments = [Self.script] + arguments
     process.environment = [
-      "PATH": path, "MANIFEST": root + "/MANIFEST.tsv", "DATA_DIR": root + "/data",
+      "PATH": path, "MANIFEST": root + "/MANIFEST.tsv", "DATA_DIR": data ?? root + "/data",
       "PROTOCOLS": protocols,
     ]
     process.standardInput = FileHandle.nullDevice

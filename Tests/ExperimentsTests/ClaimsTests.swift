@@ -202,7 +202,10 @@ import Testing
           .init(measure.series, .double(points.map { _ in value }), longName: "x", units: "1"))
       }
       for (name, value) in [("clipped_fraction", fraction), ("tau", 1)] {
-        record.add(.init(name, .double(points.map { _ in value }), longName: name, units: "1"))
+        record.add(
+          .init(
+            name, .double(points.map { _ in value }), shape: [points.count, 1], longName: name,
+            units: "1"))
       }
       record.telemetry.add(
         .init("model_seconds", .double(points.map(Double.init)), longName: "s", units: "s"))

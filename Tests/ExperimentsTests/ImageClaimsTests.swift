@@ -26,7 +26,10 @@ import Testing
       let values =
         name == "val_accuracy"
         ? [0.1] + accuracies : Array(repeating: name == "clipped_fraction" ? share : 1, count: 5)
-      record.add(.init(name, .double(values), longName: name, units: "1"))
+      let isOfLayers = name.hasPrefix("clip")
+      record.add(
+        .init(
+          name, .double(values), shape: isOfLayers ? [5, 1] : [5], longName: name, units: "1"))
     }
     record.telemetry.attributes["seconds_clip"] = .double(2 + Double(seed))
     record.telemetry.add(

@@ -134,7 +134,7 @@ import Training
         #expect(abs(10 * accuracy - (10 * accuracy).rounded()) < 1e-9 && accuracy <= 1)
       }
       #expect((0...1).contains(try record.double(attribute: "final_augmented_accuracy")))
-      let sigma = try record.doubles("sigma_max")
+      let sigma = try record.doubles("sigma_max", axes: 2).values
       #expect(sigma.count == 3 * layers && sigma.allSatisfy { $0 > 0 })
       #expect(try record.string(attribute: "data").contains("first 24 + 10 images"))
     }
@@ -144,10 +144,10 @@ import Training
     for (before, after) in try zip(norm.doubles("grad_norm_pre"), norm.doubles("grad_norm_post")) {
       #expect(abs(after - min(before, limit)) <= 1e-5 * limit)
     }
-    #expect(try norm.doubles("clip_error").allSatisfy(\.isNaN))
+    #expect(try norm.doubles("clip_error", axes: 2).values.allSatisfy(\.isNaN))
     let exact = try set.records(of: "cifarnet-exact")[0]
-    #expect(try exact.doubles("clip_error").allSatisfy { $0 == 0 })
-    #expect(try exact.doubles("clipped_fraction").contains { $0 > 0 })
+    #expect(try exact.doubles("clip_error", axes: 2).values.allSatisfy { $0 == 0 })
+    #expect(try exact.doubles("clipped_fraction", axes: 2).values.contains { $0 > 0 })
   }
 
   /// Worked out by hand for the paper's 8 epochs of 25 steps; the whitening bias stops after 3.

@@ -83,9 +83,9 @@ import Training
     let vocabulary = try record.int(attribute: "vocabulary")
     #expect(abs(losses[0] - log(Double(vocabulary))) <= 0.05)
     #expect(try record.string(attribute: "data").contains("stand-in"))
-    let (layers, tau) = (6, try record.doubles("tau"))
+    let (layers, tau) = (6, try record.doubles("tau", axes: 2).values)
     #expect(tau.count == 4 * layers && tau.allSatisfy { abs($0 - 0.05) < 1e-7 })
-    let sigma = try record.doubles("sigma_max")
+    let sigma = try record.doubles("sigma_max", axes: 2).values
     #expect(sigma.count == 4 * layers && sigma.allSatisfy { $0 > 0 })
     let seconds = try #require(try RunStatistics.modelSeconds(record))
     #expect(zip(seconds, seconds.dropFirst()).allSatisfy { $0 < $1 })

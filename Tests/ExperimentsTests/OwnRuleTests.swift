@@ -56,7 +56,8 @@ let shrinking = Arm(
     let set = try run(Mine.self, config, scratch.path + "/whole")
     let own = try set.records(of: "sgdm-shrinking-norm")
     #expect(own.count == 2)
-    #expect(try own.allSatisfy { try $0.doubles("clipped_fraction").contains { $0 > 0 } })
+    #expect(
+      try own.allSatisfy { try $0.doubles("clipped_fraction", axes: 2).values.contains { $0 > 0 } })
     // The rule's state is part of the run: killed at step 31, it goes on bit for bit.
     #expect(throws: Killed.self) {
       try run(Mine.self, config, scratch.path + "/cut", checkpointSeconds: 0) { _, step in

@@ -43,6 +43,27 @@ import Testing
     }
   }
 
+  /// Columns that are read side by side are columns, whatever their axes are called.
+  @Test func otherNumbersOfAxesAreRefused() throws {
+    var record = Record()
+    for (name, shape) in [("a", [3]), ("b", [3, 0]), ("c", [3, 2]), ("d", []), ("e", [2])] {
+      let count = shape.reduce(1, *)
+      record.add(.init(name, .double(Array(repeating: 1, count: count)), shape: shape))
+    }
+    #expect(try record.doubles("a") == [1, 1, 1])
+    let (values, shape) = try record.doubles("c", axes: 2)
+    #expect(values == [1, 1, 1, 1, 1, 1] && shape == [3, 2])
+    for (name, shape) in [("b", "[3, 0]"), ("c", "[3, 2]"), ("d", "[]")] {
+      let error = #expect(throws: StorageError.self) { try record.doubles(name) }
+      #expect(error?.what == "the data set \(name) has the shape \(shape), not one axis")
+    }
+    #expect(throws: StorageError.self) { try record.doubles("a", axes: 2) }
+    try record.checkLengths(of: ["a", "b", "c"])
+    for other in ["d", "e"] {
+      #expect(throws: StorageError.self) { try record.checkLengths(of: ["a", other]) }
+    }
+  }
+
   /// A file's data sets say what they lie along, or all have one length.
   @Test func columnsWithoutAnAxisAreRefused() throws {
     func read(_ losses: Int, _ isLabelled: Bool, more: Bool = false, step: Int64 = 3) throws {

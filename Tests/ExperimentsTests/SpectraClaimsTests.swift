@@ -236,8 +236,8 @@ import Testing
     // 2 i of i and 4 i; 0 where one of them is.
     #expect(abs(spectra[1].sigma[2] - 24) <= 1e-13 && spectra[0].sigma[2] == 0)
     #expect(view.batches == 12)
-    #expect(try view.column("norm", size: 4, count: 3, layer: 1) == Array(repeating: 31, count: 12))
-    #expect(try view.values("sigma", size: 3, count: 0, layer: 0).isEmpty)
+    #expect(view.column("norm", size: 4, count: 3, layer: 1) == Array(repeating: 31, count: 12))
+    #expect(view.values("sigma", size: 3, count: 0, layer: 0).isEmpty)
   }
 
   @Test func kendallCountsPairs() {

@@ -231,7 +231,9 @@ import Testing
     var other = config
     other.seeds = [2]
     let second = try run(BadTokenSpectra.self, other, place + "/seed", data: data)
-    #expect(try second.records[0].doubles("sigma") != one.records[0].doubles("sigma"))
+    #expect(
+      try second.records[0].doubles("sigma", axes: 4).values
+        != one.records[0].doubles("sigma", axes: 4).values)
   }
 
   @Test func tablesCaptionsAndClaimsComeFromTheRecords() throws {
@@ -259,7 +261,7 @@ import Testing
     #expect((0..<8).map { table.blocks[$0].rows } == [3, 4, 3, 4, 3, 4, 3, 4])
     // σ_1 of the second matrix at B = 3, b = 2 (cell 5): both seeds' mini-batches.
     let tops = try set.records(of: "argmax-lowest").flatMap { record in
-      let sigma = try record.doubles("sigma")
+      let sigma = try record.doubles("sigma", axes: 4).values
       return [sigma[(10 * 4 + 1) * 4], sigma[(11 * 4 + 1) * 4]]
     }
     let boxes = try #require(table[block: "boxes:2:3"])

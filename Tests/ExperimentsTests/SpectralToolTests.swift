@@ -396,6 +396,59 @@ import Testing
     #expect(gone.errors == "status 1\n", "\(gone)")
   }
 
+  @Test(arguments: ["--help", "--version", "clip --help"])
+  func whatIsAskedForIsOutputLikeAnyOther(_ arguments: String) throws {
+    #expect(try shell("spectral \(arguments)").status == 0)
+    let full = try shell("spectral \(arguments) > /dev/full")
+    #expect(full.status == 1 && full.errors.contains("standard output: cannot write: disk full"))
+    let closed = try shell("spectral \(arguments) >&-")
+    #expect(closed.status == 1 && closed.errors.contains("standard output"), "\(closed)")
+    #expect(try shell("spectral clip --nothing").status == 64)
+  }
+
+  @Test func foldersThatAreNotThereAreFaults() throws {
+    for words in [
+      ["report", "--results"], ["report", "--fresh"], ["costs", "--results"], ["migrate"],
+    ] { expectFault(try tool.run(words + [tool.file("none")]), "none: is no folder of results") }
+  }
+
+  @Test func aStreamThatGoesToAFileIsNotReplaced() throws {
+    _ = try write("a.safetensors")
+    let run = try shell("spectral clip a.safetensors --tau 1 --out /dev/stdout > stream")
+    #expect(run.status == 1 && run.errors.contains("is a stream that goes to a file"), "\(run)")
+    #expect(try content(tool.file("stream")).isEmpty)
+  }
+
+  /// Few open files are one line, before a library traps.
+  @Test(arguments: [8, 20, 63]) func fewOpenFilesAreOneLine(_ count: Int) throws {
+    let run = try shell("ulimit -n \(count); spectral info")
+    #expect(
+      run.status == 1
+        && run.errors == "Error: \(count) open files are too few; allow 64 (ulimit -n)\n")
+    #expect(try shell("ulimit -S -n \(count); spectral info").status == 0)
+  }
+
+  /// Whatever ends the program and can be caught, also twice in a row, takes its temporary along.
+  @Test(arguments: [
+    "TERM", "HUP", "USR1", "USR2", "XCPU", "ALRM", "ABRT", "TERM TERM",
+  ])
+  func signalsLeaveNoTemporary(_ signals: String) throws {
+    let values = [Float](repeating: 1, count: 1 << 22)
+    try TensorFile.write(
+      [.init("w", shape: [1 << 11, 1 << 11], .float(values))], format: .safetensors,
+      to: tool.file("a.safetensors"))
+    let kills = signals.split(separator: " ").map { "kill -\($0) $!" }.joined(separator: "; ")
+    let run = try shell(
+      """
+      spectral clip a.safetensors --tau 1 --method randomized --rank 1 --out b.safetensors > /dev/null & 
+      while kill -0 $! 2> /dev/null && ! ls .b* > /dev/null 2>&1; do :; done
+      { \(kills); } 2> /dev/null
+      wait $!
+      """)
+    #expect(run.status > 128 || tool.names.contains("b.safetensors"), "\(run)")
+    #expect(!tool.names.contains { $0.hasSuffix(".tmp") }, "\(tool.names)")
+  }
+
   @Test func messagesThatCannotBeWrittenEndNothing() throws {
     _ = try write("a.safetensors")
     for errors in ["2>/dev/full", "2>&-"] {

@@ -97,7 +97,8 @@ import Training
       #expect(abs(after - before / 4) <= 1e-5 * before)
     }
     #expect(
-      try set.records(of: "spectral-const")[0].doubles("clipped_fraction").contains { $0 > 0 })
+      try set.records(of: "spectral-const")[0].doubles("clipped_fraction", axes: 2).values.contains
+      { $0 > 0 })
     // The table, the caption and the claims that these arms can tell.
     let table = try DeltaGClipVAE.table(of: set)
     #expect(table.blocks.map(\.name) == names + ["final"])

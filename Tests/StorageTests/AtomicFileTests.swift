@@ -176,6 +176,31 @@ import Testing
     #expect(scratch.names == ["pipe"])
   }
 
+  /// What a signal handler calls: it removes what is being written, and nothing that is finished.
+  @Test func temporariesAreKnownToSignalHandlers() throws {
+    let (kept, gone) = (
+      try scratch.file("kept", holding: old), try scratch.file("gone", holding: old)
+    )
+    Temporaries.remove(Temporaries.insert(kept))
+    let number = try #require(Temporaries.insert(gone))
+    Temporaries.removeAll()
+    Temporaries.remove(number)
+    #expect(scratch.names == ["kept"])
+    #expect(Temporaries.insert(String(repeating: "x", count: Int(PATH_MAX))) == nil)
+  }
+
+  /// A name is a row of bytes: accents that join a slash, and letters of several bytes, are no more than that.
+  @Test(arguments: [
+    "a\u{301}", "\u{301}b", String(repeating: "\u{1F468}\u{200D}\u{1F469}", count: 22),
+    String(repeating: "é", count: 120),
+  ])
+  func namesAreBytes(_ name: String) throws {
+    try AtomicFile.write("x", to: scratch.file(name))
+    #expect(try content(scratch.file(name)) == Data("x".utf8))
+    try AtomicFile.write("y", to: scratch.file(name))
+    #expect(scratch.names.count == 1)
+  }
+
   @Test func manyWritersOneFile() async throws {
     let path = scratch.file("a.txt")
     let failures = await withTaskGroup(of: Bool.self) { group in

@@ -113,7 +113,7 @@ import Testing
     try sampleRecord().write(to: path)
     let record = try Record.read(from: path)
     #expect(try record.doubles("telemetry/seconds") == [0.25, 0.5])
-    #expect(try record.doubles("bytes").last == 255)
+    #expect(try record.doubles("bytes", axes: 2).values.last == 255)
     #expect(try record.ints("step").prefix(3) == [0, 10, 20])
     #expect(try record.strings("layer").first == "wte")
     #expect(try record.int(attribute: "seed") == 11)
@@ -121,7 +121,10 @@ import Testing
     #expect(try record.string(attribute: "experiment") == "trace-regression")
     expectError("data set tau is missing", at: path) { try record.doubles("tau") }
     expectError("data set layer holds strings", at: path) { try record.doubles("layer") }
-    expectError("data set sigma holds floats", at: path) { try record.ints("sigma") }
+    expectError("data set sigma has the shape", at: path) { try record.ints("sigma") }
+    expectError("data set telemetry/seconds holds doubles", at: path) {
+      try record.ints("telemetry/seconds")
+    }
     expectError("data set step holds numbers", at: path) { try record.strings("step") }
     expectError("attribute nope is missing", at: path) { try record.int(attribute: "nope") }
     expectError("attribute lr is not a whole", at: path) { try record.int(attribute: "lr") }

@@ -106,7 +106,7 @@ extension Element {
       return (String(pair[..<sign]), String(pair[sign...].dropFirst()))
     }
     // A name becomes part of a path.
-    guard !methods.isEmpty, !keys.isEmpty, !cells[2].contains("/"), !cells[5].contains("/") else {
+    guard !methods.isEmpty, !keys.isEmpty, !cells[2].hasSlash, !cells[5].hasSlash else {
       return nil
     }
     self.init(stage: stage, number: number, methods: methods, keys: keys, seed: seed)

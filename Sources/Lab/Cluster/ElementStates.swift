@@ -30,7 +30,7 @@ package struct Submission: Equatable, Sendable {
 
   /// Reads that of the folder `place`; nil where nothing was submitted.
   package init?(from place: String) {
-    guard let text = try? String(contentsOfFile: Self.path(in: place), encoding: .utf8),
+    guard let text = FileBytes.text(Self.path(in: place)),
       let first = text.split(separator: "\n").first, first.hasPrefix("# user ")
     else { return nil }
     user = String(first.dropFirst(7))

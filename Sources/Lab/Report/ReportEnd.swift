@@ -130,6 +130,6 @@ extension ReportPage {
   }
 
   func text(_ path: String) -> String? {
-    try? String(contentsOfFile: "\(root)/\(path)", encoding: .utf8)
+    FileBytes.text("\(root)/\(path)")
   }
 }

@@ -92,9 +92,13 @@ private struct RecordedSearch {
 extension SearchExperiment {
   private static func recorded(_ set: RecordSet) throws -> [RecordedSearch] {
     try set.methods.map { name in
-      RecordedSearch(
+      let search = RecordedSearch(
         record: try set.records(of: name)[0], arm: try arms.named(name, place: set.folder),
         objective: objective)
+      let columns = ["trial", objective] + search.parameters.map(\.name)
+      try search.record.checkLengths(
+        of: columns + ["steps", "round", "candidate"].filter { search.record[$0] != nil })
+      return search
     }
   }
 

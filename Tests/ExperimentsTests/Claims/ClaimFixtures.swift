@@ -82,8 +82,11 @@ enum ClaimFixtures {
         arm, seed: seed, [("final_train_loss", train), ("final_val_loss", final)],
         series: [
           ("train_loss", (1...100).map { training?($0) ?? train }),
-          ("val_loss", (1...100).map(validation)), ("clipped_fraction", [0.5]), ("tau", [1]),
+          ("val_loss", (1...100).map(validation)),
         ], counts: [("step", Array(1...100))])
+      for (name, value) in [("clipped_fraction", 0.5), ("tau", 1)] {
+        add(name, [value], shape: [1, 1], to: &run)
+      }
       run.telemetry.add(
         .init("model_seconds", .double((1...100).map(Double.init)), longName: "time", units: "s"))
       return run
@@ -93,11 +96,13 @@ enum ClaimFixtures {
   /// An image network's run of four epochs of five steps, with the errors among a thousand test images after each.
   static func images(_ arm: String, errors: [Double]) -> [Record] {
     alike { seed in
-      record(
+      var run = record(
         arm, seed: seed, [("final_val_accuracy", 1 - (errors.last ?? 0))],
         integers: [("test_images", 1000), ("steps_per_epoch", 5)],
-        series: [("val_accuracy", errors.map { 1 - $0 }), ("clipped_fraction", [0.5])],
+        series: [("val_accuracy", errors.map { 1 - $0 })],
         counts: [("step", [5, 10, 15, 20])])
+      add("clipped_fraction", [0.5], shape: [1, 1], to: &run)
+      return run
     }
   }
 

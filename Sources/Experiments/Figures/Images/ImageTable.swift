@@ -48,9 +48,9 @@ enum ImageTable {
   /// At each point, the mean over the convolutions.
   private static func meanClipError(_ record: Record) throws -> [Double] {
     try record.checkLengths(of: ["step", "clip_error"])
-    let (values, points) = (try record.doubles("clip_error"), try record.ints("step").count)
-    let layers = values.count / max(1, points)
-    return (0..<points).map { Statistics.mean(values[($0 * layers)..<(($0 + 1) * layers)]) }
+    let (values, shape) = try record.doubles("clip_error", axes: 2)
+    let layers = shape[1]
+    return (0..<shape[0]).map { Statistics.mean(values[($0 * layers)..<(($0 + 1) * layers)]) }
   }
 
   /// Milliseconds of an undisturbed step, in the clip alone and whole; NaN if all diverged.

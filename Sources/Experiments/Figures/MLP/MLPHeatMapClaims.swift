@@ -17,10 +17,10 @@ extension MLPHeatMap {
     init(_ record: Record) throws {
       rates = try record.doubles("learning_rate")
       columns = try record.doubles(record.string(attribute: "axis"))
-      losses = try record.doubles("final_train_loss")
-      updateNorms = try record.doubles("median_update_norm")
-      guard [losses.count, updateNorms.count].allSatisfy({ $0 == rates.count * columns.count })
-      else {
+      let shapes: ([Int], [Int])
+      (losses, shapes.0) = try record.doubles("final_train_loss", axes: 2)
+      (updateNorms, shapes.1) = try record.doubles("median_update_norm", axes: 2)
+      guard shapes.0 == [rates.count, columns.count], shapes.1 == shapes.0 else {
         throw StorageError(
           "its cells are not those of its step sizes and thresholds",
           at: record.source ?? "a record", hint: "compute the record anew")

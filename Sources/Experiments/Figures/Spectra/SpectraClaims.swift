@@ -17,10 +17,10 @@ struct Trends {
   let view: SpectraView
 
   /// `statistic` of every mini-batch size and matrix; nil leaves one out.
-  private func entries(_ statistic: (Int, Int) throws -> [Double]?) throws -> [Entry] {
-    try view.batchSizes.flatMap { size in
-      try view.layers.indices.compactMap { layer in
-        guard let values = try statistic(size, layer) else { return nil }
+  private func entries(_ statistic: (Int, Int) -> [Double]?) -> [Entry] {
+    view.batchSizes.flatMap { size in
+      view.layers.indices.compactMap { layer in
+        guard let values = statistic(size, layer) else { return nil }
         return Entry(size: size, layer: view.layers[layer], interval: Self.interval(values))
       }
     }
@@ -35,87 +35,87 @@ struct Trends {
   }
 
   /// Kendall's rank correlation of b and σ_1 in each mini-batch.
-  func kendall() throws -> [Entry] {
-    try entries { size, layer in
-      let columns = try (0...size).map {
-        try view.column("sigma", size: size, count: $0, layer: layer)
+  func kendall() -> [Entry] {
+    entries { size, layer in
+      let columns = (0...size).map {
+        view.column("sigma", size: size, count: $0, layer: layer)
       }
       return columns[0].indices.map { batch in kendallTau(columns.map { $0[batch] }) }
     }
   }
 
   /// log of the factor by which `name` grows from b = `from` to `to` (functions of B).
-  func growth(_ name: String, from: (Int) -> Int, to: (Int) -> Int) throws -> [Entry] {
-    try entries { size, layer in
-      try logGrowth(name, size, layer, from: from(size), to: to(size))
+  func growth(_ name: String, from: (Int) -> Int, to: (Int) -> Int) -> [Entry] {
+    entries { size, layer in
+      logGrowth(name, size, layer, from: from(size), to: to(size))
     }
   }
 
   /// log growth of the median singular value minus half that of the largest, from b = 0 to 1.
-  func bulkExcess() throws -> [Entry] {
-    try entries { size, layer in
+  func bulkExcess() -> [Entry] {
+    entries { size, layer in
       zip(
-        try logGrowth("sigma_median", size, layer, from: 0, to: 1),
-        try logGrowth("sigma", size, layer, from: 0, to: 1)
+        logGrowth("sigma_median", size, layer, from: 0, to: 1),
+        logGrowth("sigma", size, layer, from: 0, to: 1)
       ).map { $0 - 0.5 * $1 }
     }
   }
 
   /// The median singular value's change from b = 0 to 1, over the mean change of the largest.
-  func bulkShift() throws -> [Entry] {
-    try entries { size, layer in
-      func change(_ name: String) throws -> [Double] {
+  func bulkShift() -> [Entry] {
+    entries { size, layer in
+      func change(_ name: String) -> [Double] {
         zip(
-          try view.column(name, size: size, count: 1, layer: layer),
-          try view.column(name, size: size, count: 0, layer: layer)
+          view.column(name, size: size, count: 1, layer: layer),
+          view.column(name, size: size, count: 0, layer: layer)
         ).map { $0 - $1 }
       }
-      let scale = Statistics.mean(try change("sigma"))
-      return try change("sigma_median").map { $0 / scale }
+      let scale = Statistics.mean(change("sigma"))
+      return change("sigma_median").map { $0 / scale }
     }
   }
 
   /// From b = 0 to 1: the increase of the squares of the five largest singular values less half of that of all
   /// (‖G‖_F²), over the latter's mean.
-  func increaseInFive() throws -> [Entry] {
-    try entries { size, layer in
-      func change(_ name: String, _ value: ([Double]) -> Double) throws -> [Double] {
+  func increaseInFive() -> [Entry] {
+    entries { size, layer in
+      func change(_ name: String, _ value: ([Double]) -> Double) -> [Double] {
         zip(
-          try view.values(name, size: size, count: 1, layer: layer),
-          try view.values(name, size: size, count: 0, layer: layer)
+          view.values(name, size: size, count: 1, layer: layer),
+          view.values(name, size: size, count: 0, layer: layer)
         ).map { value($0) - value($1) }
       }
-      let five = try change("sigma") { $0.prefix(5).reduce(0) { $0 + $1 * $1 } }
-      let all = try change("norm") { $0[0] * $0[0] }
+      let five = change("sigma") { $0.prefix(5).reduce(0) { $0 + $1 * $1 } }
+      let all = change("norm") { $0[0] * $0[0] }
       return zip(five, all).map { ($0 - 0.5 * $1) / Statistics.mean(all) }
     }
   }
 
   /// At b = 1 of the detailed size: how many singular values exceed the largest at b = 0.
-  func exceeding() throws -> [Entry] {
-    try entries { size, layer in
+  func exceeding() -> [Entry] {
+    entries { size, layer in
       guard size == view.detailBatchSize else { return nil }
       return zip(
-        try view.values("sigma", size: size, count: 1, layer: layer),
-        try view.values("sigma", size: size, count: 0, layer: layer)
+        view.values("sigma", size: size, count: 1, layer: layer),
+        view.values("sigma", size: size, count: 0, layer: layer)
       ).map { bad, good in Double(bad.count { $0 > good[0] }) }
     }
   }
 
   private func logGrowth(
     _ name: String, _ size: Int, _ layer: Int, from: Int, to: Int
-  ) throws -> [Double] {
+  ) -> [Double] {
     zip(
-      try view.column(name, size: size, count: to, layer: layer),
-      try view.column(name, size: size, count: from, layer: layer)
+      view.column(name, size: size, count: to, layer: layer),
+      view.column(name, size: size, count: from, layer: layer)
     ).map { log($0 / $1) }
   }
 
   /// At b = 1 of the detailed size: what `rule` removes along the bad gradient less what of the rest.
-  func selectivity(rule: Int) throws -> [Entry] {
-    try entries { size, layer in
+  func selectivity(rule: Int) -> [Entry] {
+    entries { size, layer in
       guard size == view.detailBatchSize else { return nil }
-      return try view.removed(rule: rule, count: 1, layer: layer).map { $0.bad - $0.rest }
+      return view.removed(rule: rule, count: 1, layer: layer).map { $0.bad - $0.rest }
     }
   }
 }
@@ -137,11 +137,11 @@ extension Evidence {
   /// others are reported.
   fileprivate static func everywhere(
     _ name: String, _ set: RecordSet, deciding: String, _ bound: Bound,
-    shown: (Double) -> Double = { $0 }, _ entries: (Trends) throws -> [Trends.Entry]
+    shown: (Double) -> Double = { $0 }, _ entries: (Trends) -> [Trends.Entry]
   ) throws -> Evidence {
     let views = try SpectraView.all(of: set)
-    let findings = try views.map { view in
-      summary(name, view, bound, shown: shown, try entries(Trends(view: view)))
+    let findings = views.map { view in
+      summary(name, view, bound, shown: shown, entries(Trends(view: view)))
     }
     let named = Array(zip(views.map(\.method), findings))
     return Evidence(
@@ -191,7 +191,7 @@ extension BadTokenSpectra {
   private static let amplification: [Claim] = definitions.flatMap { suffix, definition, subject in
     func claim(
       _ id: String, _ statement: String, _ bound: Bound, _ criterion: String, _ name: String,
-      _ entries: @escaping @Sendable (Trends) throws -> [Trends.Entry]
+      _ entries: @escaping @Sendable (Trends) -> [Trends.Entry]
     ) -> Claim {
       Claim(
         id: id + suffix, item: "abstract", statement: "\(subject) \(statement)",
@@ -206,13 +206,13 @@ extension BadTokenSpectra {
         "from b = 0 to b = 1, for every matrix and mini-batch size, the increase of the squares of the five largest "
           + "singular values less half the increase of the squared norm, over the latter's mean,",
         "increase in the five largest less half of all"
-      ) { try $0.increaseInFive() },
+      ) { $0.increaseInFive() },
       claim(
         "fig1-few-exceed", "lifts a few singular values above the largest of a good mini-batch.",
         .below(5),
         "for every matrix, B = 8, the number of singular values at b = 1 above the largest one at b = 0",
         "number above the good σ_1"
-      ) { try $0.exceeding() },
+      ) { $0.exceeding() },
     ]
   }
 
@@ -225,7 +225,7 @@ extension BadTokenSpectra {
       _ id: String, _ item: String, _ statement: String, _ bound: Bound, _ criterion: String,
       changed also: String = "", shown: @escaping @Sendable (Double) -> Double = { $0 },
       _ name: String,
-      _ entries: @escaping @Sendable (Trends) throws -> [Trends.Entry]
+      _ entries: @escaping @Sendable (Trends) -> [Trends.Entry]
     ) -> Claim {
       Claim(
         id: id + suffix, item: item + model, profile: profile, statement: statement,
@@ -241,24 +241,24 @@ extension BadTokenSpectra {
         "The top singular values grow with the number of bad tokens.", .above(0),
         "Kendall's rank correlation between b and σ_1 within a mini-batch, b = 0, …, B,",
         "correlation"
-      ) { try $0.kendall() },
+      ) { $0.kendall() },
       claim(
         "fig1-good-small", "§1, Figs 1, 7",
         "When all tokens are good, the singular values remain small.", .above(3),
         "σ_1 at b = B/2 over σ_1 at b = 0", shown: { exp($0) }, "factor"
-      ) { try $0.growth("sigma", from: { _ in 0 }, to: { max(1, $0 / 2) }) },
+      ) { $0.growth("sigma", from: { _ in 0 }, to: { max(1, $0 / 2) }) },
       claim(
         "fig1-bulk-less", "abstract",
         "Bad tokens amplify the leading singular values much more than the rest.", .below(0),
         "from b = 0 to b = 1 the growth of the logarithm of the median singular value less half that of σ_1",
         "log growth of the median less half that of σ_1"
-      ) { try $0.bulkExcess() },
+      ) { $0.bulkExcess() },
       claim(
         "fig1-bulk-still", "abstract", "The rest of the spectrum remains largely unchanged.",
         .within(0.8, 1.25),
         "from b = 0 to b = 1 the factor by which the median singular value changes",
         shown: { exp($0) }, "factor"
-      ) { try $0.growth("sigma_median", from: { _ in 0 }, to: { _ in 1 }) },
+      ) { $0.growth("sigma_median", from: { _ in 0 }, to: { _ in 1 }) },
       claim(
         "fig1-bulk-shift", "abstract",
         "The rest of the spectrum remains largely unchanged, read as absolute change.",
@@ -266,14 +266,14 @@ extension BadTokenSpectra {
         "from b = 0 to b = 1 the change of the median singular value over that of σ_1",
         changed: "; the row was added when the reading by factors had failed on GPT2-BASIC",
         "part of the change of σ_1"
-      ) { try $0.bulkShift() },
+      ) { $0.bulkShift() },
       claim(
         "fig1-rules", "§1 (our test)",
         "Spectral clipping takes more of the bad sample's gradient than of the others'.", .above(0),
         "with one bad token of B = 8 and the quantile threshold of good mini-batches, the part of squared norm "
           + "removed of the bad sample's gradient less that of the others' (norm clipping removes equal parts)",
         "difference of parts"
-      ) { try $0.selectivity(rule: 2) },
+      ) { $0.selectivity(rule: 2) },
     ]
   }
 }

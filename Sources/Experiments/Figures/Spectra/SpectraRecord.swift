@@ -140,35 +140,83 @@ struct SpectraView {
   let detailBatchSize: Int
   /// Mini-batches of a cell, all seeds together.
   let batches: Int
+  /// The singular values recorded of each matrix.
+  let top: Int
   private let records: [Record]
   private let cells: [(size: Int, count: Int)]
+  private typealias Numbers = (values: [Double], shape: [Int])
   /// The numbers of each record, converted once.
-  private let numbers: [[String: [Double]]]
+  private let numbers: [[String: Numbers]]
 
   init(_ method: String, of set: RecordSet) throws {
     self.method = method
     records = try set.records(of: method)
     title = try records[0].string(attribute: "title")
     layers = try records[0].strings("layer")
-    for record in records {
-      for columns in [
-        [
-          "batch_size", "bad_count", "sigma", "sigma_median", "norm", "effective_rank",
-          "bad_fraction", "left_alignment", "right_alignment",
-        ], ["removed_bad", "removed_rest"], ["spectrum_count", "spectrum"],
-      ] { try record.checkLengths(of: columns.filter { record[$0] != nil }) }
-    }
-    cells = Array(zip(try records[0].ints("batch_size"), try records[0].ints("bad_count")))
-      .map { (size: $0.0, count: $0.1) }
+    let (sizes, counts) = (try records[0].ints("batch_size"), try records[0].ints("bad_count"))
+    cells = zip(sizes, counts).map { (size: $0, count: $1) }
     batchSizes = cells.filter { $0.count == 0 }.map(\.size)
-    detailBatchSize = try records[0].dataSet("removed_bad").shape[0]
-    batches = try records.reduce(0) { try $0 + $1.dataSet("sigma").shape[1] }
-    numbers = try records.map { record in
-      try Dictionary(
-        uniqueKeysWithValues: [
-          "sigma", "sigma_median", "norm", "effective_rank", "bad_fraction", "left_alignment",
-          "right_alignment", "removed_bad", "removed_rest",
-        ].map { ($0, try record.doubles($0)) })
+    top = try records[0].doubles("sigma", axes: 4).shape[3]
+    detailBatchSize = try records[0].doubles("removed_bad", axes: 4).shape[0]
+    numbers = try records.map(Self.numbers)
+    batches = numbers.reduce(0) { $0 + ($1["sigma"]?.shape[1] ?? 0) }
+    // Whole rows of cells, b = 0 to B, for each B once, and the same in every record.
+    let rows =
+      Set(batchSizes).count == batchSizes.count && batchSizes.contains(detailBatchSize)
+      && batchSizes.allSatisfy { (1...sizes.count).contains($0) }
+      && Set(cells.map { [$0.size, $0.count] })
+        == Set(batchSizes.flatMap { size in (0...size).map { [size, $0] } })
+      && cells.count == batchSizes.reduce(0) { $0 + $1 + 1 }
+    for (record, numbers) in zip(records, numbers) {
+      let same =
+        try record.ints("batch_size") == sizes && record.ints("bad_count") == counts
+        && record.strings("layer") == layers
+      guard same, rows, counts.count == sizes.count, !layers.isEmpty, top > 0,
+        Self.fit(
+          numbers, cells: cells.count, detail: detailBatchSize, layers: layers.count, top: top)
+      else {
+        throw StorageError(
+          "its cells are not those of mini-batches with 0 to all samples replaced, or not those of the other records",
+          at: record.source ?? "a record", hint: "compute the records anew")
+      }
+    }
+  }
+
+  private static func numbers(_ record: Record) throws -> [String: Numbers] {
+    var numbers: [String: Numbers] = [:]
+    for name in [
+      "sigma_median", "norm", "effective_rank", "bad_fraction", "left_alignment", "right_alignment",
+    ] { numbers[name] = try record.doubles(name, axes: 3) }
+    for name in ["sigma", "removed_bad", "removed_rest"] {
+      numbers[name] = try record.doubles(name, axes: 4)
+    }
+    numbers["spectrum"] = try record.doubles("spectrum", axes: 3)
+    let counts = try record.ints("spectrum_count")
+    numbers["spectrum_count"] = (counts.map(Double.init), [counts.count])
+    return numbers
+  }
+
+  /// Whether all have the shapes that one sweep gives them.
+  private static func fit(
+    _ numbers: [String: Numbers], cells: Int, detail: Int, layers: Int, top: Int
+  ) -> Bool {
+    let batches = numbers["sigma"]?.shape[1] ?? 0
+    let counts = numbers["spectrum_count"]?.values ?? []
+    let width = numbers["spectrum"]?.shape[2] ?? 0
+    guard batches > 0, width > 0, !counts.isEmpty, Set(counts).count == counts.count else {
+      return false
+    }
+    return numbers.allSatisfy { name, numbers in
+      let shape =
+        switch name {
+        case "sigma": [cells, batches, layers, top]
+        case "removed_bad", "removed_rest":
+          [detail, batches, layers, LayerThresholds.Rule.allCases.count]
+        case "spectrum": [counts.count, layers, width]
+        case "spectrum_count": [counts.count]
+        default: [cells, batches, layers]
+        }
+      return numbers.shape == shape
     }
   }
 
@@ -178,12 +226,11 @@ struct SpectraView {
   }
 
   /// A quantity of a cell and matrix: one row a mini-batch, with `sigma`'s width or 1.
-  func values(_ name: String, size: Int, count: Int, layer: Int) throws -> [[Double]] {
+  func values(_ name: String, size: Int, count: Int, layer: Int) -> [[Double]] {
     guard let cell = cells.firstIndex(where: { $0 == (size, count) }) else { return [] }
-    return try zip(records, numbers).flatMap { record, numbers -> [[Double]] in
-      let shape = try record.dataSet(name).shape
+    return numbers.flatMap { numbers -> [[Double]] in
+      guard let (all, shape) = numbers[name] else { return [] }
       let width = shape.count == 4 ? shape[3] : 1
-      let all = numbers[name] ?? []
       return (0..<shape[1]).map { batch in
         let start = ((cell * shape[1] + batch) * shape[2] + layer) * width
         return Array(all[start..<(start + width)])
@@ -192,15 +239,15 @@ struct SpectraView {
   }
 
   /// The largest singular value, or another quantity, one number a mini-batch.
-  func column(_ name: String, size: Int, count: Int, layer: Int) throws -> [Double] {
-    try values(name, size: size, count: count, layer: layer).map { $0[0] }
+  func column(_ name: String, size: Int, count: Int, layer: Int) -> [Double] {
+    values(name, size: size, count: count, layer: layer).map { $0[0] }
   }
 
   /// What a rule removes along the bad samples' gradient and of the rest, one pair a mini-batch.
-  func removed(rule: Int, count: Int, layer: Int) throws -> [(bad: Double, rest: Double)] {
-    try zip(records, numbers).flatMap { record, numbers -> [(Double, Double)] in
-      let shape = try record.dataSet("removed_bad").shape
-      let (bad, rest) = (numbers["removed_bad"] ?? [], numbers["removed_rest"] ?? [])
+  func removed(rule: Int, count: Int, layer: Int) -> [(bad: Double, rest: Double)] {
+    numbers.flatMap { numbers -> [(Double, Double)] in
+      guard let (bad, shape) = numbers["removed_bad"], let rest = numbers["removed_rest"]?.values
+      else { return [] }
       return (0..<shape[1]).map { batch in
         let i = (((count - 1) * shape[1] + batch) * shape[2] + layer) * shape[3] + rule
         return (bad[i], rest[i])
@@ -211,14 +258,14 @@ struct SpectraView {
   /// The whole spectra: (b, singular values), geometric means over the seeds.
   func spectra(layer: Int) throws -> [(count: Int, sigma: [Double])] {
     let counts = try records[0].ints("spectrum_count")
-    let shape = try records[0].dataSet("spectrum").shape
-    let all = try records.map { try $0.doubles("spectrum") }
+    let all = numbers.compactMap { $0["spectrum"] }
+    let shape = all[0].shape
     return counts.enumerated().map { row, count in
       let start = (row * shape[1] + layer) * shape[2]
       return (
         count,
         (start..<(start + shape[2])).map { i in
-          geometricMean(all.map { $0[i] })
+          geometricMean(all.map { $0.values[i] })
         }
       )
     }

@@ -35,8 +35,8 @@ extension BadTokenSpectra {
     guard let first = views.first else { return table }
     for layer in first.layers.indices {
       for size in first.batchSizes {
-        let tops = try (0...size).map {
-          try first.values("sigma", size: size, count: $0, layer: layer)
+        let tops = (0...size).map {
+          first.values("sigma", size: size, count: $0, layer: layer)
         }
         var block = Table.Block("boxes:\(layer + 1):\(size)")
         block.add("bad", tops.indices.map(Double.init))
@@ -78,10 +78,10 @@ extension BadTokenSpectra {
       for name in ["bad_fraction", "left_alignment", "right_alignment", "effective_rank"] {
         block.add(
           name,
-          try bad.map { count in
-            try Statistics.median(
+          bad.map { count in
+            Statistics.median(
               view.layers.indices.map {
-                try Statistics.median(
+                Statistics.median(
                   view.column(name, size: view.detailBatchSize, count: count, layer: $0))
               })
           })
@@ -91,8 +91,8 @@ extension BadTokenSpectra {
     var removed = Table.Block("removed")
     removed.add("layer", first.layers.indices.map { Double($0 + 1) })
     for (index, rule) in LayerThresholds.Rule.allCases.enumerated() {
-      let shares = try first.layers.indices.map {
-        try first.removed(rule: index, count: 1, layer: $0)
+      let shares = first.layers.indices.map {
+        first.removed(rule: index, count: 1, layer: $0)
       }
       removed.add("\(rule.rawValue).bad", shares.map { Statistics.median($0.map(\.bad)) })
       removed.add("\(rule.rawValue).rest", shares.map { Statistics.median($0.map(\.rest)) })
@@ -120,8 +120,8 @@ extension BadTokenSpectra {
     func middle(_ entries: [Trends.Entry]) -> Double {
       Statistics.median(entries.map(\.interval.estimate))
     }
-    let one = try trends.growth("sigma", from: { _ in 0 }, to: { _ in 1 })
-    let bulk = try trends.growth("sigma_median", from: { _ in 0 }, to: { _ in 1 })
+    let one = trends.growth("sigma", from: { _ in 0 }, to: { _ in 1 })
+    let bulk = trends.growth("sigma_median", from: { _ in 0 }, to: { _ in 1 })
     let records = try set.records(of: view.method)
     func mean(_ name: String) throws -> String {
       short(Statistics.mean(try records.map { try $0.double(attribute: name) }))
@@ -131,7 +131,7 @@ extension BadTokenSpectra {
       ("model", try records[0].string(attribute: "model_title")), ("definition", view.title),
       ("definitions", views.map(\.title).joined(separator: "; ")),
       ("batches", "\(view.batches)"), ("detail", "\(view.detailBatchSize)"),
-      ("top", "\(try records[0].dataSet("sigma").shape[3])"),
+      ("top", "\(view.top)"),
       ("good", try mean("mean_good_probability")), ("bad", try mean("mean_bad_probability")),
       ("matrices", "\(view.layers.count)"),
       ("growth", short(exp(middle(one)))), ("bulk", short(exp(middle(bulk)))),

@@ -29,8 +29,8 @@ extension TheoryBounds {
 
   /// The runs of one case of a data set [case, run].
   static func runs(_ record: Record, _ name: String) throws -> [[Double]] {
-    let (values, shape) = (try record.doubles(name), try record.dataSet(name).shape)
-    guard shape.count == 2, shape[1] > 0 else {
+    let (values, shape) = try record.doubles(name, axes: 2)
+    guard shape[1] > 0 else {
       throw StorageError(
         "\(name) has no runs", at: record.source ?? "a record", hint: "compute the record anew")
     }
@@ -70,9 +70,15 @@ extension TheoryBounds {
     }
   }
 
-  /// Every α that has cases, ascending.
+  /// Every α that has cases, ascending; at least one.
   static func alphas(_ record: Record) throws -> [Double] {
-    Set(try record.doubles("alpha")).sorted()
+    let all = try record.doubles("alpha")
+    guard !all.isEmpty, all.allSatisfy(\.isFinite) else {
+      throw StorageError(
+        "alpha has no values, or one that is not finite", at: record.source ?? "a record",
+        hint: "compute the record anew")
+    }
+    return Set(all).sorted()
   }
 
   private static let noViolations = Bound.below(1)

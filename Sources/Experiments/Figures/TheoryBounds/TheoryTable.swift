@@ -16,7 +16,8 @@ extension TheoryBounds {
     let steps33 = try first.ints("steps")
     let (optimisation, noise) = (try runs(first, "optimisation"), try runs(first, "noise"))
     let (measured, biases) = (try runs(first, "squared_norm"), try runs(first, "squared_bias"))
-    for alpha in Set(orders).sorted() {
+    let alphas33 = try alphas(first)
+    for alpha in alphas33 {
       let cases = names.indices.filter {
         names[$0] == names[0] && orders[$0] == alpha && taus[$0].isFinite
           && steps33[$0] == steps33.max()
@@ -89,13 +90,14 @@ extension TheoryBounds {
       table.add(block)
     }
     let (moments, samples) = (try fourth.doubles("moment"), try fourth.ints("samples"))
-    let (errors, limits) = (
-      try fourth.doubles("per_sample_error"), try fourth.doubles("per_sample_bound")
-    )
-    guard Set(moments).count == moments.count else {
+    let (errors, shape) = try fourth.doubles("per_sample_error", axes: 2)
+    let (limits, bounded) = try fourth.doubles("per_sample_bound", axes: 2)
+    guard Set(moments).count == moments.count, moments.allSatisfy(\.isFinite),
+      shape == [moments.count, samples.count], bounded == shape
+    else {
       throw StorageError(
-        "a moment stands there twice", at: fourth.source ?? "a record",
-        hint: "compute the record anew")
+        "a moment stands there twice or is not finite, or its errors are not those of its moments and samples",
+        at: fourth.source ?? "a record", hint: "compute the record anew")
     }
     for (row, moment) in moments.enumerated() {
       let cases = samples.indices.map { row * samples.count + $0 }
@@ -109,7 +111,7 @@ extension TheoryBounds {
     func shown(_ values: [Double]) -> [Double] {
       values.count <= 3 ? values : [values[0], values[values.count / 2], values[values.count - 1]]
     }
-    table.set("theorem33_alpha", .text("\(Set(orders).sorted()[0])"))
+    table.set("theorem33_alpha", .text("\(alphas33[0])"))
     table.set("alpha34", .texts(shown(all).map { "\($0)" }))
     table.set("alpha_bias", .texts(shown(try alphas(third)).map { "\($0)" }))
     table.set("moment", .texts(shown(moments).map { "\($0)" }))
@@ -117,7 +119,7 @@ extension TheoryBounds {
   }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let second = try record(set, "theorem34")
+    let (first, second) = (try record(set, "theorem33"), try record(set, "theorem34"))
     let slopes = try alphas(second).map { alpha in
       guard let slope = try slope(second, alpha: alpha) else {
         return "α = \(alpha): K out of reach"
@@ -132,9 +134,9 @@ extension TheoryBounds {
     }
     return [
       ("slopes", slopes.joined(separator: "; ")), ("instances", "\(instances)"),
-      ("runs", "\(try second.dataSet("potential_spectral").shape[1])"),
-      ("steps33", "\(try record(set, "theorem33").int(attribute: "steps"))"),
-      ("problem", try record(set, "theorem33").strings("problem")[0]),
+      ("runs", "\(try runs(second, "potential_spectral").first?.count ?? 0)"),
+      ("steps33", "\(try first.int(attribute: "steps"))"),
+      ("problem", try first.strings("problem").first ?? "no problem"),
     ]
   }
 }
