@@ -118,8 +118,8 @@ import Testing
       let result = try folder.fetch("set")
       #expect(
         result.status == 1
-          && result.error.contains("\(name): cannot be unpacked: gzip: stdin: not in")
-          && result.error.contains("; install tar")
+          && result.error.contains("\(name): cannot be unpacked: gzip: ")
+          && result.error.contains(": not in gzip format; install tar")
           && result.error.split(separator: "\n").count == 1)
     }
     #expect(!(try folder.names(in: "set")).contains("broken"))
