@@ -86,7 +86,8 @@ let package = Package(
         "Storage", arguments,
       ]),
     .executableTarget(
-      name: "fuzz", dependencies: ["LinearAlgebra", "Storage", "Training", arguments]),
+      name: "fuzz",
+      dependencies: ["Experiments", "Lab", "LinearAlgebra", "Storage", "Training", arguments]),
     .executableTarget(
       name: "suite-bench",
       dependencies: [

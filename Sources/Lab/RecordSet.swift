@@ -22,7 +22,13 @@ package struct RecordSet: Sendable {
       throw StorageError(
         "holds no records", at: folder, hint: "run the experiment first (make help lists them)")
     }
-    let records = try names.map { try Record.read(from: "\(folder)/\($0)") }
+    try self.init(folder: folder, read: names.map { try Record.read(from: "\(folder)/\($0)") })
+  }
+
+  /// A set of records as they were read from files.
+  ///
+  /// Throws a `StorageError` for one that no reader could trust.
+  package init(folder: String, read records: [Record]) throws {
     for record in records { try Self.checkColumns(of: record, in: folder) }
     try self.init(folder: folder, records: records)
   }

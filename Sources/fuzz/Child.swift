@@ -13,6 +13,8 @@ struct Bench: Sendable {
     /// Its exit status; nil after a signal or at the time limit.
     var status: Int32?
     var isHang = false
+    /// What it died of.
+    var signal: Int32?
     var error = ""
   }
 
@@ -63,7 +65,7 @@ struct Bench: Sendable {
       withStrings(environment) { posix_spawn(&child, "/bin/sh", &actions, &attributes, words, $0) }
     }
     guard failure == 0 else { throw POSIXError(POSIXErrorCode(rawValue: failure) ?? .EAGAIN) }
-    let end = ContinuousClock.now + .seconds(seconds ?? self.seconds)
+    let end = ContinuousClock.now + .seconds(min(seconds ?? self.seconds, 1e9))
     var (status, pause) = (Int32(0), UInt32(500))
     while waitpid(child, &status, WNOHANG) == 0 {
       if ContinuousClock.now > end {
@@ -78,7 +80,8 @@ struct Bench: Sendable {
     let isExit = status & 0x7f == 0
     let text = (try? Data(contentsOf: URL(fileURLWithPath: errors))) ?? Data()
     return Ending(
-      status: isExit ? (status >> 8) & 0xff : nil, error: String(decoding: text, as: UTF8.self))
+      status: isExit ? (status >> 8) & 0xff : nil, signal: isExit ? nil : status & 0x7f,
+      error: String(decoding: text, as: UTF8.self))
   }
 
   private func withStrings<R>(

@@ -71,17 +71,6 @@ struct Format: Sendable {
     return (judge(ending, command, in: work), bench.spelled(command), ending.error)
   }
 
-  /// Every change of the first record of each entry of the folder, with every command: what `--sweep` goes through.
-  func sweep() throws -> [(target: String, mutation: RecordMutation, command: Int)] {
-    guard changesRecords else { return [] }
-    var seen: Set<Substring> = []
-    return try targets.filter { seen.insert($0.prefix { $0 != "/" }).inserted }.flatMap { target in
-      try RecordMutation.all(of: Record.read(from: "\(folder)/\(target)")).flatMap { mutation in
-        commands.indices.map { (target, mutation, $0) }
-      }
-    }
-  }
-
   /// Copies the folder, but of its entries that hold targets only that of `target`.
   private func copy(to work: String, with target: String) throws {
     let files = FileManager.default

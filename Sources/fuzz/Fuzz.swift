@@ -19,7 +19,7 @@ struct Fuzz: ParsableCommand {
       seed gives the same inputs. Where a command does not take the undamaged files, nothing is tried.
       """)
 
-  @Option(help: "Inputs in all (default: 2000, of a sweep all there are).") var count: Int?
+  @Option(help: "Inputs in all.") var count = 2000
   @Option(help: "Seed of the changes.") var seed: UInt64 = 1
   @Option(help: "The first input's number: --first 17 --count 1 is input 17 alone.") var first = 0
   @Option(help: "Runs side by side.") var jobs = ProcessInfo.processInfo.activeProcessorCount
@@ -29,12 +29,13 @@ struct Fuzz: ParsableCommand {
   @Option(help: "Seconds that a run may take.") var seconds = 20.0
   @Flag(help: "Print a line for every input.") var list = false
   @Flag(
-    help: "Not drawn: every change of every attribute and data set of a record of each experiment.")
+    help: "Not drawn: every change of every attribute and data set of records of each experiment.")
   var sweep = false
+  @Option(help: .hidden) var sweepOf: String?
   @Option(help: "Wrong runs to keep, a kind and format.") var keep = 10
 
   func validate() throws {
-    guard count ?? 0 >= 0, first >= 0, jobs >= 1, jobs <= 1024, seconds > 0, keep >= 0 else {
+    guard count >= 0, first >= 0, jobs >= 1, jobs <= 1024, seconds > 0, keep >= 0 else {
       throw ValidationError(
         "--count, --first, --keep: 0 or more; --jobs: 1 to 1024; --seconds: above 0")
     }
@@ -42,31 +43,27 @@ struct Fuzz: ParsableCommand {
 
   func run() throws {
     BLASEnvironment.restartOnUnknownCPU()
+    if let sweepOf { return try RecordSweep(folder: sweepOf).read(from: first, seconds: seconds) }
     let files = FileManager.default
     guard files.fileExists(atPath: "results") else {
       throw ValidationError("no results/ here: run this from the project's folder")
     }
     let place = URL(fileURLWithPath: out).path
     try? files.removeItem(atPath: place)
+    if sweep { return try goThroughRecords(place) }
     let seeds = place + "/seeds"
     try files.createDirectory(atPath: seeds, withIntermediateDirectories: true)
     let bench = Bench(bin: URL(fileURLWithPath: bin).path, seconds: seconds)
-    let formats = try Format.all(in: seeds, bench).filter {
-      only.isEmpty ? !sweep || $0.changesRecords : $0.name.contains(only)
-    }
+    let formats = try Format.all(in: seeds, bench).filter { only.isEmpty || $0.name.contains(only) }
     guard !formats.isEmpty else { throw ValidationError("--only \(only): no such format") }
     let complaints = try formats.flatMap { try $0.complaints(in: place + "/work-0", bench) }
     guard complaints.isEmpty else {
       for line in complaints { print(line) }
       throw ExitCode.failure
     }
-    let cases =
-      try sweep ? formats.flatMap { format in try format.sweep().map { (format, $0) } } : []
-    if sweep { print("\(cases.count) cases") }
-    let count = sweep ? min(count ?? .max, max(0, cases.count - first)) : count ?? 2000
     let tally = Mutex(Tally())
     let pool = Mutex(Array(0..<jobs))
-    let (seed, first, keep, isSweep) = (seed, first, keep, sweep)
+    let (seed, first, keep) = (seed, first, keep)
     Interruption.listen()
     Interruption.expectPolling()
     @Sendable func isOver() -> Bool { (try? Interruption.check()) == nil }
@@ -75,17 +72,9 @@ struct Fuzz: ParsableCommand {
       let number = first + index
       let worker = pool.withLock { $0.removeLast() }
       defer { pool.withLock { $0.append(worker) } }
-      let format = isSweep ? cases[number].0 : formats[number % formats.count]
+      let format = formats[number % formats.count]
       let folder = "\(place)/work-\(worker)"
       func attempt() throws -> (Outcome, command: String, error: String) {
-        if isSweep {
-          let (target, mutation, commandIndex) = cases[number].1
-          return try format.attempt(in: folder, bench, commandIndex, on: target) { path in
-            var record = try Record.read(from: path)
-            mutation.apply(to: &record)
-            try record.write(to: path)
-          }
-        }
         var cursor = RandomStream(seed: seed, name: "fuzz").at(step: number).cursor()
         return try format.attempt(in: folder, bench, &cursor)
       }
@@ -116,6 +105,30 @@ struct Fuzz: ParsableCommand {
       throw ExitCode.failure
     }
     if isOver() { throw ExitCode.failure }
+  }
+}
+
+extension Fuzz {
+  /// Every change of what records say.
+  private func goThroughRecords(_ place: String) throws {
+    let results = URL(fileURLWithPath: "results").path
+    let folders = try RecordSweep.folders(in: results).filter {
+      only.isEmpty || $0.dropFirst(results.count).contains(only)
+    }
+    let bench = Bench(bin: URL(fileURLWithPath: bin).path, seconds: seconds)
+    let program = URL(fileURLWithPath: "\(bin)/fuzz").path
+    let faults = Mutex([String]())
+    try runSideBySide(count: folders.count, jobs: jobs) { index in
+      let sweep = try RecordSweep(folder: folders[index])
+      let found = try sweep.faults(bench, program, in: "\(place)/work-\(index)")
+      print(
+        "\(folders[index].dropFirst(results.count + 1)): \(sweep.count) cases, \(found.count) wrong"
+      )
+      for fault in found { print("  \(fault)") }
+      fflush(nil)  // for whoever looks on through a file
+      faults.withLock { $0 += found }
+    }
+    guard faults.withLock(\.isEmpty) else { throw ExitCode.failure }
   }
 }
 

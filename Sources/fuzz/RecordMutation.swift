@@ -3,7 +3,7 @@ import Storage
 
 /// One change to what a record says, while it stays a well-formed file: what a build with a fault, or a person, would
 /// write. The fuzzer draws from all of them; its sweep makes every one in turn.
-struct RecordMutation: Sendable {
+struct RecordMutation: Sendable, CustomStringConvertible {
   private enum Place { case attribute(String), dataSet(Int) }
 
   /// The group's name; empty for the root.
@@ -30,6 +30,9 @@ struct RecordMutation: Sendable {
       if !all.isEmpty { all[cursor.integer(below: all.count)].apply(to: &record) }
     }
   }
+
+  /// The group, and the attribute or the number of the data set, with the number of the change.
+  var description: String { "\(group.isEmpty ? "root" : group) \(place) change \(change)" }
 
   /// Makes the change in the record that it was listed for.
   func apply(to record: inout Record) {
