@@ -175,6 +175,47 @@ import Testing
     #expect(refused > 0)
   }
 
+  /// With an axis more, or a moment or an order that is not a number, a record is refused by whoever would have read beyond the end.
+  @Test(arguments: [
+    "theory-bounds/quick", "clip-cost/paper", "nanogpt-search/quick", "smoothness/quick",
+  ])
+  func aColumnOfOtherAxesIsAnError(_ folder: String) throws {
+    func wider(_ set: Record.DataSet, _ extent: Int) -> Record.DataSet? {
+      guard case .double(let values) = set.values else { return nil }
+      return .init(
+        set.name, .double(extent == 0 ? [] : values + values), shape: set.shape + [extent],
+        longName: set.longName, units: set.units)
+    }
+    func undefined(_ set: Record.DataSet) -> Record.DataSet? {
+      guard ["alpha", "moment"].contains(set.name), case .double(let values) = set.values else {
+        return nil
+      }
+      return .init(
+        set.name, .double(values.map { _ in .nan }), longName: set.longName, units: set.units)
+    }
+    let whole = try RecordSet(folder: "\(Self.root)/results/\(folder)")
+    let experiment = try Suite.clipping.experiment(of: whole)
+    var (tried, refused) = (0, 0)
+    for record in whole.records.prefix(6) {
+      for set in record.root.dataSets {
+        for changed in [wider(set, 0), wider(set, 2), undefined(set)].compactMap(\.self) {
+          var other = Record(attributes: record.attributes)
+          other.telemetry = record.telemetry
+          for old in record.root.dataSets { other.add(old.name == set.name ? changed : old) }
+          let records = whole.records.map {
+            $0.attributes["method"] == record.attributes["method"]
+              && $0.attributes["seed"] == record.attributes["seed"] ? other : $0
+          }
+          tried += 1
+          do {
+            _ = try experiment.table(of: RecordSet(folder: "memory", records: records))
+          } catch { refused += 1 }
+        }
+      }
+    }
+    #expect(refused > 0 && tried > 0, "\(refused) of \(tried)")
+  }
+
   /// A series that lost its dimension's name, so that nothing ties it to its axis, and is too short.
   @Test func aSeriesShorterThanItsAxisIsNotDrawn() throws {
     var record = Record(attributes: [
