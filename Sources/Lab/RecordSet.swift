@@ -97,12 +97,22 @@ package struct RecordSet: Sendable {
   /// lies along, all lie along one axis; where some do, every other is an axis itself.
   private static func checkColumns(of record: Record, in folder: String) throws {
     let sets = record.root.dataSets
-    for set in sets {
-      guard case .int64(let values) = set.values,
-        values.contains(where: { $0.magnitude > 1 << 53 })
-      else { continue }
+    func isBeyond(_ number: some BinaryInteger) -> Bool { number.magnitude > 1 << 53 }
+    var beyond = sets.filter {
+      if case .int64(let values) = $0.values { values.contains(where: isBeyond) } else { false }
+    }.map(\.name)
+    // A seed has 64 bits, and nobody counts with it.
+    for entry in record.attributes where entry.name != "seed" {
+      switch entry.value {
+      case .int(let number) where isBeyond(number): beyond.append("attribute \(entry.name)")
+      case .ints(let numbers) where numbers.contains(where: isBeyond):
+        beyond.append("attribute \(entry.name)")
+      default: break
+      }
+    }
+    if let name = beyond.first {
       throw StorageError(
-        "\(set.name) holds whole numbers beyond 2^53", at: record.source ?? folder,
+        "\(name) holds whole numbers beyond 2^53", at: record.source ?? folder,
         hint: "compute the record anew")
     }
     let axes = Set(sets.flatMap(\.dimensions))

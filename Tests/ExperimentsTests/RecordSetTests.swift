@@ -95,6 +95,19 @@ import Testing
     try read(3, true, step: 1 << 53)
     let error = #expect(throws: StorageError.self) { try read(3, true, step: .max) }
     #expect(error?.what == "step holds whole numbers beyond 2^53")
+    let other = Scratch()
+    for (name, value) in [("instances", Int.max), ("instances", .min), ("seed", .max)] {
+      var attributes: Attributes = [
+        "method": .string("a"), "seed": .int(1), "config": .string("methods: [a]"),
+      ]
+      attributes[name] = .int(value)
+      try Record(attributes: attributes).write(to: other.path + "/a-seed1.h5")
+      if name == "seed" {
+        _ = try RecordSet(folder: other.path)
+      } else {
+        #expect(throws: StorageError.self) { try RecordSet(folder: other.path) }
+      }
+    }
   }
 
   @Test func twoRecordsOfOneMethodAndSeedAreRefused() {
