@@ -156,6 +156,7 @@ package struct Runner<E: Experiment>: Sendable {
     defer { journal.release() }
     try removeLeftovers()  // the journal's lock says that nobody else writes here
     let jobs = jobs
+    try checkPlaces(of: jobs)
     if onlyGathers { try checkThatAllIsThere(jobs) }
     let tally = Tally()
     try runSideBySide(count: jobs.count, jobs: telemetry.jobs) { index in
@@ -179,6 +180,15 @@ package struct Runner<E: Experiment>: Sendable {
     let journals = try Journal.Share(of: journalPath)
     try withExtendedLifetime(journals) {
       try work(off: job, journal, Tally(), progress, share: share, willStep: willStep)
+    }
+  }
+
+  /// Throws a `StorageError` where a record could not be written in the end, because something else has its name.
+  private func checkPlaces(of jobs: [Job]) throws {
+    for file in jobs.flatMap({ job in job.methods.map { path($0, job.seed) } }) {
+      var status = stat()
+      guard stat(file, &status) == 0, status.st_mode & S_IFMT != S_IFREG else { continue }
+      throw StorageError("is no file, and a record would go there", at: file, hint: "move it away")
     }
   }
 

@@ -71,9 +71,15 @@ public enum AtomicFile {
     let exists = stat(final, &status) == 0
     switch exists ? status.st_mode & S_IFMT : S_IFREG {
     case S_IFREG:
-      // A stream of a process that goes to a file: to replace that would take it from whoever writes there.
-      guard !SystemCalls.isStream(final) else {
-        throw StorageError("is a stream that goes to a file", at: path, hint: "name the file")
+      // What this process's output goes to: to replace that would take it from whoever writes there.
+      let isOutput = [STDOUT_FILENO, STDERR_FILENO].contains { stream in
+        var own = stat()
+        return exists && fstat(stream, &own) == 0 && own.st_dev == status.st_dev
+          && own.st_ino == status.st_ino
+      }
+      if isOutput || SystemCalls.isStream(final) {
+        throw StorageError(
+          "is what the output of this process goes to", at: path, hint: "name another file")
       }
     case S_IFDIR: throw StorageError.system(EISDIR, "write", at: path)
     default: return try withCopy(to: final, body)

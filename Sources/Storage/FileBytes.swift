@@ -7,8 +7,16 @@ public enum FileBytes {
   /// Throws a `StorageError` that says why it cannot be read.
   public static func read(_ path: String) throws -> Data {
     let file = try FileReader(path)
-    var data = Data(count: file.size)
-    try data.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
+    // `Data` traps where there is no memory, and a system that promises too much kills the process later.
+    guard UInt64(file.size) <= ProcessInfo.processInfo.physicalMemory,
+      let memory = malloc(max(1, file.size))
+    else {
+      throw StorageError(
+        "its \(file.size) bytes do not fit into the memory", at: path, hint: "name a smaller file")
+    }
+    let data = Data(bytesNoCopy: memory, count: file.size, deallocator: .free)
+    try file.read(at: 0, into: UnsafeMutableRawBufferPointer(start: memory, count: file.size))
+    try file.checkThatItEnds()
     return data
   }
 

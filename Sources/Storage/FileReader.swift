@@ -42,6 +42,13 @@ final class FileReader: Sendable {
     }
   }
 
+  /// Throws a `StorageError` for a file of the system that has no size and goes on all the same.
+  func checkThatItEnds() throws {
+    var byte: UInt8 = 0
+    guard size == 0, pread(descriptor, &byte, 1, 0) != 0 else { return }
+    throw StorageError("has no size of its own", at: path, hint: "name a file on a disk")
+  }
+
   /// `count` elements from their bytes at `offset`; they need not be aligned in the file.
   func elements<Element: BitwiseCopyable>(at offset: Int, count: Int) throws -> [Element] {
     try [Element](unsafeUninitializedCapacity: count) { buffer, initialized in

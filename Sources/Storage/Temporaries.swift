@@ -15,10 +15,11 @@ enum Temporaries {
   }()
 
   /// Signals that end a process which does not listen to them, and that do not say that it is broken.
-  private static let ending = [
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGXCPU,
-    SIGPWR, SIGABRT,
-  ]
+  private static let ending: [Int32] =
+    [
+      SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO,
+      SIGXCPU, SIGPWR, SIGABRT, SIGSTKFLT, SIGSYS,
+    ] + (34...64)  // the real-time signals
 
   /// Listens to every signal that would end the process, but for those that are ignored at its start, as under nohup.
   static func listen() {
