@@ -26,7 +26,7 @@ public enum AtomicFile {
   /// Ends the process by `number`, as if nobody had listened, but without leaving a temporary; may be called by a signal
   /// handler.
   public static func die(of number: Int32) {
-    Temporaries.removeAll()
+    Temporaries.all.removeAll()
     signal(number, SIG_DFL)
     raise(number)
   }
@@ -87,7 +87,7 @@ public enum AtomicFile {
     let folder = SystemCalls.parentFolder(of: final)
     try SystemCalls.makeDirectories(folder)
     let (temporary, number) = try createTemporary(beside: final, in: folder, path: path)
-    defer { Temporaries.remove(number) }
+    defer { Temporaries.all.remove(number) }
     do {
       let result = try body(temporary)
       let descriptor = try SystemCalls.openFile(temporary, O_RDONLY, doing: "write", at: path)
@@ -111,7 +111,7 @@ public enum AtomicFile {
     let (temporary, number) = try createTemporary(beside: final, in: folder, path: folder)
     defer {
       unlink(temporary)
-      Temporaries.remove(number)
+      Temporaries.all.remove(number)
     }
     let result = try body(temporary)
     let source = try SystemCalls.openFile(temporary, O_RDONLY, doing: "read")
@@ -131,14 +131,14 @@ public enum AtomicFile {
     var number = 0
     while true {
       let temporary = "\(folder)/.\(shortName(of: final)).\(getpid())-\(number).tmp"
-      let place = Temporaries.insert(temporary)
+      let place = Temporaries.all.insert(temporary)
       let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       let code = errno
       if descriptor >= 0 {
         close(descriptor)
         return (temporary, place)
       }
-      Temporaries.remove(place)
+      Temporaries.all.remove(place)
       switch code {
       case EEXIST: number += 1
       case EINTR: continue

@@ -14,10 +14,16 @@ public enum FileBytes {
       throw StorageError(
         "its \(file.size) bytes do not fit into the memory", at: path, hint: "name a smaller file")
     }
-    let data = Data(bytesNoCopy: memory, count: file.size, deallocator: .free)
-    try file.read(at: 0, into: UnsafeMutableRawBufferPointer(start: memory, count: file.size))
-    try file.checkThatItEnds()
-    return data
+    do {
+      try file.read(
+        at: 0, into: UnsafeMutableRawBufferPointer(start: memory, count: file.size))
+      try file.checkThatItEnds()
+    } catch {
+      free(memory)
+      throw error
+    }
+    // Only now: a small `Data` copies what is there, and frees it.
+    return Data(bytesNoCopy: memory, count: file.size, deallocator: .free)
   }
 
   /// The text of the regular file at `path`; nil where there is none, or what it holds is not UTF-8.

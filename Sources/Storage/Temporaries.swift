@@ -1,19 +1,15 @@
 import Foundation
 import Synchronization
 
-/// The temporary files that this process is writing, in a form that a signal handler may read: whatever ends the process
-/// and can be caught takes them along.
-enum Temporaries {
+/// The temporary files that are being written, in a form that a signal handler may read: whatever ends the process and can
+/// be caught takes them along.
+final class Temporaries: @unchecked Sendable {
+  /// Those of this process.
+  static let all = Temporaries()
+
   /// Temporaries beyond so many at a time would outlive a signal.
   private static let count = 64
-  private static let inUse = Mutex([Bool](repeating: false, count: count))
-  /// A path's bytes with a zero behind them, `PATH_MAX` apart; empty where there is none.
-  private nonisolated(unsafe) static let paths = {
-    let bytes = UnsafeMutablePointer<CChar>.allocate(capacity: count * Int(PATH_MAX))
-    bytes.initialize(repeating: 0, count: count * Int(PATH_MAX))
-    return bytes
-  }()
-
+  private static let stride = Int(PATH_MAX)
   /// Signals that end a process which does not listen to them, and that do not say that it is broken.
   private static let ending: [Int32] =
     [
@@ -21,9 +17,20 @@ enum Temporaries {
       SIGXCPU, SIGPWR, SIGABRT, SIGSTKFLT, SIGSYS,
     ] + (34...64)  // the real-time signals
 
+  private let inUse = Mutex([Bool](repeating: false, count: count))
+  /// A path's bytes with a zero behind them, `stride` apart; empty where there is none.
+  private let paths: UnsafeMutablePointer<CChar>
+
+  init() {
+    paths = .allocate(capacity: Self.count * Self.stride)
+    paths.initialize(repeating: 0, count: Self.count * Self.stride)
+  }
+
+  deinit { paths.deallocate() }
+
   /// Listens to every signal that would end the process, but for those that are ignored at its start, as under nohup.
   static func listen() {
-    _ = paths  // made before a handler needs it
+    _ = all  // made before a handler needs it
     for number in ending {
       let before = signal(number) { AtomicFile.die(of: $0) }
       if before.map({ unsafeBitCast($0, to: Int.self) }) == 1 { signal(number, SIG_IGN) }
@@ -31,12 +38,12 @@ enum Temporaries {
   }
 
   /// Notes a path; the number to give it back by, nil where there is no room.
-  static func insert(_ path: String) -> Int? {
-    guard path.utf8.count < PATH_MAX else { return nil }
+  func insert(_ path: String) -> Int? {
+    guard path.utf8.count < Self.stride else { return nil }
     return inUse.withLock { inUse -> Int? in
       guard let free = inUse.firstIndex(of: false) else { return nil }
       inUse[free] = true
-      let place = paths + free * Int(PATH_MAX)
+      let place = paths + free * Self.stride
       // The first byte last: until then a handler sees nothing there.
       for (offset, byte) in path.utf8.enumerated().dropFirst() {
         place[offset] = CChar(bitPattern: byte)
@@ -48,16 +55,16 @@ enum Temporaries {
   }
 
   /// The file is whole and has its name, or is gone.
-  static func remove(_ number: Int?) {
+  func remove(_ number: Int?) {
     guard let number else { return }
-    paths[number * Int(PATH_MAX)] = 0
+    paths[number * Self.stride] = 0
     inUse.withLock { $0[number] = false }
   }
 
   /// Unlinks all; may be called by a signal handler.
-  static func removeAll() {
-    for number in 0..<count where paths[number * Int(PATH_MAX)] != 0 {
-      unlink(paths + number * Int(PATH_MAX))
+  func removeAll() {
+    for number in 0..<Self.count where paths[number * Self.stride] != 0 {
+      unlink(paths + number * Self.stride)
     }
   }
 }

@@ -181,12 +181,13 @@ import Testing
     let (kept, gone) = (
       try scratch.file("kept", holding: old), try scratch.file("gone", holding: old)
     )
-    Temporaries.remove(Temporaries.insert(kept))
-    let number = try #require(Temporaries.insert(gone))
-    Temporaries.removeAll()
-    Temporaries.remove(number)
+    let temporaries = Temporaries()
+    temporaries.remove(temporaries.insert(kept))
+    let number = try #require(temporaries.insert(gone))
+    temporaries.removeAll()
+    temporaries.remove(number)
     #expect(scratch.names == ["kept"])
-    #expect(Temporaries.insert(String(repeating: "x", count: Int(PATH_MAX))) == nil)
+    #expect(temporaries.insert(String(repeating: "x", count: Int(PATH_MAX))) == nil)
   }
 
   /// A name is a row of bytes: accents that join a slash, and letters of several bytes, are no more than that.
