@@ -190,7 +190,14 @@ struct Costs: ParsableCommand {
 
   func run() throws {
     try checkFolder(results)
-    var lines: [String] = []
+    guard
+      Suite.clipping.experiments.contains(where: {
+        FileManager.default.fileExists(atPath: "\(results)/\($0.name)")
+      })
+    else {
+      throw StorageError("holds no records", at: results, hint: "name a folder that does")
+    }
+    try Terminal.line("\nmeasured (from the records in \(results)/):")
     for experiment in Suite.clipping.experiments {
       for profile in ["smoke"] + ClaimsReport.profiles.reversed() {
         let folder = "\(results)/\(experiment.name)/\(profile)"
@@ -208,16 +215,11 @@ struct Costs: ParsableCommand {
         let disk = records.compactMap(\.source).reduce(0) { sum, path in
           sum + (((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int) ?? 0)
         }
-        lines.append(
+        try Terminal.line(
           "  \(experiment.name) \(profile): \(ProgressLine.duration(time)) of core time, "
             + "\(memory / 1_000_000) MB memory, \(disk / 1000) kB of records")
       }
     }
-    guard !lines.isEmpty else {
-      throw StorageError("holds no records", at: results, hint: "name a folder that does")
-    }
-    try Terminal.line("\nmeasured (from the records in \(results)/):")
-    for line in lines { try Terminal.line(line) }
   }
 }
 
