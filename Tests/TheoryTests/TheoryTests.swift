@@ -121,8 +121,8 @@ import Testing
     let names = try record.strings("statement")
     let (rows, columns) = (try record.ints("rows"), try record.ints("columns"))
     let slacks = try record.doubles("smallest_relative_slack")
-    let parameters = try record.doubles("worst_instance")
-    let width = parameters.count / names.count
+    let (parameters, shape) = try record.doubles("worst_instance", axes: 2)
+    let width = shape[1]
     #expect(names == Statement.allCases.map(\.rawValue))
     for (index, statement) in Statement.allCases.enumerated() {
       let count = ProofInstance.parameterCount(rows: rows[index], columns: columns[index])

@@ -158,6 +158,8 @@ enum ClaimFixtures {
         name, [Double](repeating: value, count: 4 * 3 * rules), shape: [4, 3, 1, rules],
         to: &record)
     }
+    record.add(.init("spectrum_count", .int64([0, 1]), longName: "b", units: "1"))
+    add("spectrum", [1, 1], shape: [2, 1, 1], to: &record)
     return [record]
   }
 
