@@ -436,9 +436,7 @@ import Testing
   }
 
   /// Whatever ends the program and can be caught, also twice in a row, takes its temporary along.
-  @Test(arguments: [
-    "TERM", "HUP", "USR1", "USR2", "XCPU", "ALRM", "ABRT", "STKFLT", "SYS", "34", "64", "TERM TERM",
-  ])
+  @Test(arguments: ["TERM", "USR2", "XCPU", "SYS", "64", "TERM TERM"])
   func signalsLeaveNoTemporary(_ signals: String) throws {
     let values = [Float](repeating: 1, count: 1 << 22)
     try TensorFile.write(
@@ -448,7 +446,7 @@ import Testing
     let run = try shell(
       """
       spectral clip a.safetensors --tau 1 --method randomized --rank 1 --out b.safetensors > /dev/null & 
-      while kill -0 $! 2> /dev/null && ! ls .b* > /dev/null 2>&1; do :; done
+      while kill -0 $! 2> /dev/null && ! ls .b* > /dev/null 2>&1; do sleep 0.005; done
       { \(kills); } 2> /dev/null
       wait $!
       """)
