@@ -43,7 +43,7 @@ $(foreach rule,$(RULES),$(eval $(rule)))
 
 test: packages ## packages, then swift test (invariants)
 	swift build --quiet --build-tests
-	swift test --skip-build --filter TensorMemoryTests  # its processes wait for threads that the others keep busy
+	swift test --skip-build --filter TensorMemoryTests  # alone: beside the others on a busy machine they did not end
 	swift test --skip-build --skip TensorMemoryTests
 
 figures: build ## redraw every figure from the checked-in records (no training)

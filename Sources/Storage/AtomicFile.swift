@@ -128,9 +128,10 @@ public enum AtomicFile {
   private static func createTemporary(
     beside final: String, in folder: String, path: String
   ) throws -> (path: String, number: Int?) {
+    let name = shortName(of: final)
     var number = 0
     while true {
-      let temporary = "\(folder)/.\(shortName(of: final)).\(getpid())-\(number).tmp"
+      let temporary = "\(folder)/.\(name).\(getpid())-\(number).tmp"
       let place = Temporaries.all.insert(temporary)
       let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       let code = errno

@@ -58,9 +58,7 @@ struct RecordSweep: Sendable {
   }
 
   private func read<E: Experiment>(_ set: RecordSet, of experiment: E.Type) {
-    _ = try? E.table(of: set).gnuplotVariables(of: set)
-    _ = try? E.table(of: set).text
-    _ = try? E.captionValues(of: set)
+    if let table = try? E.table(of: set) { _ = (table.text, table.gnuplotVariables(of: set)) }
     _ = try? Suite.clipping.caption(template: "{{n}} {{stamp}}", file: folder, set: set)
     _ = try? E.sideFiles(of: set)
     _ = set.coreSeconds(sharesThreads: E.parallelWithinJob)

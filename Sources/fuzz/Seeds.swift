@@ -201,18 +201,15 @@ private struct SeedMaker {
     let files = FileManager.default
     let folder = try folder("results", ["caption.md": text("{{n}} of {{profile}}: {{stamp}}")])
     var targets: [String] = []
-    for name in try files.contentsOfDirectory(atPath: "results").sorted() {
-      let profiles = ["quick", "paper", "full", "seeds"].filter {
-        files.fileExists(atPath: "results/\(name)/\($0)")
-      }
-      guard let profile = profiles.first else { continue }
+    for source in try RecordSweep.folders(in: "results") {
+      let parts = source.split(separator: "/")
       // Experiment by experiment, so that claims are made of one alone.
-      let place = "\(name)/\(name)/\(profile)"
+      let place = "\(parts[1])/\(parts[1])/\(parts[2])"
       try files.createDirectory(atPath: "\(folder)/\(place)", withIntermediateDirectories: true)
-      for file in try files.contentsOfDirectory(atPath: "results/\(name)/\(profile)").sorted()
+      for file in try files.contentsOfDirectory(atPath: source).sorted()
       where ["1", "2", "11", "12"].contains(where: { file.hasSuffix("-seed\($0).h5") }) {
         try files.copyItem(
-          atPath: "results/\(name)/\(profile)/\(file)", toPath: "\(folder)/\(place)/\(file)")
+          atPath: "\(source)/\(file)", toPath: "\(folder)/\(place)/\(file)")
         targets.append("\(place)/\(file)")
       }
     }
