@@ -100,6 +100,16 @@ public struct LabeledImages: Sendable, Equatable {
   ) {
     precondition(
       transform.fits(height: height, width: width), "\(transform) of [\(height), \(width)]")
+    if transform == .identity {
+      for channel in 0..<channels {
+        let values = table + channel &<< 8
+        for pixel in 0..<(height &* width) {
+          let i = pixel &* channels &+ channel
+          x[i] = values[Int(image[i])]
+        }
+      }
+      return
+    }
     for row in 0..<height {
       let sourceRow = transform.sourceRow(row, height: height)
       let source = image + max(0, sourceRow) &* width &* channels

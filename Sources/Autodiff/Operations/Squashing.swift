@@ -1,43 +1,33 @@
 import LinearAlgebra
 
-/// A function between two bounds whose slope can be told from its value.
-protocol SquashingFunction {
-  static func value(_ x: VectorMath.Vector) -> VectorMath.Vector
-  /// Its slope where it is y.
-  static func slope(_ y: Float) -> Float
-}
-
-/// tanh x, with slope 1 - y².
-enum HyperbolicTangent: SquashingFunction {
-  @inline(__always)
-  static func value(_ x: VectorMath.Vector) -> VectorMath.Vector { VectorMath.tanh(x) }
-  @inline(__always)
-  static func slope(_ y: Float) -> Float { 1 - y * y }
-}
-
-/// 1/(1 + e⁻ˣ), with slope y(1 - y).
-enum LogisticFunction: SquashingFunction {
-  @inline(__always)
-  static func value(_ x: VectorMath.Vector) -> VectorMath.Vector { 1 / (1 + VectorMath.exp(-x)) }
-  @inline(__always)
-  static func slope(_ y: Float) -> Float { y * (1 - y) }
-}
-
 /// y = f(x), any shape; dx = dy · f'(x), from y.
-final class Squashing<Function: SquashingFunction>: Operation {
+///
+/// The functions are cases rather than types: a generic class is called through tables of unspecialized code.
+final class Squashing: Operation {
+  enum Function {
+    /// tanh x, with slope 1 - y².
+    case hyperbolicTangent
+    /// 1/(1 + e⁻ˣ), with slope y(1 - y).
+    case logistic
+  }
+
   let inputs: [Tensor]
   let output: Tensor
+  private let function: Function
 
-  init(_ x: Tensor, on tape: Tape) {
+  init(_ function: Function, _ x: Tensor, on tape: Tape) {
+    self.function = function
     inputs = [x]
     output = tape.output(x.shape, of: inputs)
   }
 
   func forward(_ pool: WorkerPool) {
-    let (source, target) = (inputs[0].value.base, output.value.base)
+    let (x, y) = (inputs[0].value.base, output.value.base)
     pool.forRanges(of: output.count, size: pieceSize) { range in
-      VectorMath.map(source + range.lowerBound, range.count, into: target + range.lowerBound) {
-        Function.value($0)
+      let (x, y) = (x + range.lowerBound, y + range.lowerBound)
+      switch function {
+      case .hyperbolicTangent: VectorMath.map(x, range.count, into: y) { VectorMath.tanh($0) }
+      case .logistic: VectorMath.map(x, range.count, into: y) { 1 / (1 + VectorMath.exp(-$0)) }
       }
     }
   }
@@ -46,10 +36,16 @@ final class Squashing<Function: SquashingFunction>: Operation {
     guard let dx = inputs[0].gradient?.base, let dy = output.gradient?.base else { return }
     let (y, beta) = (output.value.base, beta[0])
     pool.forRanges(of: output.count, size: pieceSize) { range in
-      if beta == 0 {
-        for i in range { dx[i] = dy[i] * Function.slope(y[i]) }
-      } else {
-        for i in range { dx[i] += dy[i] * Function.slope(y[i]) }
+      func write(_ slope: (Float) -> Float) {
+        if beta == 0 {
+          for i in range { dx[i] = dy[i] * slope(y[i]) }
+        } else {
+          for i in range { dx[i] += dy[i] * slope(y[i]) }
+        }
+      }
+      switch function {
+      case .hyperbolicTangent: write { 1 - $0 * $0 }
+      case .logistic: write { $0 * (1 - $0) }
       }
     }
   }
@@ -57,8 +53,8 @@ final class Squashing<Function: SquashingFunction>: Operation {
 
 extension Tape {
   /// The logistic function of x, elementwise: torch.sigmoid.
-  public func sigmoid(_ x: Tensor) -> Tensor { record(Squashing<LogisticFunction>(x, on: self)) }
+  public func sigmoid(_ x: Tensor) -> Tensor { record(Squashing(.logistic, x, on: self)) }
 
   /// The hyperbolic tangent of x, elementwise: torch.tanh.
-  public func tanh(_ x: Tensor) -> Tensor { record(Squashing<HyperbolicTangent>(x, on: self)) }
+  public func tanh(_ x: Tensor) -> Tensor { record(Squashing(.hyperbolicTangent, x, on: self)) }
 }
