@@ -319,18 +319,29 @@ private func refuseArgumentsThatAreNoText() {
   }
 }
 
-/// Ends a program that may open fewer files than it and the libraries below it need: these would trap.
+/// Ends a program that may open fewer further files than it and the libraries below it need: these would trap.
 private func makeRoomForOpenFiles() {
-  let needed: rlim_t = 64
+  let needed = 60
+  func lacking() -> Int {
+    let opened = (0..<needed).map { _ in open("/dev/null", O_RDONLY | O_CLOEXEC) }
+    for descriptor in opened where descriptor >= 0 { close(descriptor) }
+    return opened.count { $0 < 0 }
+  }
+  // Descriptors above the limit take up places once it is raised, so that once may not do.
   var limit = rlimit()
-  guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < needed
-  else { return }
-  limit.rlim_cur = min(needed, limit.rlim_max)
-  setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-  if limit.rlim_cur < needed {
-    Terminal.message(
-      "Error: \(limit.rlim_cur) open files are too few; allow \(needed) (ulimit -n)\n")
-    exit(1)
+  while true {
+    let lacking = lacking()
+    if lacking == 0 { return }
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0,
+      limit.rlim_cur < limit.rlim_max
+    else {
+      Terminal.message(
+        "Error: \(needed - lacking) further open files are too few; allow \(lacking) more (ulimit -n)\n"
+      )
+      exit(1)
+    }
+    limit.rlim_cur = min(limit.rlim_cur + rlim_t(lacking), limit.rlim_max)
+    if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 { return }
   }
 }
 

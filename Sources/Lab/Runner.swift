@@ -177,6 +177,7 @@ package struct Runner<E: Experiment>: Sendable {
     _ job: Job, share: Share?, journal: Journal, progress: ProgressLine? = nil,
     willStep: (@Sendable (Job, Int) throws -> Void)? = nil
   ) throws {
+    try checkPlaces(of: [job])
     let journals = try Journal.Share(of: journalPath)
     try withExtendedLifetime(journals) {
       try work(off: job, journal, Tally(), progress, share: share, willStep: willStep)

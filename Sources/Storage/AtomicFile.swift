@@ -58,6 +58,44 @@ public enum AtomicFile {
     }
   }
 
+  // MARK: - Places
+
+  /// Throws what writing to `path` would throw in the end, where that can be told before there is anything to write: for programs
+  /// that compute for long before they write.
+  public static func checkPlace(_ path: String) throws {
+    let (final, status) = try place(of: path)
+    if status == nil {
+      try SystemCalls.checkThatFoldersCanBeMade(SystemCalls.parentFolder(of: final))
+    }
+  }
+
+  /// The end of the links at `path`, and what is there already: a file that may be replaced, a device or a pipe.
+  private static func place(of path: String) throws -> (final: String, status: stat?) {
+    let final = try SystemCalls.endOfLinks(path)
+    if final.isEmpty { throw StorageError.system(ENOENT, "write", at: "''") }
+    var status = stat()
+    guard stat(final, &status) == 0 else {
+      let code = errno
+      if code != ENOENT { throw StorageError.system(code, "write", at: path) }
+      if final.utf8.last == UInt8(ascii: "/") {
+        throw StorageError.system(EISDIR, "write", at: path)
+      }
+      return (final, nil)
+    }
+    if status.st_mode & S_IFMT == S_IFDIR { throw StorageError.system(EISDIR, "write", at: path) }
+    guard status.st_mode & S_IFMT == S_IFREG else { return (final, status) }
+    // What this process's output goes to: to replace that would take it from whoever writes there.
+    let isOutput = [STDOUT_FILENO, STDERR_FILENO].contains { stream in
+      var own = stat()
+      return fstat(stream, &own) == 0 && own.st_dev == status.st_dev && own.st_ino == status.st_ino
+    }
+    if isOutput || SystemCalls.isStream(final) {
+      throw StorageError(
+        "is what the output of this process goes to", at: path, hint: "name another file")
+    }
+    return (final, status)
+  }
+
   // MARK: - Writers that want a path
 
   /// Calls `body` with the path of an empty temporary file and moves it to `path` afterwards.
@@ -66,24 +104,8 @@ public enum AtomicFile {
   public static func withTemporary<Result>(
     for path: String, _ body: (String) throws -> Result
   ) throws -> Result {
-    let final = try SystemCalls.endOfLinks(path)
-    var status = stat()
-    let exists = stat(final, &status) == 0
-    switch exists ? status.st_mode & S_IFMT : S_IFREG {
-    case S_IFREG:
-      // What this process's output goes to: to replace that would take it from whoever writes there.
-      let isOutput = [STDOUT_FILENO, STDERR_FILENO].contains { stream in
-        var own = stat()
-        return exists && fstat(stream, &own) == 0 && own.st_dev == status.st_dev
-          && own.st_ino == status.st_ino
-      }
-      if isOutput || SystemCalls.isStream(final) {
-        throw StorageError(
-          "is what the output of this process goes to", at: path, hint: "name another file")
-      }
-    case S_IFDIR: throw StorageError.system(EISDIR, "write", at: path)
-    default: return try withCopy(to: final, body)
-    }
+    let (final, status) = try place(of: path)
+    if let status, status.st_mode & S_IFMT != S_IFREG { return try withCopy(to: final, body) }
     let folder = SystemCalls.parentFolder(of: final)
     try SystemCalls.makeDirectories(folder)
     let (temporary, number) = try createTemporary(beside: final, in: folder, path: path)
@@ -92,7 +114,7 @@ public enum AtomicFile {
       let result = try body(temporary)
       let descriptor = try SystemCalls.openFile(temporary, O_RDONLY, doing: "write", at: path)
       defer { close(descriptor) }
-      if exists { fchmod(descriptor, status.st_mode & 0o7777) }
+      if let status { fchmod(descriptor, status.st_mode & 0o7777) }
       try SystemCalls.sync(descriptor, path: path)
       if rename(temporary, final) != 0 { throw StorageError.system(errno, "replace", at: path) }
       try SystemCalls.syncDirectory(folder)

@@ -99,8 +99,11 @@ extension Record {
 
   /// Reads a record whole; a file that is cut off, damaged, foreign or no record is one clear error.
   public static func read(from path: String) throws -> Record {
-    let size = try FileReader(path).size
-    var answer = try HDF5Process.shared.ask(.record(path: path), bytes: size)
+    let file = try FileReader(path)
+    // Before all of it is read: a large file that was meant for something else is told at once.
+    let first: [UInt8] = try file.elements(at: 0, count: min(HDF5File.magic.count, file.size))
+    try HDF5File.checkMagic(Data(first), path: path, hint: hint)
+    var answer = try HDF5Process.shared.ask(.record(path: path), bytes: file.size)
     do {
       var record = try answer.record()
       record.source = path

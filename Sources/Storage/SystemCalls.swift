@@ -78,6 +78,22 @@ enum SystemCalls {
     }
   }
 
+  /// Throws what `makeDirectories` would, or the writing of a file in the folder, by what is there of its path.
+  static func checkThatFoldersCanBeMade(_ folder: String) throws {
+    var status = stat()
+    guard stat(folder, &status) == 0 else {
+      let (code, parent) = (errno, parentFolder(of: folder))
+      guard code == ENOENT, parent != folder else {
+        throw StorageError.system(code, "create the folder", at: folder)
+      }
+      return try checkThatFoldersCanBeMade(parent)
+    }
+    guard status.st_mode & S_IFMT == S_IFDIR else {
+      throw StorageError.system(ENOTDIR, "create the folder", at: folder)
+    }
+    if access(folder, W_OK | X_OK) != 0 { throw StorageError.system(errno, "write", at: folder) }
+  }
+
   /// `a/b` for `a/b/c`, `.` for `c`, `/` for `/c`.
   static func parentFolder(of path: String) -> String {
     var bytes = path.utf8[...]

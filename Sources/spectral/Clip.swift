@@ -74,6 +74,7 @@ struct Clip: ParsableCommand {
   }
 
   func run() throws {
+    try AtomicFile.checkPlace(out)
     let file = try TensorFile(input)
     let clip = try operation
     var replaced: [ByteName: TensorValues] = [:]

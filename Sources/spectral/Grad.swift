@@ -79,6 +79,7 @@ struct Grad: ParsableCommand {
   }
 
   func run() throws {
+    try AtomicFile.checkPlace(out)
     switch model {
     case .mlp: try runMLP()
     case .nanogpt: try runGPT(.nanoGPT)

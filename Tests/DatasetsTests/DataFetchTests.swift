@@ -70,6 +70,13 @@ import Testing
     try folder.expectFailure("set", url)
   }
 
+  @Test func aPipeIsNoSource() throws {
+    let folder = try FetchFolder()
+    #expect(mkfifo(folder.root + "/pipe", 0o600) == 0)
+    try folder.writeManifest(digest: folder.digest, url: "file://\(folder.root)/pipe")
+    try folder.expectFailure("set", "/pipe: is no file", "MANIFEST.tsv")
+  }
+
   /// With a curl in front of the real one that answers --head as huggingface.co does.
   @Test func anUnknownChecksumComesFromTheServer() throws {
     let folder = try FetchFolder()

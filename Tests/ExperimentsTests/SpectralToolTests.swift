@@ -426,13 +426,30 @@ import Testing
       try shell("spectral clip a.safetensors --tau 1 --out /dev/stdout | cat > b").status == 0)
   }
 
-  /// Few open files are one line, before a library traps.
-  @Test(arguments: [8, 20, 63]) func fewOpenFilesAreOneLine(_ count: Int) throws {
-    let run = try shell("ulimit -n \(count); spectral info")
+  /// Few open files are one line, before a library traps: few at all, or few besides those that the program began with.
+  @Test(arguments: [
+    "ulimit -n 8", "ulimit -n 50", "ulimit -n 64; exec 3<. 4<. 5<. 6<. 7<. 8<. 9<.",
+  ])
+  func fewOpenFilesAreOneLine(_ start: String) throws {
+    let run = try shell("\(start); spectral info")
     #expect(
-      run.status == 1
-        && run.errors == "Error: \(count) open files are too few; allow 64 (ulimit -n)\n")
-    #expect(try shell("ulimit -S -n \(count); spectral info").status == 0)
+      run.status == 1 && run.errors.contains("further open files are too few; allow")
+        && run.errors.split(separator: "\n").count == 1, "\(run)")
+    let soft = start.replacingOccurrences(of: "ulimit", with: "ulimit -S")
+    #expect(try shell("\(soft); spectral info").status == 0)
+  }
+
+  /// What cannot be written in the end is said before anything is computed.
+  @Test(arguments: ["''", "no/", "folder", "a.safetensors/b", String(repeating: "n", count: 256)])
+  func aPlaceThatCannotBeWrittenIsToldFirst(_ out: String) throws {
+    _ = try write("a.safetensors")
+    try FileManager.default.createDirectory(
+      atPath: tool.file("folder"), withIntermediateDirectories: true)
+    // The input is looked for only afterwards.
+    let run = try shell("spectral clip missing.safetensors --tau 1 --out \(out)")
+    #expect(
+      run.status == 1 && run.errors.contains("cannot ") && !run.errors.contains("missing"),
+      "\(run)")
   }
 
   /// Whatever ends the program and can be caught, also twice in a row, takes its temporary along.

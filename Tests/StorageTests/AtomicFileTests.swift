@@ -87,12 +87,27 @@ import Testing
 
   @Test func placesThatCannotBeWritten() throws {
     let file = try scratch.file("file", holding: old)
-    expectError("is a file, not a folder", at: file) { try AtomicFile.write("x", to: "\(file)/x") }
+    expectError("is a file, not a folder", at: "\(file)/x") {
+      try AtomicFile.write("x", to: "\(file)/x")
+    }
     try FileManager.default.createDirectory(
       atPath: scratch.file("folder"), withIntermediateDirectories: true)
     expectError("cannot write", "folder", at: scratch.file("folder")) {
       try AtomicFile.write("x", to: scratch.file("folder"))
     }
+    let long = scratch.file(String(repeating: "n", count: 256))
+    for (path, reason) in [
+      ("", "no such file"), (scratch.file("new/"), "it is a folder"),
+      (scratch.file("folder"), "it is a folder"), (long, "name too long"),
+      ("\(file)/x/y", "is a file, not a folder"),
+    ] {
+      expectError("cannot write", reason, at: path.isEmpty ? "''" : path) {
+        try AtomicFile.checkPlace(path)
+      }
+      expectError(reason) { try AtomicFile.write("x", to: path) }
+    }
+    try AtomicFile.checkPlace(scratch.file("new/folders/x"))
+    try AtomicFile.checkPlace(file)
     #expect(scratch.names == ["file", "folder"])
     // The administrator may write everywhere.
     if geteuid() != 0 {
@@ -100,6 +115,9 @@ import Testing
       chmod(locked, 0o555)
       expectError("permission denied", at: "\(locked)/x") {
         try AtomicFile.write("x", to: "\(locked)/x")
+      }
+      expectError("permission denied", at: locked) {
+        try AtomicFile.checkPlace("\(locked)/new/x")
       }
       chmod(locked, 0o755)
     }
