@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # make all: reproduce; make test: invariants. Everything else: make help.
 # What a figure is, how it is started and what it needs: experiments/figures.tsv.
 SHELL := /bin/bash

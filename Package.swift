@@ -1,4 +1,5 @@
 // swift-tools-version: 6.0
+// SPDX-License-Identifier: Apache-2.0
 import PackageDescription
 
 // Four floors; imports only go down (CONTRIBUTING.md draws them). No unsafeFlags here, so the package stays usable as

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Optional: the suite's clips against PyTorch's and NumPy's, in turn in one run, medians and ratios.
 
 Needs numpy and a CPU build of PyTorch; nothing else in the project does. Usage, after `make bench`:

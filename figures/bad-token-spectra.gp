@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Fig 1 (largest singular values against the number of bad tokens) with what lies beneath it; then Fig 7, the
 # same for more matrices and mini-batch sizes, as <out>-layers.
 load table.".vars"

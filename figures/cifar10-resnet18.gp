@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Fig 2a: accuracy by epoch for CifarNet and ResNet-18, and the final accuracies of all arms.
 load table.".vars"
 width = 9.6; height = 6.4 + 0.1*n_arm

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Fig 5b: spectral clipping with all singular values and with the r largest ones, a row a network; below, what the arms ended with and the
 # time of their clips.
 load table.".vars"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # §5.2: time of one clip against its rank, a panel a size: truncated, from a warm start, full SVD and the exact clip of this suite.
 load table.".vars"
 columns = n_size < 4 ? n_size : 4

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # BERT on Emotion after 2404.08624: training loss and test accuracy by epoch, the authors' own runs; below, final accuracies.
 load table.".vars"
 width = 9.6; height = 5.6

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # ResNet-18 of 2404.08624: training loss and test accuracy by epoch, of few seeds every one, of more the interval of the mean; at the
 # right, final accuracies.
 load table.".vars"

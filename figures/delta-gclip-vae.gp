@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The autoencoder of 2404.08624: loss on training and on test images by epoch; right, final test losses of all methods.
 load table.".vars"
 width = 10.2; height = 5.4

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The vision transformer of 2404.08624: training loss and test accuracy by epoch, the ablation of δ; below, final accuracies and the authors'
 # own curves.
 load table.".vars"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A panel that lists what every arm ended with: mean and interval above, every seed as a ring below.
 # Set before: final (quantity), sorted (1: by rank), factor; fewer (times the usual distance of ticks) where it is narrow.
 unset key

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Seconds over size, a panel an axis; the fitted slope of its upper half beside the operations' exponent, which the dotted line has.
 load table.".vars"
 columns = 4; rows = (n_axis + columns - 1) / columns

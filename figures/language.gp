@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Losses of language models. Set before: unit, lower (title of the lower left panel), figure_of(group).
 load table.".vars"
 width = 9.6; height = 6.7

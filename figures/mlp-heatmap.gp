@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Fig 4: final loss over step size and threshold, norm against spectral clipping; below, what it comes to.
 load table.".vars"
 width = 9.6; height = 6.4

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Fig 2b: training loss of the MLP under heavy-tailed gradient noise; right, final losses of all methods.
 load table.".vars"
 rows = (n_group + 1) / 2

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # AlexNet of 2605.02701: training loss and test accuracy by epoch, both by the clock; right, final training losses of all arms.
 load table.".vars"
 width = 10.2; height = 7.0

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Hours of an arm of Fig 3 over ranks of one core, a line a speed of the network; the ideal dashed.
 load table.".vars"
 width = 5.2; height = 3.4

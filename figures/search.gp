@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The search behind a table of hyper-parameters: what every trial ended with against its step size, a panel a method, larger
 # dots for longer trials. The winner is circled; where one of its hyper-parameters lies within a tenth of an end of its range,
 # the panel says so. Dotted: the ends of the range; dashed: where it has grown to.

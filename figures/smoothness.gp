@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Gradient norm against local smoothness, a panel a workload, colored by the step; the fitted line L0 + L1 · norm dashed.
 load table.".vars"
 columns = n_workload < 3 ? n_workload : 3

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The one look of all figures. Each script is called with gnuplot variables
 #   out     path of the picture without its suffix
 #   format  svg, pdf or png

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Every clipping rule (columns) on every workload (rows): what it ended at over the best of its row, with the interval.
 load table.".vars"
 line_height = 0.40

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Theorems 3.3 and 3.4 against measurement, the rate over alpha, the bias over tau; the neighbours' theorems on the right.
 # Where a panel has an order of moments a color, three of them are drawn: measured solid, bounds dashed with open marks.
 load table.".vars"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Fig 5a: running mean of the squared bias of the clipped gradient in trace regression.
 # Left as the authors draw it (10 sampled gradients an iterate); right the exact expectation.
 load table.".vars"

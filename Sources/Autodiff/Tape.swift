@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// One differentiable operation on a tape: its forward rule and its vector-Jacobian product.

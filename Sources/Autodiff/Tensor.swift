@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// A Float32 array on a tape, row-major, with the place of its gradient.

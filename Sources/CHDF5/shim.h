@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #pragma once
 // HDF5 1.12 renamed some 1.10 calls and left macros behind, which Swift cannot import.
 #define H5_USE_110_API

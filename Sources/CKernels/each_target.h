@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Includes the file KERNEL once for each kind of CPU, with
 //   LANES    floats of a vector
 //   NAME(x)  x with the kind's suffix

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 #include "panel.h"
 
 #define KERNEL "panel_kernel.h"

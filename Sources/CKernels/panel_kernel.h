@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Included by each_target.h, once for each kind of CPU.
 
 // Rows that fill the registers: two vectors each, so many chains as hide the latency of a fused multiply-add.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Vectors of LANES floats. Included by each_target.h, several times.
 typedef float NAME(V) __attribute__((ext_vector_type(LANES)));
 typedef int NAME(mask) __attribute__((ext_vector_type(LANES)));

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Included by each_target.h, once for each kind of CPU. winograd.h has the matrices.
 
 #ifndef ROOT_HALF

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /* libspectralclip: spectral gradient clipping for programs in any language.
  *
  * C_tau(G) = U diag(min(sigma_i, tau)) V^T of a row-major matrix G[rows, columns] = U diag(sigma) V^T, in place:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// What clipping did to one matrix, usually the gradient of one layer.
 ///
 /// A rule fills in what it came to know on its way and computes nothing for this report's sake: what it

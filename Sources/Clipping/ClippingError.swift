@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A clipping rule that cannot be carried out as written.
 public enum ClippingError: Error, Equatable, CustomStringConvertible {
   /// A threshold that is negative or NaN.

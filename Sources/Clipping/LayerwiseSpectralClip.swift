@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Layer-wise adaptive spectral clipping (§5.3): one operator, one threshold for each named layer.

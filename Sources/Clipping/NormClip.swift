@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Norm clipping, eq. (1): g ← min(1, c/‖g‖) g, the norm taken jointly over all layers of `Gradients`.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// C_τ(G) = U diag(min(σ_i, τ)) Vᵀ of a gradient matrix G[m,n] = U diag(σ) Vᵀ, as eqs. (2)-(4) define it: the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// One token a character, as nanoGPT's `shakespeare_char`: the ids number the sorted set of the Unicode
 /// scalars of a text.
 ///

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Heavy-tailed low-rank gradient noise (§6.4): with some probability a step, every layer's gradient gets

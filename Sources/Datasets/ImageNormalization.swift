@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Intensities to network inputs, a channel at a time: (intensity / 255 - mean) / deviation.
 public struct ImageNormalization: Sendable, Equatable {
   /// Mean of intensity / 255, [channels].

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// What a shifted image shows beyond the border of what there is.
 public enum ImageBorder: String, Codable, Sendable, CaseIterable {
   /// Its mirror image; the border pixel itself is not repeated, as in PyTorch's `pad(mode: "reflect")`.

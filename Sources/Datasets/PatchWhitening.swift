@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Filters that decorrelate the k×k patches of images: a first layer that is not trained (airbench).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 // Data that mean nothing, made in no time and without files: what a step costs does not depend on what a text says.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Regression on a product of coordinates (§6.4): x ~ N(0, I_d), y = x_1 x_2 x_3.

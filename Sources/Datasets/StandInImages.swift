@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Generated images in the shape of CIFAR-10, of ten classes that a network can tell apart.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// The words of the stand-in text: no two alike, made of random syllables; names have a capital.

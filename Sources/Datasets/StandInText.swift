@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// A text in the shape of tiny Shakespeare from a small probabilistic grammar, in no language.

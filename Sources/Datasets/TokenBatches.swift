@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Mini-batches of token sequences for next-token prediction: inputs tokens[s ..< s + length], targets one

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A text cut into columns that are read side by side, as recurrent models are trained: column b is the b-th of `count` equal
 /// contiguous parts, and window k is rows k·length ..< (k + 1)·length of all columns, so that what a model remembers of window
 /// k is what came before window k + 1. What does not fill a column or a window is left out.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Rows of a text's columns that a step goes through: `length` of them from `start` on.

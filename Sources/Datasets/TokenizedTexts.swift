@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Storage
 
 /// Labeled texts as sequences of tokens, [CLS] first and [SEP] last, for batches that are padded to their longest sequence.

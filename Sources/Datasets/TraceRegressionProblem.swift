@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Trace regression, eq. (11): f(X) = (1/N) Σ (⟨A_i, X⟩ - b_i)², X[n,n], with symmetric positive A_i.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Something that a vocabulary does not hold.
 public enum VocabularyError: Error, Equatable, CustomStringConvertible {
   /// A token id outside 0..<size, the position-th of the sequence.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// How an arm looks in every panel. Its role says its color, dash and mark; an arm that finds one of them taken in its panel
 /// gets the next that is free, so that in print without color dash and mark alone tell the arms of a panel apart.
 package struct ArmStyle: Equatable, Sendable {

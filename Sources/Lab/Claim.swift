@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A statement of the paper with a criterion that was fixed before the records were made.
 package struct Claim: Sendable {
   /// A short name, unique in the suite; it begins with the figure: "fig2b-…".

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The settings of an experiment on a workload: the workload's and the experiment's own, read and written as one flat mapping.
 ///
 ///     var config = NanoGPT.defaults

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import ArgumentParser
 
 /// The main program of several experiments: a subcommand each, of which the first one's name may be left out.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import CKernels
 
 /// Products of matrices whose entries are rounded to bfloat16 (8 bits of significand) and whose sums are kept in `Float`:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The singular values of G = leftᵀ[m,r] · right[r,n] and spectral functions of G, from its thin factors.
 ///
 /// With A = left·leftᵀ, B = right·rightᵀ (both r×r) and A = LLᵀ, the squares σ² are the eigenvalues of

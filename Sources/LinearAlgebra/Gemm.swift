@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import COpenBLAS
 
 /// Whether a factor of a product is taken as it stands or transposed.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// All singular values of g[m,n] and the leading singular vectors, from the smaller Gram matrix in Double.

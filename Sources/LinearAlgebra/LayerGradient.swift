@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A gradient that is a sum over samples whose shares are not written out: whoever made it can tell each share's norm, and
 /// add the shares up with weights.
 public protocol SampleSum: AnyObject {

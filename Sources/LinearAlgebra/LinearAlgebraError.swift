@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// What can go wrong in a decomposition for reasons of the data, not of the program.
 public enum LinearAlgebraError: Error, Equatable, CustomStringConvertible {
   /// An entry is NaN or infinite.

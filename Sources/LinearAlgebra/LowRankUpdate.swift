@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A matrix minus a low-rank product. Whatever the precision of the matrix, the product and the
 // difference are formed in Double and rounded once, block of rows by block of rows.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A dense real matrix[rows, columns] in row-major order.
 public struct Matrix<Scalar: RealScalar>: Equatable, Sendable {
   /// Number of rows.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import COpenBLAS
 
 /// What a matrix is divided by before its first Newton-Schulz step, so that its norm is at most one and a zero

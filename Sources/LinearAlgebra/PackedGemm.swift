@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Products with a matrix that many rows are multiplied by: the weight of a layer, the keys of an attention head.
 // It is packed once into panels, so that the kernel reads it in order; rows are read where they lie. See
 // Panel.swift for the order of the sums.

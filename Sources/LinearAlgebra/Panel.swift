@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import CKernels
 
 // Products of some rows and a panel, a strip of a matrix two vectors wide that is packed row after row. Every entry is one chain of

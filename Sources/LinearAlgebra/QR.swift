@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import CLAPACKE
 
 /// A thin QR factorization a[m,n] = q[m,k] · r[k,n], k = min(m, n) = n here; q has orthonormal columns.

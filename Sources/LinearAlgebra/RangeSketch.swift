@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// An orthonormal basis that captures the dominant range of g[m,n], on its longer side.
 ///
 /// For a tall g the basis rows q_i span (approximately) the leading left singular directions and

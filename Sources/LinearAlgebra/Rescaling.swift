@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Scaling by factors that the precision at hand does not hold: τ/‖G‖ of a large G and a small τ underflows,
 // 1/‖G‖ of a tiny G overflows, and neither says anything about the result.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Synchronization
 
 /// A thin singular value decomposition g[m,n] = u[m,k] · diag(sigma)[k] · vT[k,n], k = min(m, n).

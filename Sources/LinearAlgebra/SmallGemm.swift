@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Products of matrices that fit in the first two cache levels, where a BLAS spends much of its time on
 // packing. B is read in place, row by row; four rows of A times three vectors of B fill the registers.
 // Every entry of C is one chain of fused multiply-adds over k in ascending order, whatever the vector

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Eigenvalues and eigenvectors of symmetric matrices of a few dozen rows, without allocation.
 ///
 /// Householder reduction to tridiagonal form, then QL iteration with implicit shifts (Wilkinson); the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import CLAPACKE
 
 /// Eigenvalues of a symmetric matrix a[n,n] and the eigenvectors of the largest of them.

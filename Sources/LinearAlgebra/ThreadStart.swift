@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// Starts a detached thread; false where the machine has none to give after some patience, and `body` will not run.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// Elementary functions on sixteen floats at a time, for kernels whose inner loop is one of them.

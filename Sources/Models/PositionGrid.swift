@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// How a vision transformer's position embedding, made for one grid of patches, serves another.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The functions of spectralclip.h; the header documents them. They are public so that an optimized build keeps them.
 
 import CSpectralClip

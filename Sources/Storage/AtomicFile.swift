@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// Whole files or none: a temporary file in the same folder, fsync, rename, fsync of the folder.

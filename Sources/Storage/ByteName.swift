@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A name that equals another only byte by byte.
 ///
 /// `String` takes two spellings of one text (é, or e with a combining accent) for equal; to the file formats they are

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// A checksum against accidents, not against forgery (`Digest` is): FNV-1a of 64 bits. Whatever a single byte is changed to, it

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The product of the extents of `shape`, nil where an `Int` cannot hold it or an extent is negative.
 public func elementCount(of shape: [Int]) -> Int? {
   var count = 1

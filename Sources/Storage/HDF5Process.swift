@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// Where questions about HDF5 files are answered: in a process of their own where the program offers one, because a

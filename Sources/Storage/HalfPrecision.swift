@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The two 16-bit formats in integer arithmetic, equal on every machine.
 ///
 /// Swift's own `Float16` is missing on some platforms and makes signalling NaNs quiet; here every

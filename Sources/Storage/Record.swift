@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A result file in memory: attributes and data sets in the root and in named groups.
 ///
 /// What is reproducible lies in the root and in groups named for what they hold; times, memory,

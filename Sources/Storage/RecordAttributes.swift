@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The value of an attribute: a scalar or a short list.
 public enum AttributeValue: Sendable {
   /// Text in UTF-8.

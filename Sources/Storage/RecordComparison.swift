@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 extension Record: Equatable {
   /// Bitwise equality of everything but the path read from.
   public static func == (left: Record, right: Record) -> Bool {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 extension Record {
   /// The elements of a data set in row-major order.
   public enum Values: Sendable {

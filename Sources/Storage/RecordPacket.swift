@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A record as it goes between a program and its HDF5 process.
 
 extension Packet {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// A checksum of a whole record behind its HDF5 content, where readers of HDF5 do not look.

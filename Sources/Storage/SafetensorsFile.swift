@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// A safetensors file open for reading: the header checked, tensors read as they are asked for.

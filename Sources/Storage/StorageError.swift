@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// A failure of the world (a file, a disk, a foreign format): what, where and what to do next.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The element type of a tensor by its safetensors name: `F32`, `BF16`, `I64`, ….
 ///
 /// Any name can be listed and copied; what can be read as numbers is what `reading` says.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// What a program says: results on standard output, where a failure is an error, and messages on standard error, where

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Tries to break a statement: random restarts, then a local search that walks downhill in the relative slack.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Theorem 3.3: spectrally clipped SGD with constant threshold, X ← X - η C_τ(G).

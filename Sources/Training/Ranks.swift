@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// Processes that compute one run together, each a part of the micro-batches of every step.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Small damages to a file: one that leaves most of it as it was, or one to four of any kind.

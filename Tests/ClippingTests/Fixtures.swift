@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// A plain one-sided Jacobi SVD in Double: slow, independent of LAPACK and of the library's routes.

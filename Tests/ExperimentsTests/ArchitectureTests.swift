@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 import Testing
 
@@ -41,6 +43,27 @@ import Testing
     let phrases = try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
     #expect(phrases.count >= 300)
     for phrase in phrases { #expect(sources.contains(phrase), "\(phrase)") }
+  }
+
+  /// Code names its license in its first lines; for everything else REUSE.toml does.
+  @Test func everySourceNamesItsLicense() throws {
+    let words = "SPDX-License-Identifier: Apache-2.0"
+    let endings = [".swift", ".c", ".h", ".py", ".gp"]
+    var count = 0
+    for folder in ["Sources", "Tests", "Benchmarks", "examples", "experiments", "figures", "data"] {
+      let top = Self.root.appendingPathComponent(folder).path
+      let walker = try #require(FileManager.default.enumerator(atPath: top))
+      for case let file as String in walker where !file.hasPrefix(".") {
+        let path = "\(top)/\(file)"
+        guard let reader = FileHandle(forReadingAtPath: path) else { continue }
+        let head = (try? reader.read(upToCount: 200)) ?? Data()
+        let isScript = !file.contains(".") && head.starts(with: Data("#!".utf8))
+        guard isScript || endings.contains(where: file.hasSuffix) else { continue }
+        count += 1
+        #expect(String(decoding: head, as: UTF8.self).contains(words), "\(path)")
+      }
+    }
+    #expect(count >= 500)
   }
 
   /// Programs of experiments have the one command line, with its protection from foreign files and its version.

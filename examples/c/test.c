@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /* The library's test: results against what can be worked out by hand, state across a save, and every call that must be
  * refused. Prints one line; any failure ends it with status 1. */
 #include <spectralclip.h>

@@ -1,4 +1,5 @@
 // swift-tools-version: 6.0
+// SPDX-License-Identifier: Apache-2.0
 import PackageDescription
 
 // A package of its own that uses the suite's clip by path; a program elsewhere names it by URL.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Spectral clipping in a PyTorch training loop, in the place of torch.nn.utils.clip_grad_norm_, by ctypes.
 
 Needs a CPU build of PyTorch and libspectralclip (`make install PREFIX=...`, or SPECTRALCLIP=path/to/libspectralclip.so):

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// α · mean(h²) + β · mean((h_{t+1} - h_t)²) of h[T, B, H]: activation and temporal activation regularization (Merity et

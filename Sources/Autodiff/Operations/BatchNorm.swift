@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// The averages over batches that a batch norm uses in place of a batch's own statistics once training is over, as

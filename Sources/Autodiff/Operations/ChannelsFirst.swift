@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y[B, C·H·W] = x[B, H, W, C] with an image's values in the order of channels first.

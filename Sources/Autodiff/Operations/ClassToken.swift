@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y[B, 1 + N, C]: the class token[C], then the N rows of x[B, N, C], each with its row of map[1 + N, P] · positions[P, C]

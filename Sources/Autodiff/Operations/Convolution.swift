@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y[B, H', W', O] = x[B, H, W, C] * weight[O, h, w, C] (+ bias[O]) for any kernel, stride and padding: patches are laid

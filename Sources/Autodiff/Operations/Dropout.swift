@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Which elements of a tensor survive dropout, and by how much they grow: 16 random bits an element,

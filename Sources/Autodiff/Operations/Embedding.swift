@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y[…, T, C] = table[index] (+ positions[t]), index[…, T] below the table's rows.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// The two forms of the Gaussian error linear unit x·Φ(x).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y[B, 1, 1, C] = the mean of x[B, H, W, C] over all places.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// The weights of a layer of long short-term memory as torch.nn.LSTM holds them; the gates stand in the order input,

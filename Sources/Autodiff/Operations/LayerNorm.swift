@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y = (x - mean)/√(variance + ε) · weight + bias over the last axis (Ba, Kiros & Hinton 2016), the

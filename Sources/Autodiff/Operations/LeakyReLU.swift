@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y = x where x > 0, else slope · x, any shape; the derivative at 0 is the slope, as in PyTorch.

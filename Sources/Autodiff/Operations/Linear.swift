@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y[rows, out] = x[rows, in] · weight (+ bias[out]); leading axes of x count as rows.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// The cross-entropy of a linear classifier, Σ -log softmax(x · weightᵀ + bias)[target] / total, without ever

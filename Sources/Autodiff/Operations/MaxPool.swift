@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y[B, H/k, W/k, C] = the largest of each k×k of x[B, H, W, C], stride k; rows and columns that fill no window are

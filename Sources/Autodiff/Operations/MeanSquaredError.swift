@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// loss[1] = mean of (prediction - target)² over all elements, both of one shape; targets get no gradient.

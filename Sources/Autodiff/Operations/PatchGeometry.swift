@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Which inputs [B, H, W, C] an output of a convolution or pool sees: its patch of kernel h × w.
 struct PatchGeometry {
   let height: Int, width: Int, channels: Int

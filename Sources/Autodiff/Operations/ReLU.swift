@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y = max(x, 0), any shape; the derivative at 0 is 0, as in PyTorch.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// y[1] = factor · Σ x over all elements: 16 interleaved sums in Double, added in a fixed order.

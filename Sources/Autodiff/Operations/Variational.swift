@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// z = mean + e^(logVariance/2) ⊙ noise, all of one shape: a sample of the normal law of that mean and variance from a standard

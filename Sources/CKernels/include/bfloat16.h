@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Products of matrices in bfloat16 with sums in float, for CPUs with AVX512_BF16. C because the instruction has no name in
 // Swift; the compiler's target attribute confines it to these functions, whatever the rest of the program is built for.
 #pragma once

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The inner kernel of products of floats: some rows times a panel, a strip of a matrix that is packed row after row. C because
 // a debug build of Swift takes generic vectors apart, a hundred times slower, and so that wide instructions are used where the
 // CPU has them, whatever the rest of the program is built for.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The transforms of F(4×4, 3×3) (Winograd 1980; Lavin & Gray 2016, arXiv 1509.09308): a tile of 4×4 outputs
 //
 //   y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ d B)] A

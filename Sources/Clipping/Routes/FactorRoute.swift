@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 // A mini-batch of r samples leaves a linear layer's gradient as a product of thin factors, leftᵀ[m,r] · right[r,n].

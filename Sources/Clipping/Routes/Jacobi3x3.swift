@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Singular value decompositions of up to four 3×3 matrices at once, one in each SIMD lane.

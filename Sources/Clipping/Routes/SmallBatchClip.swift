@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Exact spectral clipping of many small matrices in Double, without allocation and without statistics: for

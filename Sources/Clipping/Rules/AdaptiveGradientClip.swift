@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Adaptive gradient clipping, unit by unit: a row G_i of a layer's gradient with

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Coordinate-wise clipping: every entry of every gradient is clamped to [-c, c]

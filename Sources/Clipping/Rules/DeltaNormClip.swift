@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// δ-GClip (arXiv 2404.08624): the gradient times min{1, max(δ, γ/‖g‖)}, joint over all layers, so that

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Clipping each micro-batch before accumulation, G = Σ (n_p/n) clip(g_p), instead of clipping the

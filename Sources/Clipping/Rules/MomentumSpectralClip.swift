@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// MuCon (arXiv 2605.26459, by its abstract): the momentum's singular values are clipped at τ, where Muon sets all of

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// The normalized gradient g/(‖g‖ + β), joint over all layers: with plain gradient descent and step

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import LinearAlgebra
 
 /// Soft spectral clipping H_c(G) = (I + GGᵀ/c²)^(-1/2) G of each layer: σ ↦ σ/√(1 + σ²/c²), a smooth

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// A number with its interval and its bound as a small drawing: the side on which the claim holds is shaded.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A piece of HTML. Text becomes HTML only through `text`, which escapes it, so no outside text is ever markup.
 struct HTML: ExpressibleByStringLiteral {
   /// The markup.

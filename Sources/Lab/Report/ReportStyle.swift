@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// How the page looks, and the one thing that a script adds: filters.
 enum ReportStyle {
   static let css = """

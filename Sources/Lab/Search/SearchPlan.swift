@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// How much a search tries, and how long: the same for every arm, so that every arm gets the same compute.
 ///
 /// A round begins with `candidates` that are trained for a part of the figure's full length; one of `reduction` of them goes

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Two independent standard normals from two 64-bit words, by Box and Muller's transformation:
 /// `sqrt(-2 ln u) · (cos 2πv, sin 2πv)`.
 ///

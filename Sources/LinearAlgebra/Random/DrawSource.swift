@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The draws a synthetic problem is made of, whichever sequential generator is behind them.
 public protocol DrawSource: Codable, Sendable {
   /// `count` standard normal numbers.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 // The laws are computed in Double and rounded once, whatever `Real` is.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// `numpy.random.default_rng(seed)`, bit for bit: for following published NumPy scripts number for

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// O'Neill's PCG XSL RR 128/64: a 128-bit linear congruential generator whose state is folded to 64
 /// bits and rotated by its upper six. NumPy's `PCG64`, including the buffered half of a 64-bit
 /// output.

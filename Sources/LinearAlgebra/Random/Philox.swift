@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// The Philox 4×32 counter-based generator with ten rounds: a pure function from a 128-bit counter
 /// and a 64-bit key to 128 random bits.
 ///

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A sequential generator over a ``RandomStream``: a stream and a position, nothing else, so that
 /// an encoded cursor resumes exactly.
 ///

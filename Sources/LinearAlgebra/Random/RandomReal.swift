@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// `Float` and `Double`, the types that streams produce.
 ///
 /// The requirements are how a ``RandomStream`` makes its elements; call the stream's methods

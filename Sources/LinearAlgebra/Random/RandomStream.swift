@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// A named stream of random numbers whose every element can be computed on its own.
 ///
 /// A stream is the triple (`seed`, `name`, `step`). Its elements are blocks of ``Philox4x32``:

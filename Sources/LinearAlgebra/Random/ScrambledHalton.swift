@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Scrambled Halton points: `count` points that fill the unit cube [0, 1)^dimensions evenly.
 ///
 /// Coordinate d is the van der Corput sequence in the d-th prime base, the digits permuted at random,

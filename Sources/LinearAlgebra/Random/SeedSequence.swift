@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// NumPy's `SeedSequence` with an empty spawn key: spreads the entropy of a seed over a pool of
 /// four 32-bit words, from which a generator's state is drawn.
 ///

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 extension Statistics {
   /// Efron's percentile bootstrap interval of any statistic of independent observations.
   ///

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// An estimate with an interval that covers the truth with a stated probability.
 public struct ConfidenceInterval: Sendable, Hashable, Codable {
   /// The statistic of the sample itself.

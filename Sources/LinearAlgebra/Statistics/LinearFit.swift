@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// The least-squares line y[n] ≈ intercept + slope · x[n].

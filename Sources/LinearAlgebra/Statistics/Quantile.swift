@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// How a quantile between two order statistics is read.
 public enum QuantileRule: String, Sendable, Codable, CaseIterable {
   /// Linear between the neighbours of (n - 1) q: NumPy's default, equal to the last bit where the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 extension Statistics {
   /// Spearman's rank correlation of x[n] and y[n], the correlation of their ranks; equal values share the mean of their
   /// ranks. NaN for fewer than two pairs, a NaN among the values, and a side that is constant.

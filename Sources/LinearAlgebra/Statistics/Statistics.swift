@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 /// Statistics of samples x[n] in `Double`.
 ///
 /// One policy for all of them: a NaN among the values gives NaN, an infinity gives what the formula

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Records PyTorch's augmentation and NumPy's whitening filters for ImageBatchesTests and PatchWhiteningTests.
 
     pip install numpy torch

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Records tiktoken's GPT-2 tokens for TokenizerTests, and a cut vocabulary to test with.
 
     pip install tiktoken

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden tokens of the uncased BERT tokenizer, from Hugging Face's BertTokenizer.
 
     pip install transformers     (made with transformers 5.24.0, tokenizers 0.23)

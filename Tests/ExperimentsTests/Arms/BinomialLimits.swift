@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Foundation
 
 /// Counts within which a binomial variable stays but for a given probability on either side, by the exact law.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden tensors for bad-token-spectra: spectra of a small GPT-2's gradients as bad tokens take the place of good ones.
 
     pip install torch safetensors     (made with torch 2.13.0+cpu, safetensors 0.8)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Records NumPy's random streams and quantiles for NumPyGeneratorTests and QuantileTests.
 
     python3 Tests/LinearAlgebraTests/Goldens/make_numpy_streams.py > Tests/LinearAlgebraTests/Goldens/numpy_streams.json

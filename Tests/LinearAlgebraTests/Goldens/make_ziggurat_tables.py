@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes Sources/LinearAlgebra/Random/ZigguratTables.swift: the layers of NumPy's normal ziggurat.
 
     python3 Tests/LinearAlgebraTests/Goldens/make_ziggurat_tables.py > Sources/LinearAlgebra/Random/ZigguratTables.swift

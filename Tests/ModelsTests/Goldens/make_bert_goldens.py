@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden tensors for the BERT classifier, from Hugging Face's BertForSequenceClassification with eager attention.
 
     pip install torch numpy safetensors transformers     (made with torch 2.13.0+cpu, safetensors 0.8, transformers 5.24.0)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden tensors for the LSTM language model, from a CPU build of PyTorch.
 
     pip install torch safetensors     (made with torch 2.13.0+cpu, safetensors 0.8)

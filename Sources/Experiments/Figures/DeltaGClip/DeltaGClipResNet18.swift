@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Lab
 
 /// ResNet-18 of arXiv 2404.08624 on CIFAR-10: δ-GClip at both of its authors' δ against Adam, SGD and GClip, and the spectral clip

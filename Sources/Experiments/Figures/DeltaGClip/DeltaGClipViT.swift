@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Lab
 
 /// The vision transformer of arXiv 2404.08624 on CIFAR-10: δ-GClip and its ablation against Adam and SGD, and the spectral clip

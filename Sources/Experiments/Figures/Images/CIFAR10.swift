@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Lab
 
 /// Fig 2a: CIFAR-10 by SGDM without clip, with norm clipping and with spectral clipping of the convolutions (§6.1), on

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Lab
 
 /// Figs 3 and 6c: GPT-2 on FineWeb, norm against spectral clipping for SGDM, Adam and Muon (§6.3).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Lab
 
 /// Figs 2c, 6a and 6b: nanoGPT on tiny Shakespeare, norm against spectral clipping for SGDM and Muon (§6.2).

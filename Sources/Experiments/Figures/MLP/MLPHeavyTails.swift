@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 import Lab
 
 /// Fig 2b: an MLP on y = x₁x₂x₃ whose gradients suffer heavy-tailed low-rank noise (§6.4), for the paper's methods and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Clips random gradients of a few shapes and says how long a clip takes, at best of several.
 
 import Clipping
