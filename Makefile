@@ -34,7 +34,7 @@ ALIASES := $(shell cut -f 9 experiments/figures.tsv | tail -n +2)
 	cifar-hint fashion-hint emotion-hint data data-quick data-gpt2 data-fineweb data-cifar data-cifar100 data-fashion data-ptb data-minilm data-emotion $(FIGURES) $(filter-out -,$(ALIASES))
 
 all: ## reproduce everything at PROFILE=quick: run, draw, check, print the verdicts
-	@$(if $(filter local,$(ENGINE)),$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md,$(BIN)/spectral jobs $(RESULTS))
+	@$(if $(filter local,$(ENGINE)),$(BIN)/spectral claims --results $(RESULTS) --out build/CLAIMS.md && ./experiments/figure times,$(BIN)/spectral jobs $(RESULTS))
 
 $(FIGURES): build
 	@./experiments/figure run $@
@@ -172,7 +172,7 @@ help: ## this list, with the measured cost of each experiment
 
 build: packages
 	@echo "building (the first time takes two minutes or more)"
-	@$(SWIFT_RELEASE) --quiet
+	@began=$$SECONDS; $(SWIFT_RELEASE) --quiet; ./experiments/figure took build $$((SECONDS - began))
 
 packages:
 	@./experiments/packages

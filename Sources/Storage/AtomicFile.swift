@@ -133,10 +133,8 @@ public enum AtomicFile {
   ) throws -> Result {
     let folder = NSTemporaryDirectory()
     let (temporary, number) = try createTemporary(beside: final, in: folder, path: folder)
-    defer {
-      unlink(temporary)
-      Temporaries.all.remove(number)
-    }
+    defer { Temporaries.all.remove(number) }
+    defer { unlink(temporary) }
     let result = try body(temporary)
     let source = try SystemCalls.openFile(temporary, O_RDONLY, doing: "read")
     defer { close(source) }
