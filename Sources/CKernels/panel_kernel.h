@@ -8,7 +8,8 @@ enum { NAME(TILE_ROWS) = LANES == 16 ? 12 : 6 };
 // `rows` and `vectors` are constants to the compiler. A pointer and a stride reach three rows by addressing alone.
 TARGET INLINE void NAME(tile)(int rows, int vectors, ptrdiff_t depth, const float *a,
                               ptrdiff_t row_stride, ptrdiff_t column_stride, const float *panel,
-                              const float *first, ptrdiff_t first_step, float *c, ptrdiff_t ldc) {
+                              ptrdiff_t panel_step, const float *first, ptrdiff_t first_step,
+                              float *c, ptrdiff_t ldc) {
   NAME(V) sum[NAME(TILE_ROWS)][2];
   const float *x[4];
 #pragma clang loop unroll(full)
@@ -31,7 +32,7 @@ TARGET INLINE void NAME(tile)(int rows, int vectors, ptrdiff_t depth, const floa
     }
 #pragma clang loop unroll(full)
     for (int r = 0; r < 4; r++) x[r] += column_stride;
-    panel += 2 * LANES;
+    panel += panel_step;
   }
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++) {
@@ -42,12 +43,13 @@ TARGET INLINE void NAME(tile)(int rows, int vectors, ptrdiff_t depth, const floa
 
 TARGET INLINE ptrdiff_t NAME(rows)(int vectors, ptrdiff_t left, ptrdiff_t depth, const float *a,
                                    ptrdiff_t row_stride, ptrdiff_t column_stride,
-                                   const float *panel, const float *first, ptrdiff_t first_step,
-                                   float *c, ptrdiff_t ldc) {
-#define ROWS(n)                                                                                  \
-  if (n <= NAME(TILE_ROWS) && left >= n) {                                                       \
-    NAME(tile)(n, vectors, depth, a, row_stride, column_stride, panel, first, first_step, c, ldc); \
-    return n;                                                                                    \
+                                   const float *panel, ptrdiff_t panel_step, const float *first,
+                                   ptrdiff_t first_step, float *c, ptrdiff_t ldc) {
+#define ROWS(n)                                                                          \
+  if (n <= NAME(TILE_ROWS) && left >= n) {                                               \
+    NAME(tile)(n, vectors, depth, a, row_stride, column_stride, panel, panel_step, first, \
+               first_step, c, ldc);                                                      \
+    return n;                                                                            \
   }
 #if LANES == 16
   ROWS(12)
@@ -62,8 +64,9 @@ TARGET INLINE ptrdiff_t NAME(rows)(int vectors, ptrdiff_t left, ptrdiff_t depth,
 }
 
 TARGET static void NAME(panel)(ptrdiff_t m, ptrdiff_t depth, const float *a, ptrdiff_t row_stride,
-                               ptrdiff_t column_stride, const float *panel, const float *first,
-                               ptrdiff_t first_step, float *c, ptrdiff_t ldc, ptrdiff_t count) {
+                               ptrdiff_t column_stride, const float *panel, ptrdiff_t panel_step,
+                               const float *first, ptrdiff_t first_step, float *c, ptrdiff_t ldc,
+                               ptrdiff_t count) {
   // Columns that do not fill their vectors go through a buffer.
   float edge[NAME(TILE_ROWS) * 2 * LANES];
   ptrdiff_t whole = count <= LANES ? LANES : 2 * LANES;
@@ -84,11 +87,47 @@ TARGET static void NAME(panel)(ptrdiff_t m, ptrdiff_t depth, const float *a, ptr
     }
     ptrdiff_t rows =
         whole == LANES
-            ? NAME(rows)(1, left, depth, source, row_stride, column_stride, panel, from, step, target, target_step)
-            : NAME(rows)(2, left, depth, source, row_stride, column_stride, panel, from, step, target, target_step);
+            ? NAME(rows)(1, left, depth, source, row_stride, column_stride, panel, panel_step, from,
+                         step, target, target_step)
+            : NAME(rows)(2, left, depth, source, row_stride, column_stride, panel, panel_step, from,
+                         step, target, target_step);
     for (ptrdiff_t r = 0; count < whole && r < rows; r++) {
       for (ptrdiff_t j = 0; j < count; j++) c[(i + r) * ldc + j] = edge[r * whole + j];
     }
     i += rows;
+  }
+}
+
+TARGET static void NAME(packed)(ptrdiff_t m, ptrdiff_t depth, const float *a, ptrdiff_t row_stride,
+                                ptrdiff_t column_stride, const float *panel, const float *first,
+                                ptrdiff_t first_step, float *c, ptrdiff_t ldc, ptrdiff_t count) {
+  NAME(panel)(m, depth, a, row_stride, column_stride, panel, 2 * LANES, first, first_step, c, ldc, count);
+}
+
+TARGET static void NAME(small)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, const float *a,
+                               ptrdiff_t row_stride, ptrdiff_t column_stride, const float *b,
+                               ptrdiff_t ldb, int accumulates, float *c, ptrdiff_t ldc) {
+  for (ptrdiff_t j = 0; j < n; j += 2 * LANES) {
+    ptrdiff_t count = n - j < 2 * LANES ? n - j : 2 * LANES;
+    const float *first = accumulates ? c + j : NULL;
+    if (count % LANES == 0) {
+      NAME(panel)(m, depth, a, row_stride, column_stride, b + j, ldb, first, ldc, c + j, ldc, count);
+      continue;
+    }
+    // Columns that do not fill their vectors are packed, so that nothing beyond them is read.
+    enum { TERMS = 128 };
+    float panel[TERMS * 2 * LANES];
+    ptrdiff_t whole = count < LANES ? LANES : 2 * LANES;
+    for (ptrdiff_t p = 0; p == 0 || p < depth; p += TERMS) {
+      ptrdiff_t terms = depth - p < TERMS ? depth - p : TERMS;
+      for (ptrdiff_t q = 0; q < terms; q++) {
+        const float *row = b + (p + q) * ldb + j;
+        float *target = panel + q * whole;
+        if (whole > LANES) NAME(store)(NAME(load)(row), target);
+        NAME(store)(NAME(load_some)(row + whole - LANES, count - (whole - LANES)), target + whole - LANES);
+      }
+      NAME(panel)(m, terms, a + p * column_stride, row_stride, column_stride, panel, whole,
+                  p > 0 ? c + j : first, ldc, c + j, ldc, count);
+    }
   }
 }

@@ -13,6 +13,9 @@ TARGET INLINE void NAME(store)(NAME(V) x, float *p) { ((NAME(unaligned) *)p)->v 
 // min(count, LANES) floats, and zeros.
 TARGET INLINE NAME(V) NAME(load_some)(const float *p, ptrdiff_t count) {
   if (count >= LANES) return NAME(load)(p);
+#if LANES == 16
+  return (NAME(V))_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#endif
   float part[LANES] = {0};
   for (ptrdiff_t i = 0; i < count; i++) part[i] = p[i];
   return NAME(load)(part);
@@ -23,6 +26,10 @@ TARGET INLINE void NAME(store_some)(NAME(V) x, float *p, ptrdiff_t count) {
   if (count >= LANES) {
     NAME(store)(x, p);
   } else {
+#if LANES == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)x);
+    return;
+#endif
     for (ptrdiff_t i = 0; i < count; i++) p[i] = x[i];
   }
 }

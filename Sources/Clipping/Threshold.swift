@@ -75,7 +75,7 @@ public struct Threshold: Codable, Equatable, Sendable {
     window = try container.decode([Double].self, forKey: .window)
     ordered = try container.decode([Double].self, forKey: .ordered)
     try rule.validate()
-    guard 0..<1 << 53 ~= step, !average.isNaN, window.allSatisfy({ !$0.isNaN }),
+    guard 0..<1 << 53 ~= step, average >= 0, window.allSatisfy({ $0 >= 0 }),
       window.sorted() == ordered
     else {
       throw DecodingError.dataCorruptedError(

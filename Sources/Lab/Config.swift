@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Storage
 import Yams
 
 /// The settings of an experiment: a Codable value that is one flat mapping.
@@ -181,6 +182,10 @@ extension ExperimentConfig {
             .replacingOccurrences(of: ".nan", with: "nan")), !number.isFinite
         {
           throw ConfigError.value(name, scalar, "a finite number")
+        } else if Double(scalar) == 0,
+          scalar.prefix(while: { $0 != "e" && $0 != "E" }).contains(where: { "1"..."9" ~= $0 })
+        {
+          throw ConfigError.value(name, scalar, "a number that can be told from 0")
         }
       }
     }
@@ -200,8 +205,8 @@ extension Node {
   }
 }
 
-/// Whether an anchor (&name) or an alias (*name) begins somewhere outside quotes and comments.
-private func holdsAnchors(_ text: String) -> Bool {
+/// Whether an anchor (&name), an alias (*name) or a tag (!name) begins somewhere outside quotes and comments.
+private func holdsAnchorsOrTags(_ text: String) -> Bool {
   var quote: UInt8?
   var before = UInt8(ascii: "\n")
   let bytes = Array(text.utf8)
@@ -220,6 +225,7 @@ private func holdsAnchors(_ text: String) -> Bool {
       case UInt8(ascii: "&"), UInt8(ascii: "*"):
         let isAlone = i + 1 == bytes.count || " \t\r\n".utf8.contains(bytes[i + 1])
         if begins, !isAlone { return true }
+      case UInt8(ascii: "!"): if begins { return true }
       default: break
       }
     }
@@ -229,15 +235,15 @@ private func holdsAnchors(_ text: String) -> Bool {
   return false
 }
 
-/// The YAML of a configuration: no anchors, which can make a small file a huge one, and numbers in decimal, as everyone reads
+/// The YAML of a configuration: no anchors, which can make a small file a huge one, no tags, and numbers in decimal, as everyone reads
 /// them (YAML 1.1 takes 010 for 8 and 12:30 for 750). Nil for an empty text.
 package func plainNode(of text: String, at place: String) throws -> Node? {
   guard text.utf8.count <= 1 << 20 else {
     throw ConfigError(
       place, "\(text.utf8.count) bytes are no settings", hint: "use a file below a megabyte")
   }
-  guard !holdsAnchors(text) else {
-    throw ConfigError(place, "anchors and aliases are not read", hint: "write the values out")
+  guard !holdsAnchorsOrTags(text) else {
+    throw ConfigError(place, "anchors, aliases and tags are not read", hint: "write the values out")
   }
   let node: Node?
   do { node = try compose(yaml: text) } catch {

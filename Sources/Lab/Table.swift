@@ -162,14 +162,5 @@ package struct Table: Sendable {
   }
 }
 
-/// Text without line breaks and other control characters, for a terminal, a cell or a legend.
-package func oneLine(_ text: String) -> String {
-  String(
-    text.unicodeScalars.map { scalar in
-      [.control, .lineSeparator, .paragraphSeparator].contains(scalar.properties.generalCategory)
-        ? " " : Character(scalar)
-    })
-}
-
 /// A number as gnuplot reads it: shortest exact digits, NaN for what it cannot draw.
 package func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "NaN" }

@@ -46,17 +46,15 @@ enum HDF5Values {
     return try body(type)
   }
 
-  /// Hands `strings` to a write call as C strings.
+  /// Hands `strings` to a write call as C strings; NUL, which ends those, becomes its symbol, so that no text is a reason to lose the
+  /// record that holds it.
   static func withCStrings(
     _ strings: [String], _ write: (UnsafeRawPointer) throws -> Void
   ) throws {
     var pointers: [UnsafeMutablePointer<CChar>?] = []
     defer { pointers.forEach { free($0) } }
     for string in strings {
-      if string.utf8.contains(0) {
-        throw HDF5Failure("cannot write a text", "it holds a NUL: \(string.debugDescription)")
-      }
-      pointers.append(strdup(string))
+      pointers.append(strdup(string.replacingOccurrences(of: "\0", with: "\u{2400}")))
     }
     try pointers.withUnsafeBytes { bytes in
       if let base = bytes.baseAddress { try write(base) }

@@ -11,15 +11,11 @@ public struct StorageError: Error, Equatable, Sendable {
   /// What to do next: `delete it and run again`.
   public let hint: String
 
-  /// An error about `path`; line breaks in any part are folded into spaces.
+  /// An error about `path`; line breaks and control characters in any part become spaces.
   public init(_ what: String, at path: String, hint: String) {
-    self.what = Self.oneLine(what)
-    self.path = Self.oneLine(path)
-    self.hint = Self.oneLine(hint)
-  }
-
-  private static func oneLine(_ text: String) -> String {
-    text.split(whereSeparator: \.isNewline).joined(separator: " ")
+    self.what = oneLine(what)
+    self.path = oneLine(path)
+    self.hint = oneLine(hint)
   }
 }
 

@@ -109,8 +109,13 @@ enum SystemCalls {
     return bytes.isEmpty ? root : String(decoding: bytes, as: UTF8.self)
   }
 
-  /// Whether the path is that of something that a process has open.
-  static func isStream(_ path: String) -> Bool { path.hasPrefix("/proc/") && path.contains("/fd/") }
+  /// Whether the path is that of something that a process has open, however the folder of its descriptors is spelled.
+  static func isStream(_ path: String) -> Bool {
+    guard let folder = realpath(parentFolder(of: path), nil) else { return false }
+    defer { free(folder) }
+    let name = String(cString: folder)
+    return name.hasPrefix("/proc/") && name.hasSuffix("/fd")
+  }
 
   /// The path that a chain of symbolic links leads to, whether something is there or not; `path` itself if it is no link.
   static func endOfLinks(_ path: String) throws -> String {

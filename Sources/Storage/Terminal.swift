@@ -18,11 +18,28 @@ public enum Terminal {
     }
   }
 
-  /// Writes a line of results to standard output.
+  /// Writes a line of results, or several, to standard output; other control characters than the ends of lines, which would do
+  /// something to a terminal, become spaces.
   ///
   /// Throws a `StorageError` for a full disk, a reader that has gone, or a closed stream.
   public static func line(_ text: String) throws {
-    try write("\(text)\n", to: STDOUT_FILENO, path: "standard output")
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map {
+      oneLine(String($0))
+    }
+    try write(lines.joined(separator: "\n") + "\n", to: STDOUT_FILENO, path: "standard output")
+  }
+
+  /// The same of a command that has written `file`; where that is the pipe behind standard output, which then holds a file and
+  /// nothing else, the line goes to standard error.
+  public static func line(_ text: String, beside file: String) throws {
+    var (own, other) = (stat(), stat())
+    if fstat(STDOUT_FILENO, &own) == 0, stat(file, &other) == 0, own.st_dev == other.st_dev,
+      own.st_ino == other.st_ino, own.st_mode & S_IFMT != S_IFCHR
+    {
+      message("\(oneLine(text))\n")
+    } else {
+      try line(text)
+    }
   }
 
   /// Writes a message as it is to standard error, if that is possible.
@@ -44,4 +61,15 @@ public enum Terminal {
         UnsafeRawBufferPointer($0), to: descriptor, path: path, writer: SystemCalls.systemWriter)
     }
   }
+}
+
+/// Text without line breaks and other control characters, for a terminal, a cell or a legend: they become spaces, and the two of a
+/// Windows line break one.
+package func oneLine(_ text: String) -> String {
+  let breaks: [Unicode.GeneralCategory] = [.control, .lineSeparator, .paragraphSeparator]
+  return String(
+    text.map { character in
+      character.unicodeScalars.contains { breaks.contains($0.properties.generalCategory) }
+        ? " " : character
+    })
 }

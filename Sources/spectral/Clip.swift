@@ -25,7 +25,8 @@ struct Clip: ParsableCommand {
   var input: String
   // Unconditional, so that -1 is a (wrong) threshold and not an unknown option.
   @Option(
-    parsing: .unconditional, help: "The largest singular value to leave; a number >= 0 or inf.")
+    parsing: .unconditional, help: "The largest singular value to leave; a number >= 0 or inf.",
+    transform: Self.number)
   var tau: Double
   @Option(help: "exact: every singular value; randomized: the R largest (Algorithm 2).")
   var method = Method.exact
@@ -42,6 +43,14 @@ struct Clip: ParsableCommand {
   var tensors = TensorSelection.matrices
   @Option(help: "The file to write; missing folders are created.")
   var out: String
+
+  /// A number that a `Double` can hold; infinity has to be called so.
+  private static func number(_ text: String) throws -> Double {
+    guard let value = Double(text), value.isFinite || !text.contains(where: \.isNumber) else {
+      throw ValidationError("'\(text)' is no number that can be held")
+    }
+    return value
+  }
 
   func validate() throws {
     guard tau >= 0 else {
@@ -72,6 +81,9 @@ struct Clip: ParsableCommand {
       if let powerIterations, powerIterations < 0 {
         throw ValidationError("--power-iterations \(powerIterations): use a whole number >= 0")
       }
+      if let powerIterations, powerIterations > 1000 {
+        throw ValidationError("--power-iterations \(powerIterations): use at most 1000")
+      }
     }
   }
 
@@ -98,15 +110,16 @@ struct Clip: ParsableCommand {
       reports.append((entry, report))
     }
     try file.copy(to: out, replacing: replaced)
-    for line in Self.table(reports).lines { try Terminal.line(line) }
+    for line in Self.table(reports).lines { try Terminal.line(line, beside: out) }
     for (entry, report) in reports where report.remainingCount > 0 {
       try Terminal.line(
         "\(entry.name): at least \(report.remainingCount) more above tau remain; raise --rank, or leave out "
-          + "--method randomized")
+          + "--method randomized", beside: out)
     }
     let others = file.entries.count - reports.count
     try Terminal.line(
-      "\(counted(others, "other tensor", "other tensors")) copied unchanged; wrote \(out)")
+      "\(counted(others, "other tensor", "other tensors")) copied unchanged; wrote \(out)",
+      beside: out)
   }
 
   private var operation: SpectralClip {

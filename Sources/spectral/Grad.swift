@@ -328,7 +328,7 @@ struct Grad: ParsableCommand {
     }
     tape.backward(from: loss)
     try model.save(to: out, gradients: true)
-    try Terminal.line("{\"loss\": \(loss.scalar)}")
+    try Terminal.line("{\"loss\": \(loss.scalar)}", beside: out)
   }
 
   private func checkNames(

@@ -192,13 +192,6 @@ struct Costs: ParsableCommand {
 
   func run() throws {
     try checkFolder(results)
-    guard
-      Suite.clipping.experiments.contains(where: {
-        FileManager.default.fileExists(atPath: "\(results)/\($0.name)")
-      })
-    else {
-      throw StorageError("holds no records", at: results, hint: "name a folder that does")
-    }
     try Terminal.line("\nmeasured (from the records in \(results)/):")
     for experiment in Suite.clipping.experiments {
       for profile in ["smoke"] + ClaimsReport.profiles.reversed() {
@@ -249,5 +242,12 @@ private func checkFolder(_ path: String) throws {
   guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue
   else {
     throw StorageError("is no folder of results", at: path, hint: "name one that holds records")
+  }
+  guard
+    Suite.clipping.experiments.contains(where: {
+      FileManager.default.fileExists(atPath: "\(path)/\($0.name)")
+    })
+  else {
+    throw StorageError("holds no records", at: path, hint: "name a folder that does")
   }
 }

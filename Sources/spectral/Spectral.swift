@@ -45,5 +45,5 @@ struct Spectral: ParsableCommand {
 
 /// One line for people on standard error; standard output stays for results.
 func note(_ line: String) {
-  Terminal.message("\(line)\n")
+  Terminal.message("\(oneLine(line))\n")
 }

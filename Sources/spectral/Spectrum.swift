@@ -36,6 +36,7 @@ struct Spectrum: ParsableCommand {
   }
 
   func run() throws {
+    if let svg { try AtomicFile.checkPlace(svg) }
     let file = try TensorFile(input)
     let spectra = try tensors.entries(of: file).map { entry in
       try withTensor(entry, of: file) { try MatrixSpectrum(entry, $0) }
@@ -49,9 +50,11 @@ struct Spectrum: ParsableCommand {
       }
     }
     if json {
-      try Terminal.line(Self.json(file: input, spectra, top: top ?? .max))
+      try Terminal.line(Self.json(file: input, spectra, top: top ?? .max), beside: svg ?? "")
     } else if !spectra.isEmpty {
-      for line in Self.table(spectra, top: top ?? 8).lines { try Terminal.line(line) }
+      for line in Self.table(spectra, top: top ?? 8).lines {
+        try Terminal.line(line, beside: svg ?? "")
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Storage
 
 /// Columns of text, as wide as their longest cell and two spaces apart.
 struct TextTable {
@@ -28,7 +29,7 @@ struct TextTable {
   mutating func add(_ cells: String...) {
     precondition(
       cells.count == alignments.count, "\(cells.count) cells for \(alignments.count) columns")
-    rows.append(cells)
+    rows.append(cells.map { oneLine($0) })
   }
 
   /// The lines from the top, without white space at their ends.

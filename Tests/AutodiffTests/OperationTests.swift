@@ -33,7 +33,7 @@ import Testing
     let h = 1e-4
     let scale = zip(dy, twin.forward(x)).reduce(0) { $0 + abs($1.0 * $1.1) }
     for index in x.indices {
-      for i in stride(from: 0, to: x[index].count, by: max(1, x[index].count / 20)) {
+      for i in stride(from: 0, to: x[index].count, by: max(1, x[index].count / 8)) {
         var (up, down) = (x, x)
         up[index][i] += h
         down[index][i] -= h

@@ -395,10 +395,9 @@ import Testing
       func fixture() -> Fixture {
         Fixture(seed: seed, leftExponent: exponents.0, rightExponent: exponents.1)
       }
-      let count = try rules(tau, fixture()).count
-      for index in 0..<count {
+      for (rule, expected, relative) in try rules(tau, fixture()) {
+        var rule = rule
         let fixture = fixture()
-        var (rule, expected, relative) = try rules(tau, fixture)[index]
         let gradients = Gradients(fixture.layers)
         try rule.apply(to: gradients)
         let context = "\(String(describing: rule)) at 2^\(exponents), seed \(seed)"
@@ -420,10 +419,10 @@ import Testing
 
   @Test func everyRuleNamesWhatIsNotFinite() throws {
     for value in [Float.nan, .infinity] {
-      let count = try rules(1, Fixture(seed: 1, leftExponent: 0, rightExponent: 0)).count
-      for index in 0..<count {
-        let fixture = Fixture(seed: 1, leftExponent: 0, rightExponent: 0)
-        var rule = try rules(1, fixture)[index].0
+      func fixture() -> Fixture { Fixture(seed: 1, leftExponent: 0, rightExponent: 0) }
+      for (rule, _, _) in try rules(1, fixture()) {
+        var rule = rule
+        let fixture = fixture()
         let factors = try #require(fixture.layers[0].gradient.factors)
         UnsafeMutablePointer(mutating: factors.left.base)[3] = value
         let name = String(describing: rule)

@@ -81,6 +81,20 @@ import Testing
     }
   }
 
+  /// What no run leaves is refused when it is read: a later step could make nothing of it.
+  @Test func aStateBelowZeroIsRefused() throws {
+    for rule in [
+      ThresholdRule.ema(coefficient: 0.5, .repository), .quantile(level: 0.5, window: 4),
+    ] {
+      var threshold = try Threshold(rule)
+      threshold.observe(sigmaMax: -2)
+      let data = try PropertyListEncoder().encode(threshold)
+      #expect(throws: DecodingError.self) {
+        try PropertyListDecoder().decode(Threshold.self, from: data)
+      }
+    }
+  }
+
   @Test(arguments: [
     ThresholdRule.constant(-1), .constant(.nan), .ema(coefficient: 0), .ema(coefficient: 1),
     .quantile(level: -0.1), .quantile(level: 1.1), .quantile(window: 0),

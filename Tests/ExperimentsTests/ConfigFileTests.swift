@@ -89,10 +89,12 @@ import Testing
     }
     for bomb in [
       text + "]\n", text.replacing("seeds", with: "methods") + "]\n", "a: &x 1\nb: *x\n",
+      "steps: !own 7\n", "!!int steps: 7\n",
     ] {
-      #expect(message(bomb).contains("anchors and aliases"), "\(message(bomb))")
+      #expect(message(bomb).contains("anchors, aliases"), "\(message(bomb))")
     }
-    #expect(message("# Q&A, *all*\nrng: 'numpy' # &b *b\nsteps: 7 # it's\n") == "")
+    #expect(message("noise: 1e-400").contains("told from 0"))
+    #expect(message("# Q&A, *all*! !x\nrng: 'numpy' # &b *b\nsteps: 7 # it's\n") == "")
     #expect(message(String(repeating: "#", count: 2 << 20)).contains("no settings"))
     #expect(message(String(repeating: "[", count: 100_000)) != "")
   }

@@ -16,8 +16,8 @@ import Training
 
   private func config(_ windows: LSTMSettings.Windows) -> LSTMCurves.Config {
     var config = LSTMCurves.defaults
-    (config.embedding, config.hidden, config.batchSize, config.length) = (3, 5, 40, 9)
-    (config.steps, config.recordEvery, config.evaluationColumns) = (30, 10, 3)
+    (config.embedding, config.hidden, config.batchSize, config.length) = (3, 5, 8, 9)
+    (config.steps, config.recordEvery, config.evaluationColumns) = (12, 4, 3)
     (config.evaluationWindows, config.windows) = (2, windows)
     (config.methods, config.seeds) = (["sgd-norm-large"], [1])
     config.hyperparameters["sgd-norm-large"] = ["learningRate": 2, "maximumNorm": 0.25]
@@ -39,10 +39,10 @@ import Training
     let place = scratch.path + "/killed"
     #expect(throws: Killed.self) {
       try run(LSTMCurves.self, config, place, checkpointSeconds: 0) { _, step in
-        if step == 17 { throw Killed() }
+        if step == 7 { throw Killed() }
       }
     }
-    try expectEqual(one, run(LSTMCurves.self, config, place), "killed before step 17")
+    try expectEqual(one, run(LSTMCurves.self, config, place), "killed before step 7")
     let fixed = try run(LSTMCurves.self, self.config(.fixed), scratch.path + "/fixed")
     #expect(try fixed.records[0].doubles("train_loss") != one.records[0].doubles("train_loss"))
   }
@@ -53,7 +53,7 @@ import Training
     let run = try training(config)
     let data = try LSTMTask.load(config.settings, folder: "nowhere")
     let windows = TokenWindow.random(
-      steps: 30, rows: data.training.count / 40, around: 9,
+      steps: 12, rows: data.training.count / 8, around: 9,
       RandomStream(seed: 1, name: "lstm").child("windows"))
     #expect(Set(windows.map(\.length)).count > 3)
     for (step, window) in windows.enumerated() {

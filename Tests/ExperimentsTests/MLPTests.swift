@@ -78,10 +78,10 @@ import Training
 
   @Test(arguments: MLPArms.all.map(\.name))
   func aKilledRunGoesOnBitForBit(_ method: String) throws {
-    let config = try config([method], steps: 230)
+    let config = try config([method], steps: 90)
     let scratch = Scratch()
     let whole = try run(MLPHeavyTails.self, config, scratch.path + "/whole")
-    for killAt in [101, 207] {
+    for killAt in [41, 73] {
       let folder = scratch.path + "/\(killAt)"
       #expect(throws: Killed.self) {
         try run(MLPHeavyTails.self, config, folder, checkpointSeconds: 0) { _, step in

@@ -159,7 +159,7 @@ import Testing
   /// A column along an axis of its own, which no other ties to the length of the rest, is an error to whoever reads both, never a trap.
   @Test(arguments: [
     "nanogpt-shakespeare/full", "cifar10-resnet18/quick", "cifar10-truncation/quick",
-    "mlp-heatmap/quick", "theory-bounds/quick", "bad-token-spectra/full", "smoothness/quick",
+    "mlp-heatmap/quick", "theory-bounds/quick", "bad-token-spectra/gpt2-basic", "smoothness/quick",
   ])
   func aColumnOfAnotherLengthIsAnError(_ folder: String) throws {
     let whole = try RecordSet(folder: "\(Self.root)/results/\(folder)")

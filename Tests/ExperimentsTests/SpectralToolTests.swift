@@ -418,14 +418,17 @@ import Testing
     _ = try write("a.safetensors")
     for path in [
       "/dev/stdout", "/dev/fd/1", "/dev//fd/1", "//proc/self/fd/1", "/dev/../proc/self/fd/1",
-      "stream",
+      "stream", "/dev/fd/3", "//proc/self/fd/3",
     ] {
-      let run = try shell("spectral clip a.safetensors --tau 1 --out \(path) > stream")
+      let run = try shell("spectral clip a.safetensors --tau 1 --out \(path) > stream 3>> other")
       #expect(run.status == 1 && run.errors.contains("is what the output of"), "\(path): \(run)")
-      #expect(try content(tool.file("stream")).isEmpty)
+      #expect(try content(tool.file("stream")).isEmpty && content(tool.file("other")).isEmpty)
     }
-    #expect(
-      try shell("spectral clip a.safetensors --tau 1 --out /dev/stdout | cat > b").status == 0)
+    // A pipe gets the file and nothing else.
+    let piped = try shell("spectral clip a.safetensors --tau 1 --out /dev/stdout | cat > b")
+    #expect(piped.status == 0 && piped.errors.contains("copied unchanged"))
+    #expect(try shell("spectral clip a.safetensors --tau 1 --out c").status == 0)
+    #expect(try content(tool.file("b")) == content(tool.file("c")))
   }
 
   /// Few open files are one line, before a library traps: few at all, or few besides those that the program began with.
@@ -439,6 +442,33 @@ import Testing
         && run.errors.split(separator: "\n").count == 1, "\(run)")
     let soft = start.replacingOccurrences(of: "ulimit", with: "ulimit -S")
     #expect(try shell("\(soft); spectral info").status == 0)
+  }
+
+  @Test(arguments: [
+    "--tau 1e400", "--tau 1 --method randomized --rank 1 --power-iterations 1001",
+    "--tau 1 --method randomized --rank 1 --power-iterations 9223372036854775807",
+  ])
+  func numbersBeyondReasonAreRefused(_ options: String) throws {
+    _ = try write("a.safetensors")
+    #expect(try shell("spectral clip a.safetensors --out b \(options)").status == 64)
+    #expect(try shell("spectral clip a.safetensors --out b --tau inf").status == 0)
+  }
+
+  /// Names of tensors and files do nothing to a terminal.
+  @Test func controlCharactersAreNotPrinted() throws {
+    let nasty = "w\u{1b}[31m\n"
+    try TensorFile.write(
+      [.init(nasty, shape: [1, 1], .float([2]))], format: .safetensors,
+      to: tool.file("a.safetensors"))
+    for command in [
+      "clip a.safetensors --tau 1 --out b", "spectrum a.safetensors", "info a.safetensors",
+    ] {
+      let run = try shell("spectral \(command) > said")
+      let said = try content(tool.file("said"))
+      #expect(run.status == 0 && said.count > 10 && !said.contains(0x1b), "\(run)")
+    }
+    let failed = try shell("spectral info 'none\u{1b}[31m'")
+    #expect(failed.status == 1 && !failed.errors.contains("\u{1b}"), "\(failed)")
   }
 
   /// What cannot be written in the end is said before anything is computed.

@@ -15,7 +15,7 @@ import Testing
   @Test(arguments: [
     (1, 1, 1), (1, 7, 3), (4, 24, 5), (5, 25, 6), (9, 51, 11), (3, 4, 9), (32, 100, 10),
     (33, 1, 40),
-    (6, 3, 1), (2, 100, 100), (8, 8, 0),
+    (6, 3, 1), (2, 100, 100), (8, 8, 0), (50, 50, 50), (13, 31, 200), (25, 33, 7), (12, 64, 3),
   ])
   func smallProductsAreProducts(_ m: Int, _ n: Int, _ k: Int) {
     for transposed in [false, true] {
@@ -46,6 +46,12 @@ import Testing
             #expect(
               abs(Double(c[i, j]) - sum) <= Double(k + 1) * 0x1p-24 * size,
               "[\(m), \(k)] [\(k), \(n)] at (\(i), \(j)): \(c[i, j]) against \(sum)")
+            // Rounded once a term, in this order, whatever the vectors; products of rows are summed in several chains.
+            guard n > 1 || transposed && m > 1 else { continue }
+            let chain = (0..<k).reduce(accumulate ? start[i, j] : 0) {
+              $0.addingProduct(transposed ? a[$1, i] : a[i, $1], b[$1, j])
+            }
+            #expect(c[i, j] == chain, "[\(m), \(k)] [\(k), \(n)] at (\(i), \(j))")
           }
         }
       }

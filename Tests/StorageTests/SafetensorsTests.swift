@@ -174,6 +174,7 @@ import Testing
     ("{\(one(shape: "[99999999999999999999]"))}", "which is not a size"),
     ("{\(one(shape: "[4294967296,4294967296]"))}", "overflows"),
     ("{\(one(shape: "[4611686018427387904]"))}", "overflows"),
+    ("{\(one(shape: "[0,4611686018427387904,4611686018427387904]"))}", "overflows"),
     ("{\(one(shape: "[\"2\"]"))}", "shape holds no number"),
     ("{\(one(shape: "2"))}", "shape is not a list"),
     ("{\(one(shape: "[3]"))}", "takes 12 bytes, data_offsets give 8"),

@@ -15,3 +15,9 @@ void panel_multiply(ptrdiff_t width, ptrdiff_t m, ptrdiff_t depth, const float *
                     ptrdiff_t row_stride, ptrdiff_t column_stride, const float *panel,
                     const float *first, ptrdiff_t first_step, float *c, ptrdiff_t ldc,
                     ptrdiff_t count);
+
+// c[m, n] = op(a)[m, depth] · b[depth, n], plus c if `accumulates`, where rows of b begin `ldb` apart and nothing of b is packed but
+// the columns that do not fill a vector: for operands that lie in the first two cache levels. Width and order of terms as above.
+void small_multiply(ptrdiff_t width, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, const float *a,
+                    ptrdiff_t row_stride, ptrdiff_t column_stride, const float *b, ptrdiff_t ldb,
+                    int accumulates, float *c, ptrdiff_t ldc);
