@@ -182,10 +182,6 @@ extension ExperimentConfig {
             .replacingOccurrences(of: ".nan", with: "nan")), !number.isFinite
         {
           throw ConfigError.value(name, scalar, "a finite number")
-        } else if Double(scalar) == 0,
-          scalar.prefix(while: { $0 != "e" && $0 != "E" }).contains(where: { "1"..."9" ~= $0 })
-        {
-          throw ConfigError.value(name, scalar, "a number that can be told from 0")
         }
       }
     }
@@ -255,6 +251,10 @@ package func plainNode(of text: String, at place: String) throws -> Node? {
     guard scalar.wholeMatch(of: notDecimal) == nil else {
       throw ConfigError(
         place, "'\(scalar)' is not a decimal number", hint: "write it as 8, 750 or 0.5")
+    }
+    let digits = scalar.prefix { $0 != "e" && $0 != "E" }
+    if Double(scalar) == 0, digits.contains(where: { "1"..."9" ~= $0 }) {
+      throw ConfigError(place, "'\(scalar)' cannot be told from 0", hint: "write 0")
     }
   }
   return node
