@@ -32,11 +32,9 @@ import Testing
 
     /// U diag(min(σ, τ)) Vᵀ, and the values above τ.
     func clipped(at tau: Double) -> (Matrix<Double>, above: Int) {
-      let plain = PlainSVD(unit)
-      let order = zip(plain.columns, plain.right).sorted { dot($0.0, $0.0) > dot($1.0, $1.0) }
+      let order = PlainSVD(unit).terms.sorted { $0.sigma > $1.sigma }
       var (result, above) = (Matrix<Double>(rows: unit.rows, columns: unit.columns), 0)
-      for (w, v) in order.prefix(rank) {
-        let sigma = dot(w, w).squareRoot()
+      for (sigma, w, v) in order.prefix(rank) {
         let isAbove = sigma > Double(sign: .plus, exponent: -exponent, significand: tau)
         above += isAbove ? 1 : 0
         for i in 0..<unit.rows {
@@ -312,8 +310,7 @@ import Testing
     let plain = PlainSVD(g)
     let top = plain.sigma(1)[0]
     var result = Matrix<Double>(rows: g.rows, columns: g.columns)
-    for (u, v) in zip(plain.columns, plain.right) {
-      let sigma = dot(u, u).squareRoot()
+    for (sigma, u, v) in plain.terms {
       if sigma <= 1e-12 * top { continue }
       for i in 0..<g.rows {
         for j in 0..<g.columns { result[i, j] += w(sigma) * u[i] * v[j] }
