@@ -21,8 +21,8 @@ package struct Registry: Sendable {
     package let count: Int
     /// At which length of training.
     package let horizon: String
-    /// The line of the file, from 1.
-    package let line: Int
+    /// The line of the file.
+    package let text: String
   }
 
   /// In the file's order.
@@ -51,24 +51,22 @@ package struct Registry: Sendable {
         }
         return Row(
           id: fields[0], statistic: fields[1], direction: fields[2], bound: bound,
-          family: fields[4], count: count, horizon: fields[6], line: index + 1)
+          family: fields[4], count: count, horizon: fields[6], text: String(line))
       }
   }
 
   /// The criterion of a claim.
   package func row(_ id: String) -> Row? { rows.first { $0.id == id } }
 
-  /// Whether the criterion of `id` was there before all of `records` were made: "before" if the last change of its row is
-  /// in the history of every record's commit, else "after"; "uncommitted" where sources had changes that no commit tells when a
+  /// Whether the criterion of `id` was there before all of `records` were made: "before" if its row, as it stands now, is in the
+  /// file at every record's commit, else "after"; "uncommitted" where sources had changes that no commit tells when a
   /// record was made; "no" without a row or with fewer seeds than it states, "unknown" without git.
   package func status(of id: String, _ records: [Record]) -> String {
     guard let row = row(id) else { return "no" }
     guard !records.isEmpty else { return "no records" }
     let seeds = Set(records.compactMap { try? $0.int(attribute: "seed") })
     guard seeds.count >= row.count else { return "no" }
-    guard let root, let change = Self.lastChange(of: row.line, root: root) else {
-      return "unknown"
-    }
+    guard let root, Self.git(root, ["rev-parse", "HEAD"])?.status == 0 else { return "unknown" }
     let commits = Set(
       records.map { record -> String in
         guard case .string(let commit)? = record.telemetry.attributes["commit"] else { return "" }
@@ -76,17 +74,11 @@ package struct Registry: Sendable {
       })
     guard !commits.contains(where: { $0.hasSuffix("-dirty") }) else { return "uncommitted" }
     return commits.allSatisfy { commit in
-      !commit.isEmpty
-        && Self.git(root, ["merge-base", "--is-ancestor", change, commit])?.status == 0
+      guard !commit.isEmpty, !commit.hasPrefix("-") else { return false }
+      let file = Self.git(root, ["show", "\(commit):experiments/registered.tsv"])
+      return file?.status == 0
+        && file?.text.split(separator: "\n").contains { $0 == row.text } ?? false
     } ? "before" : "after"
-  }
-
-  /// The commit that last changed a line of the file; zeros while the change is not committed.
-  private static func lastChange(of line: Int, root: String) -> String? {
-    let found = git(
-      root, ["blame", "--porcelain", "-L", "\(line),\(line)", "--", "experiments/registered.tsv"])
-    guard let found, found.status == 0 else { return nil }
-    return found.text.split(separator: " ").first.map(String.init)
   }
 
   private static func git(_ root: String, _ arguments: [String]) -> (status: Int32, text: String)? {
