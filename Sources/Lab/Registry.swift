@@ -2,6 +2,7 @@
 
 import Foundation
 import Storage
+import Synchronization
 
 /// Criteria that were committed before the records they are for: experiments/registered.tsv.
 package struct Registry: Sendable {
@@ -27,7 +28,7 @@ package struct Registry: Sendable {
 
   /// In the file's order.
   package let rows: [Row]
-  private let root: String?
+  private let history: CriteriaHistory?
 
   /// Reads the project's file; empty outside a project.
   ///
@@ -40,7 +41,7 @@ package struct Registry: Sendable {
 
   /// The criteria in `text`.
   init(text: String, file: String, root: String?) throws {
-    self.root = root
+    history = root.map { CriteriaHistory(root: $0) }
     rows = try text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
       .dropFirst().filter { !$0.element.isEmpty }.map { index, line in
         let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
@@ -66,22 +67,47 @@ package struct Registry: Sendable {
     guard !records.isEmpty else { return "no records" }
     let seeds = Set(records.compactMap { try? $0.int(attribute: "seed") })
     guard seeds.count >= row.count else { return "no" }
-    guard let root, Self.git(root, ["rev-parse", "HEAD"])?.status == 0 else { return "unknown" }
+    guard let history, history.isThere else { return "unknown" }
     let commits = Set(
       records.map { record -> String in
         guard case .string(let commit)? = record.telemetry.attributes["commit"] else { return "" }
         return commit
       })
     guard !commits.contains(where: { $0.hasSuffix("-dirty") }) else { return "uncommitted" }
-    return commits.allSatisfy { commit in
-      guard !commit.isEmpty, !commit.hasPrefix("-") else { return false }
-      let file = Self.git(root, ["show", "\(commit):experiments/registered.tsv"])
-      return file?.status == 0
-        && file?.text.split(separator: "\n").contains { $0 == row.text } ?? false
-    } ? "before" : "after"
+    return commits.allSatisfy { history.lines(at: $0).contains(row.text) } ? "before" : "after"
+  }
+}
+
+/// The file of criteria at the project's commits; git is asked once a commit.
+private final class CriteriaHistory: Sendable {
+  private let root: String
+  private let known = Mutex((isThere: Bool?.none, lines: [String: Set<String>]()))
+
+  init(root: String) { self.root = root }
+
+  /// Whether git knows the project.
+  var isThere: Bool {
+    known.withLock { known in
+      let isThere = known.isThere ?? (git("rev-parse", "HEAD") != nil)
+      known.isThere = isThere
+      return isThere
+    }
   }
 
-  private static func git(_ root: String, _ arguments: [String]) -> (status: Int32, text: String)? {
+  /// The lines at a commit, none where it or the file is unknown.
+  func lines(at commit: String) -> Set<String> {
+    known.withLock { known in
+      if let lines = known.lines[commit] { return lines }
+      let isName = !commit.isEmpty && !commit.hasPrefix("-")
+      let text = isName ? git("show", "\(commit):experiments/registered.tsv") : nil
+      let lines = Set((text ?? "").split(separator: "\n").map(String.init))
+      known.lines[commit] = lines
+      return lines
+    }
+  }
+
+  /// What git prints, nil where it fails.
+  private func git(_ arguments: String...) -> String? {
     let (process, output) = (Process(), Pipe())
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = ["git", "-C", root] + arguments
@@ -91,6 +117,6 @@ package struct Registry: Sendable {
     let text = String(
       decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
-    return (process.terminationStatus, text)
+    return process.terminationStatus == 0 ? text : nil
   }
 }

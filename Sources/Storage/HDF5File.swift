@@ -22,12 +22,13 @@ enum HDF5File {
     return false
   }
 
-  /// Throws unless `data` begins as an HDF5 file.
-  static func checkMagic(_ data: Data, path: String, hint: String) throws {
-    if data.isEmpty { throw StorageError("empty file, not HDF5", at: path, hint: hint) }
-    if !data.starts(with: magic) {
+  /// Throws unless the file begins as HDF5.
+  static func checkMagic(_ file: FileReader, hint: String) throws {
+    let first = Data(try file.elements(at: 0, count: min(magic.count, file.size)) as [UInt8])
+    if first.isEmpty { throw StorageError("empty file, not HDF5", at: file.path, hint: hint) }
+    if !first.starts(with: magic) {
       throw StorageError(
-        "not an HDF5 file (first bytes \(firstBytes(data)))", at: path, hint: hint)
+        "not an HDF5 file (first bytes \(firstBytes(first)))", at: file.path, hint: hint)
     }
   }
 

@@ -102,9 +102,8 @@ extension Record {
   /// Reads a record whole; a file that is cut off, damaged, foreign or no record is one clear error.
   public static func read(from path: String) throws -> Record {
     let file = try FileReader(path)
-    // Before all of it is read: a large file that was meant for something else is told at once.
-    let first: [UInt8] = try file.elements(at: 0, count: min(HDF5File.magic.count, file.size))
-    try HDF5File.checkMagic(Data(first), path: path, hint: hint)
+    // Before a process is asked to read all of it: a large file that was meant for something else is told at once.
+    try HDF5File.checkMagic(file, hint: hint)
     var answer = try HDF5Process.shared.ask(.record(path: path), bytes: file.size)
     do {
       var record = try answer.record()
@@ -115,9 +114,7 @@ extension Record {
 
   /// The same in the process that it is called in.
   static func readHere(from path: String) throws -> Record {
-    let data = try FileBytes.read(path)
-    try HDF5File.checkMagic(data, path: path, hint: hint)
-    let image = try RecordSeal.opened(data, path: path, hint: hint)
+    let image = try RecordSeal.opened(FileBytes.read(path), path: path, hint: hint)
     return try withHDF5(path, hint: hint) {
       try HDF5File.withImage(image) { file in
         try HDF5File.withGroup("/", in: file) { root in

@@ -47,6 +47,30 @@ final class SpectralTool {
     var description: String { "no executable spectral beside \(CommandLine.arguments)" }
   }
 
+  // MARK: - A file to work on
+
+  /// Two matrices, one within tau = 1.5, and what a clip of matrices leaves alone.
+  static var tensors: [TensorFile.Tensor] {
+    let stream = RandomStream(seed: 7, name: "spectral-tool-tests")
+    return [
+      .init("layer/w", shape: [9, 6], .float(stream.normals(54))),
+      .init("layer/d", shape: [4, 11], .double(stream.normals(44))),
+      .init("small", shape: [2, 3], .double([0.1, 0, 0, 0, 0.2, 0])),
+      .init("conv", shape: [4, 2, 3], .float(stream.normals(24, from: 100))),
+      .init("bias", shape: [5], .float([3, -4, 0, 0, 12])),
+      .init("scalar", shape: [], .double([9])),
+      .init("none", shape: [0, 4], .float([])),
+    ]
+  }
+
+  /// Writes them as a file of the folder and returns its path.
+  @discardableResult
+  func write(_ name: String, _ format: TensorFile.Format = .safetensors) throws -> String {
+    let path = file(name)
+    try TensorFile.write(Self.tensors, format: format, to: path)
+    return path
+  }
+
   // MARK: - Running
 
   /// What a run left: exit status and the lines of both outputs.

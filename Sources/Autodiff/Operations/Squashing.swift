@@ -29,7 +29,7 @@ final class Squashing: Operation {
       let (x, y) = (x + range.lowerBound, y + range.lowerBound)
       switch function {
       case .hyperbolicTangent: VectorMath.map(x, range.count, into: y) { VectorMath.tanh($0) }
-      case .logistic: VectorMath.map(x, range.count, into: y) { 1 / (1 + VectorMath.exp(-$0)) }
+      case .logistic: VectorMath.map(x, range.count, into: y) { VectorMath.sigmoid($0) }
       }
     }
   }
