@@ -228,7 +228,14 @@ struct Migrate: ParsableCommand {
   var folders: [String]
 
   func run() throws {
-    for folder in folders { try checkFolder(folder) }
+    for folder in folders {
+      try checkIsFolder(folder)
+      guard
+        try FileManager.default.contentsOfDirectory(atPath: folder).contains(where: {
+          $0.hasSuffix(".h5")
+        })
+      else { throw noRecords(in: folder) }
+    }
     for folder in folders {
       let changed = try RecordMigration.clipping.migrate(folder: folder, .clipping)
       try Terminal.line("\(folder): \(changed) records changed")
@@ -236,18 +243,25 @@ struct Migrate: ParsableCommand {
   }
 }
 
-/// Throws a `StorageError` unless `path` is a folder: without records one has no verdicts, but a mistyped one is a mistake.
+/// Throws a `StorageError` unless `path` is a folder that holds folders of experiments: without records one has no verdicts, but a
+/// mistyped one is a mistake.
 private func checkFolder(_ path: String) throws {
+  try checkIsFolder(path)
+  guard
+    Suite.clipping.experiments.contains(where: {
+      FileManager.default.fileExists(atPath: "\(path)/\($0.name)")
+    })
+  else { throw noRecords(in: path) }
+}
+
+private func checkIsFolder(_ path: String) throws {
   var isFolder: ObjCBool = false
   guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue
   else {
     throw StorageError("is no folder of results", at: path, hint: "name one that holds records")
   }
-  guard
-    Suite.clipping.experiments.contains(where: {
-      FileManager.default.fileExists(atPath: "\(path)/\($0.name)")
-    })
-  else {
-    throw StorageError("holds no records", at: path, hint: "name a folder that does")
-  }
+}
+
+private func noRecords(in path: String) -> StorageError {
+  StorageError("holds no records", at: path, hint: "name a folder that does")
 }

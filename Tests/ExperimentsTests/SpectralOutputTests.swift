@@ -56,6 +56,26 @@ import Testing
     ] { expectFault(try tool.run(words + [tool.file("none")]), "none: is no folder of results") }
   }
 
+  /// Each command that reads records takes the folder that its help names, of today's records, and refuses one without.
+  @Test func foldersOfRecordsAreTakenAndEmptyOnesAreFaults() throws {
+    let quick = "bias/trace-regression/quick"
+    let source = Paths().results + "/trace-regression/paper"
+    let manager = FileManager.default
+    try manager.createDirectory(
+      atPath: tool.file("bias/trace-regression"), withIntermediateDirectories: true)
+    try manager.copyItem(atPath: source, toPath: tool.file(quick))
+    try manager.createDirectory(atPath: tool.file("empty"), withIntermediateDirectories: true)
+    for (words, folder) in [
+      (["report", "--results"], "bias"), (["report", "--fresh"], "bias"),
+      (["costs", "--results"], "bias"), (["claims", "--results"], "bias"),
+      (["migrate"], quick),
+    ] {
+      let taken = try tool.run(words + [tool.file(folder)])
+      #expect(taken.status == 0 && taken.errors.isEmpty, "\(words): \(taken)")
+      expectFault(try tool.run(words + [tool.file("empty")]), "empty: holds no records")
+    }
+  }
+
   @Test func aStreamThatGoesToAFileIsNotReplaced() throws {
     try tool.write("a.safetensors")
     for path in [
