@@ -94,6 +94,52 @@ import Testing
   }
 }
 
+/// What a network that diverged hands on to its products of matrices: zeros where there would be subnormal numbers.
+@Suite struct SaturationTests {
+  private func gradient(of parameter: Parameter) -> [Float] {
+    Array(UnsafeBufferPointer(start: parameter.gradient.materialized.base, count: parameter.count))
+  }
+
+  @Test func saturatedGatesGiveZeros() {
+    let (x, state) = (Parameter("x", shape: [1, 1, 1]), RecurrentState(count: 1, width: 64))
+    x.tensor.assign([1])
+    state.cell.assign((0..<64).map { Float($0) / 64 })
+    let weights = LSTMWeights(
+      inputWeight: Parameter("wi", shape: [256, 1]),
+      hiddenWeight: Parameter("wh", shape: [256, 64]),
+      inputBias: Parameter("bi", shape: [256]), hiddenBias: Parameter("bh", shape: [256]))
+    // The output gate at -80 … -95, the others moderate or far out as well.
+    weights.inputBias.tensor.assign(
+      (0..<256).map { $0 < 192 ? Float($0 % 5) * -21 : -80 - Float($0 - 192) / 4 })
+    let tape = Tape()
+    let y = tape.lstm(x.tensor, weights, state)
+    let loss = tape.sum(y)
+    tape.forward()
+    tape.backward(from: loss)
+    let slopes = gradient(of: weights.inputBias)
+    #expect(y.array.contains { $0 != 0 } && y.array.contains(0) && slopes.contains { $0 != 0 })
+    #expect((y.array + slopes).allSatisfy { !$0.isSubnormal }, "\(y.array) \(slopes)")
+  }
+
+  @Test(arguments: [false, true])
+  func unlikelyClassesHaveNoSlope(fused: Bool) {
+    let weight = Parameter("w", shape: [200, 1])
+    weight.tensor.assign((0..<200).map { $0 == 0 ? 0 : -70 - Float($0) / 10 })
+    let x = Parameter("x", shape: [1, 1])
+    x.tensor.assign([1])
+    let target = Indices(shape: [1])
+    let tape = Tape()
+    let loss =
+      fused
+      ? tape.linearCrossEntropy(x.tensor, weight, target, total: 1000)
+      : tape.crossEntropy(tape.linear(x.tensor, weight), target)
+    tape.forward()
+    tape.backward(from: loss)
+    let slopes = gradient(of: weight)
+    #expect(slopes[1] > 0 && slopes[199] == 0 && slopes.allSatisfy { !$0.isSubnormal }, "\(slopes)")
+  }
+}
+
 /// Where the operations of a variational autoencoder are on their own.
 @Suite struct VariationalOperationTests {
   @Test func nanPassesAndFarArgumentsSaturate() {

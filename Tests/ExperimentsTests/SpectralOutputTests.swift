@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Lab
 import LinearAlgebra
 import Storage
 import Testing
@@ -58,17 +59,18 @@ import Testing
 
   /// Each command that reads records takes the folder that its help names, of today's records, and refuses one without.
   @Test func foldersOfRecordsAreTakenAndEmptyOnesAreFaults() throws {
-    let quick = "bias/trace-regression/quick"
-    let source = Paths().results + "/trace-regression/paper"
     let manager = FileManager.default
     try manager.createDirectory(
       atPath: tool.file("bias/trace-regression"), withIntermediateDirectories: true)
-    try manager.copyItem(atPath: source, toPath: tool.file(quick))
+    let profile = "trace-regression/paper"
+    try manager.copyItem(
+      atPath: Paths().results + "/" + profile, toPath: tool.file("bias/" + profile))
     try manager.createDirectory(atPath: tool.file("empty"), withIntermediateDirectories: true)
+    let page = ["report", "--out", tool.file("page")]
     for (words, folder) in [
-      (["report", "--results"], "bias"), (["report", "--fresh"], "bias"),
-      (["costs", "--results"], "bias"), (["claims", "--results"], "bias"),
-      (["migrate"], quick),
+      (page + ["--results"], "bias"), (page + ["--results", tool.file("bias"), "--fresh"], "bias"),
+      (["claims", "--out", tool.file("CLAIMS.md"), "--results"], "bias"),
+      (["costs", "--results"], "bias"), (["migrate"], "bias/" + profile),
     ] {
       let taken = try tool.run(words + [tool.file(folder)])
       #expect(taken.status == 0 && taken.errors.isEmpty, "\(words): \(taken)")

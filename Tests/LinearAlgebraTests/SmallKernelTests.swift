@@ -451,6 +451,29 @@ import Testing
     #expect(VectorMath.normal(.init(repeating: -50)).distribution[0] == 0)
   }
 
+  /// Subnormal factors make a product of matrices twenty times as slow.
+  @Test func nothingBecomesSubnormal() {
+    let least = Float.leastNormalMagnitude
+    for x: Float in [least, -least, 1, -.infinity, 0] {
+      #expect(VectorMath.flushed(.init(repeating: x))[5].bitPattern == x.bitPattern)
+    }
+    for x: Float in [least.nextDown, -least.nextDown, 1e-45, -1e-40] {
+      #expect(VectorMath.flushed(.init(repeating: x))[5] == 0)
+    }
+    #expect(VectorMath.flushed(.init(repeating: .nan))[5].isNaN)
+    let far = (860...900).map { -Float($0) / 10 }
+    for x in far {
+      let y = VectorMath.sigmoid(.init(repeating: x))[2]
+      #expect(x < -87.3 ? y == 0 : ulps(y, 1 / (1 + exp(-Double(x)))) <= 3, "σ(\(x)): \(y)")
+    }
+    #expect(VectorMath.sigmoid(.init(repeating: .nan))[0].isNaN)
+    var row = [0] + far + far + far + far + far.prefix(11)
+    _ = row.withUnsafeMutableBufferPointer {
+      VectorMath.softmax($0.baseAddress!, valid: 176, count: 176, scale: 1)
+    }
+    #expect(row.allSatisfy { !$0.isSubnormal } && row[1] > 0, "\(row)")
+  }
+
   @Test(arguments: [1, 15, 16, 17, 40, 64])
   func softmaxSumsToOneAndMasksExactly(_ valid: Int) {
     let count = 70

@@ -75,9 +75,8 @@ final class CrossEntropy: Operation {
           let old =
             beta[0] == 0
             ? VectorMath.Vector(repeating: 0) : VectorMath.loadPadded(given + j, count)
-          VectorMath.store(
-            old.addingProduct(p - floor, VectorMath.Vector(repeating: factor)), given + j,
-            first: count)
+          let new = old.addingProduct(p - floor, VectorMath.Vector(repeating: factor))
+          VectorMath.store(VectorMath.flushed(new), given + j, first: count)
           j &+= 16
         }
         given[Int(targets.base[row])] -= factor * (1 - smoothing)

@@ -168,7 +168,7 @@ final class LSTM: Operation {
       VectorMath.store(g, gate + (2 &* n &+ j), first: count)
       VectorMath.store(o, gate + (3 &* n &+ j), first: count)
       VectorMath.store(c, cell + j, first: count)
-      VectorMath.store(o * VectorMath.tanh(c), y + j, first: count)
+      VectorMath.store(VectorMath.flushed(o * VectorMath.tanh(c)), y + j, first: count)
     }
   }
 
@@ -237,10 +237,11 @@ final class LSTM: Operation {
       let dh = load(given) + load(later)
       let u = VectorMath.tanh(load(cell))
       let dc = load(laterCell).addingProduct(dh * o, 1 - u * u)
-      VectorMath.store(dc * g * i * (1 - i), gate + j, first: count)
-      VectorMath.store(dc * load(before) * f * (1 - f), gate + (n &+ j), first: count)
-      VectorMath.store(dc * i * (1 - g * g), gate + (2 &* n &+ j), first: count)
-      VectorMath.store(dh * u * o * (1 - o), gate + (3 &* n &+ j), first: count)
+      VectorMath.store(VectorMath.flushed(dc * g * i * (1 - i)), gate + j, first: count)
+      VectorMath.store(
+        VectorMath.flushed(dc * load(before) * f * (1 - f)), gate + (n &+ j), first: count)
+      VectorMath.store(VectorMath.flushed(dc * i * (1 - g * g)), gate + (2 &* n &+ j), first: count)
+      VectorMath.store(VectorMath.flushed(dh * u * o * (1 - o)), gate + (3 &* n &+ j), first: count)
       VectorMath.store(dc * f, laterCell + j, first: count)
     }
   }

@@ -168,7 +168,7 @@ final class LinearCrossEntropy: Operation {
     losses.base[row] = logSum - score
     guard dx != nil else { return }
     let factor = 1 / Float(total)
-    VectorMath.map(z, classes, into: z) { VectorMath.exp($0 - logSum) * factor }
+    VectorMath.map(z, classes, into: z) { VectorMath.flushed(VectorMath.exp($0 - logSum) * factor) }
     z[target] -= factor
   }
 
