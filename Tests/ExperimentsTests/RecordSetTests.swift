@@ -159,7 +159,7 @@ import Testing
   /// A column along an axis of its own, which no other ties to the length of the rest, is an error to whoever reads both, never a trap.
   @Test(arguments: [
     "nanogpt-shakespeare/full", "cifar10-resnet18/quick", "cifar10-truncation/quick",
-    "mlp-heatmap/quick", "theory-bounds/quick", "bad-token-spectra/gpt2-basic", "smoothness/quick",
+    "mlp-heatmap/quick", "theory-bounds/full", "bad-token-spectra/gpt2-basic", "smoothness/quick",
   ])
   func aColumnOfAnotherLengthIsAnError(_ folder: String) throws {
     let whole = try RecordSet(folder: "\(Self.root)/results/\(folder)")
@@ -192,7 +192,7 @@ import Testing
 
   /// With an axis more, or a moment or an order that is not a number, a record is refused by whoever would have read beyond the end.
   @Test(arguments: [
-    "theory-bounds/quick", "clip-cost/paper", "nanogpt-search/quick", "smoothness/quick",
+    "theory-bounds/full", "clip-cost/paper", "nanogpt-search/quick", "smoothness/quick",
   ])
   func aColumnOfOtherAxesIsAnError(_ folder: String) throws {
     func wider(_ set: Record.DataSet, _ extent: Int) -> Record.DataSet? {

@@ -113,13 +113,13 @@ import Testing
     }
   }
 
-  /// The worst instances that the adversary has found so far (results/theory-bounds/quick) hold, with the
+  /// The worst instances that the adversary has found so far (results/theory-bounds/full) hold, with the
   /// slack they had.
   @Test func theAdversarysFindsStillHold() throws {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .deletingLastPathComponent().deletingLastPathComponent()
     let record = try Record.read(
-      from: root.appendingPathComponent("results/theory-bounds/quick/adversarial-seed1.h5").path)
+      from: root.appendingPathComponent("results/theory-bounds/full/adversarial-seed1.h5").path)
     let names = try record.strings("statement")
     let (rows, columns) = (try record.ints("rows"), try record.ints("columns"))
     let slacks = try record.doubles("smallest_relative_slack")
