@@ -48,8 +48,8 @@ package struct ClaimsReport: Sendable {
 
   /// In the suite's order, one a claim.
   package let rows: [Row]
-  /// Records that judge nothing, because longer runs or more seeds are there: "nanogpt-shakespeare quick, 1000 steps".
-  package let unjudged: [String]
+  /// Records that judge nothing, because longer runs or more seeds are there.
+  package let unjudged: [(profile: String, experiment: String)]
   private let suite: Suite
 
   /// What runs are judged by: paper's length, ours, the same with more seeds, and what `make all` runs.
@@ -61,7 +61,7 @@ package struct ClaimsReport: Sendable {
   package init(_ suite: Suite, results: String, registry: Registry? = nil) throws {
     self.suite = suite
     let registry = try registry ?? Registry()
-    var (rows, unjudged) = ([Row](), [String]())
+    var (rows, unjudged) = ([Row](), [(profile: String, experiment: String)]())
     for experiment in suite.experiments {
       let folder = "\(results)/\(experiment.name)"
       let others = try Self.usualSets(of: experiment.name, results: results)
@@ -96,7 +96,7 @@ package struct ClaimsReport: Sendable {
             seconds: set.coreSeconds(sharesThreads: experiment.parallelWithinJob)))
       }
       unjudged += usual.filter { !judging.contains($0.profile) && !experiment.claims.isEmpty }.map {
-        "\(experiment.name) \($0.profile)"
+        ($0.profile, experiment.name)
       }
     }
     self.unjudged = unjudged
@@ -166,33 +166,58 @@ package struct ClaimsReport: Sendable {
     var text = """
       # Claims
 
-      Written by `make claims` from the records. \(totals.joined(separator: ", ")). A claim is judged by the longest \
-      runs that there are, of equally long ones by those with the most seeds. Effects: the part that decides, with 95 % \
-      intervals (Student's t on logarithms, paired by seed; from \(RunStatistics.bootstrapFrom) values on a bootstrap), families of \
-      tests corrected by Holm's method. \
-      "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, arms that are the same runs, or \
-      generated data. Criteria, all parts and registration: the details of each experiment, and [claims.tsv](\(path)/claims.tsv).\
-      \(unjudged.isEmpty ? "" : " Records that judge nothing: \(unjudged.joined(separator: "; ")).")
+      Written by `make claims` from the records. \(totals.joined(separator: ", ")). The longest runs judge a claim, \
+      of equally long ones those with the most seeds. Effects: the part that decides, with 95 % intervals (Student's t on \
+      logarithms, paired by seed; from \(RunStatistics.bootstrapFrom) values on a bootstrap), families corrected by Holm's method. \
+      "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, arms of equal runs, \
+      or generated data. Empty cells: as beside the experiment's name. Criteria, parts and registration: each experiment's details and [claims.tsv](\(path)/claims.tsv).\
+      \(unjudgedWords)
 
       """
     text += """
 
-      | claim | what it says | in the paper | verdict | effect | n | profile |
+      |claim|what it says|in the paper|verdict|effect|n|profile|
       |---|---|---|---|---|---|---|
 
       """
     for experiment in suite.experiments {
       let own = rows.filter { $0.experiment == experiment.name }
       guard !own.isEmpty else { continue }
-      text += "| **[\(experiment.name)](\(path)/\(experiment.name)/CLAIMS.md)** |||||||\n"
-      for row in own {
-        text += markdownRow([
-          row.claim.id, row.claim.statement, row.claim.item, row.verdict.rawValue,
-          row.effect, row.evidence.sample, row.profile,
-        ])
-      }
+      text += block(own, "**[\(experiment.name)](\(path)/\(experiment.name)/CLAIMS.md)**")
     }
     return text
+  }
+
+  private var unjudgedWords: String {
+    let parts = Self.profiles.compactMap { profile in
+      let names = unjudged.filter { $0.profile == profile }.map(\.experiment)
+      return names.isEmpty ? nil : "\(profile) of \(names.joined(separator: ", "))"
+    }
+    return parts.isEmpty ? "" : " Records that judge nothing: \(parts.joined(separator: "; "))."
+  }
+
+  /// The rows of one experiment, below a row that says once what most of them would: place, n and profile.
+  private func block(_ rows: [Row], _ title: String) -> String {
+    var heading = [title, "", "", "", "", "", ""]
+    var cells = rows.map { row in
+      [
+        row.claim.id, row.claim.statement, row.claim.item, row.verdict.rawValue, row.effect,
+        row.evidence.sample, row.profile,
+      ]
+    }
+    for column in [2, 5, 6] {
+      let words = cells.map { $0[column] }
+      let counts = words.map { word in words.count { $0 == word } }
+      guard let most = counts.max(), most > 1, let first = counts.firstIndex(of: most) else {
+        continue
+      }
+      heading[column] = words[first]
+      for row in cells.indices {
+        cells[row][column] =
+          words[row] == words[first] ? "" : words[row].isEmpty ? "-" : words[row]
+      }
+    }
+    return ([heading] + cells).map { "|\($0.map(escaped).joined(separator: "|"))|\n" }.joined()
   }
 
   /// The claims of one experiment with criteria, all parts and remarks.

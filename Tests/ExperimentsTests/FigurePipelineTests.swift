@@ -81,7 +81,7 @@ import Training
     }
     for row in report.rows {
       #expect(report.details(of: row.experiment).contains("## \(row.claim.id)\n"))
-      #expect(report.page(resultsAt: "x").contains("\n| \(row.claim.id) | "))
+      #expect(report.page(resultsAt: "x").contains("\n|\(row.claim.id)|"))
     }
   }
 
@@ -99,7 +99,9 @@ import Training
       let report = try ClaimsReport(.clipping, results: scratch.path)
       let rows = report.rows.filter { $0.experiment == "trace-regression" }
       #expect(rows.allSatisfy { $0.evidence.verdict != .needsRecords })
-      return (Set(rows.map(\.profile)).sorted(), report.unjudged)
+      return (
+        Set(rows.map(\.profile)).sorted(), report.unjudged.map { "\($0.experiment) \($0.profile)" }
+      )
     }
     try add("smoke", steps: 90, seeds: [11, 12, 13])
     #expect(try judging() == (["smoke"], []))  // toys where nothing else is

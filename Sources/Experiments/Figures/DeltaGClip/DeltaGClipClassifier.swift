@@ -139,7 +139,7 @@ extension DeltaGClipImages {
         note: ", ablation", Comparison(ablation, over: [chosen], by: [error], .equalErrors)),
       gclipClaim,
       spectralClaim(
-        ", constant or by quantile, searched, is competitive with δ-GClip at its authors' values.",
+        ", constant or by quantile, is competitive with δ-GClip.",
         ["spectral-const", "spectral-quantile"]),
     ]
   }

@@ -48,7 +48,7 @@ private func comparisonClaims(
       by: LanguageMeasure.both, at: .equalTime),
     claim(
       "authors-cost",
-      "spectral clipping is below norm clipping after equal time at the authors' ratio of costs.",
+      "spectral clipping is below norm clipping at the authors' ratio of costs.",
       by: LanguageMeasure.both, at: .equalCost(ratio: authorsCostRatio)),
     claim(
       "crossing", "by the clock, spectral clipping falls below norm clipping and stays there.",
@@ -84,17 +84,18 @@ extension CurveExperiment where Task == LanguageTask {
 
 /// At equal step length: the arms of profile equal-step, whose rates are the spectral arm's.
 private func equalStepClaims() -> [Claim] {
-  [("", "sgdm-norm", ""), ("same-set-", "sgdm-norm-same-set", " of the same parameters")].flatMap {
-    name, other, which in
-    LanguageMeasure.both.map { measure in
-      Claim(
-        "fig6a-equal-step-\(name)\(measure.name.prefix { $0 != " " })",
-        "§6.2, Fig 6a (our control)",
-        "At equal step length: the \(measure.name) of spectral SGDM ends below that of norm clipping\(which).",
-        profile: "equal-step", family: "fig6a-equal-step",
-        Comparison(["sgdm-spectral"], over: [other], by: [measure], needed: 5))
+  [("", "sgdm-norm", ""), ("same-set-", "sgdm-norm-same-set", ", clipping the same parameters")]
+    .flatMap {
+      name, other, which in
+      LanguageMeasure.both.map { measure in
+        Claim(
+          "fig6a-equal-step-\(name)\(measure.name.prefix { $0 != " " })",
+          "§6.2, Fig 6a (our control)",
+          "Spectral SGDM ends with the lower \(measure.name) at equal step length\(which).",
+          profile: "equal-step", family: "fig6a-equal-step",
+          Comparison(["sgdm-spectral"], over: [other], by: [measure], needed: 5))
+      }
     }
-  }
 }
 
 extension NanoGPT {
@@ -110,13 +111,13 @@ extension NanoGPT {
     + [
       Claim(
         "fig6a-micro", "beyond the paper",
-        "SGDM with spectral clipping: clipping micro-batches before accumulation ends below clipping the batch.",
+        "SGDM: spectral clipping of micro-batches before accumulation ends below that of the batch.",
         profile: "micro",
         Comparison(["sgdm-spectral-micro"], over: ["sgdm-spectral"], by: LanguageMeasure.both)),
       Claim(
         id: "nanogpt-readme", item: "a check of ours", profile: "readme",
         statement:
-          "nanoGPT's own recipe at its CPU size ends near the validation loss of 1.88 in its README.",
+          "nanoGPT's recipe for a CPU ends near the validation loss of 1.88 in its README.",
         criterion: "the final validation loss of every seed lies \(readmeLoss.words)",
         isInvariant: true
       ) { set in

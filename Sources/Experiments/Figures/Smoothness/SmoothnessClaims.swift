@@ -52,7 +52,7 @@ extension Smoothness {
       id: "smoothness-\(workload.name)",
       item: workload.name == "lstm" ? "1905.11881, Fig 1" : "1905.11881, Fig 1 (other networks)",
       statement:
-        "\(workload.title): along the way of training the local smoothness grows with the gradient norm.",
+        "\(workload.title): the local smoothness grows with the gradient norm.",
       criterion:
         "Spearman's coefficient of gradient norm and local smoothness (the maximum over the grid) over the points of a "
         + "run, one a seed, averaged on Fisher's z with Student's t, lies \(positive.words) with its whole interval",

@@ -180,8 +180,8 @@ extension Evidence {
 
 extension BadTokenSpectra {
   package static let claims: [Claim] =
-    amplification + spectraClaims("", nil, "")
-    + spectraClaims("-basic", "gpt2-basic", " (GPT2-BASIC)")
+    amplification + spectraClaims("", nil)
+    + spectraClaims("-basic", "gpt2-basic")
 
   /// The definition in the paper's words, near-impossible tokens, and mere label noise: another sample's good token.
   private static let definitions = [
@@ -218,9 +218,7 @@ extension BadTokenSpectra {
     ]
   }
 
-  private static func spectraClaims(
-    _ suffix: String, _ profile: String?, _ model: String
-  ) -> [Claim] {
+  private static func spectraClaims(_ suffix: String, _ profile: String?) -> [Claim] {
     let changed =
       "the verdict is that of the definition in the paper's words, confident-lowest; at first all had to hold"
     func claim(
@@ -230,7 +228,7 @@ extension BadTokenSpectra {
       _ entries: @escaping @Sendable (Trends) -> [Trends.Entry]
     ) -> Claim {
       Claim(
-        id: id + suffix, item: item + model, profile: profile, statement: statement,
+        id: id + suffix, item: item, profile: profile, statement: statement,
         criterion:
           "\(criterion) lies \(bound.words) for every matrix and every mini-batch size, with its whole "
           + "interval (Student's t over mini-batches)",

@@ -94,7 +94,8 @@ extension TheoryBounds {
       criterion: method.hasPrefix("theorem") || method == "acceleration"
         ? "no case's mean over runs lies above the bound by its one-sided 99.9 % lower limit, Bonferroni "
           + "over the cases"
-        : "no instance has lhs - rhs > 16·max(m, n)·ε·(|lhs| + |rhs| + carrier)", isInvariant: true
+        : "no instance has lhs - rhs > 16·max(m, n)·ε·(|lhs| + |rhs| + carrier); exact expectations, "
+          + "constants of ours, least slack relative to what was rounded", isInvariant: true
     ) { set in
       let record = try record(set, method)
       guard let names = try? record.strings("statement") else {
@@ -124,16 +125,16 @@ extension TheoryBounds {
   package static let claims: [Claim] = [
     noViolation(
       id: "theory-inequalities", item: "§3, App. B, C; 1905.11881, 2404.08624, 2605.02701",
-      "Every assumption, lemma, proof step and theorem holds on random instances with exact expectations "
-        + "(constants ours; least slack relative to what was rounded).", method: "inequalities"),
+      "Every assumption, lemma, proof step and theorem holds on random instances.",
+      method: "inequalities"),
     noViolation(
       id: "theory-adversary", item: "§3, App. B, C",
       "An adversarial search over matrices, laws and thresholds breaks none of them.",
       method: "adversarial"),
     noViolation(
       id: "theory-section-2.3", item: "§2.3",
-      "On n×1 and 1×n matrices spectral clipping is norm clipping, bit for bit by the same formula and "
-        + "within rounding through the SVD.", method: "inequalities", only: "section 2.3"),
+      "On n×1 and 1×n matrices spectral clipping is norm clipping.", method: "inequalities",
+      only: "section 2.3"),
     noViolation(
       id: "theory-theorem-3.3", item: "Theorem 3.3",
       "The mean squared gradient of clipped SGD stays below optimisation error + noise + squared bias.",
@@ -178,10 +179,9 @@ extension TheoryBounds {
     Claim(
       id: "theory-clipping-needed", item: "§3 (our question)",
       statement:
-        "Under heavy tails the theorem's step size needs the clip: without it the averaged "
-        + "potential is larger at the largest K.",
+        "Under heavy tails the theorem's step size needs the clip.",
       criterion:
-        "for α < 2, the potential without clipping over that with it, paired by run, lies \(larger.words) "
+        "for α < 2, at the largest K, the averaged potential without clipping over that with it, paired by run, lies \(larger.words) "
         + "with its whole interval"
     ) { set in
       let record = try record(set, "theorem34")

@@ -65,10 +65,9 @@ extension TraceRegression {
     Claim(
       id: "fig5a-as-plotted", item: "§4, Fig 5a",
       statement:
-        "As the authors plot it (running mean of the 10-sample bias), small constant thresholds end far above a large "
-        + "one and both adaptive rules.",
+        "As the authors plot it, small constant thresholds end far above a large one and both adaptive rules.",
       criterion:
-        "at the last iteration the running mean of tau = 0.05 and of tau = 0.1 over that of tau = 5, of the EMA and "
+        "at the last iteration the running mean of the 10-sample bias of tau = 0.05 and of tau = 0.1 over that of tau = 5, of the EMA and "
         + "of the quantile rule, paired by seed, lies \(farAbove.words)",
       family: "fig5a"
     ) { set in
