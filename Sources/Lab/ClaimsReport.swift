@@ -85,9 +85,7 @@ package struct ClaimsReport: Sendable {
           continue
         }
         judging.insert(set.profile)
-        let behind = set.records.filter { record in
-          found.seeds.map { $0.contains((try? record.int(attribute: "seed")) ?? -1) } ?? true
-        }
+        let behind = try set.records.filter { try found.restsOn($0) }
         rows.append(
           Row(
             experiment: experiment.name, claim: claim, profile: set.profile, horizon: set.horizon,
@@ -170,7 +168,7 @@ package struct ClaimsReport: Sendable {
       of equally long ones those with the most seeds. Effects: the part that decides, with 95 % intervals (Student's t on \
       logarithms, paired by seed; from \(RunStatistics.bootstrapFrom) values on a bootstrap), families corrected by Holm's method. \
       "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, arms of equal runs, \
-      or generated data. Empty cells: as beside the experiment's name. Criteria, parts and registration: each experiment's details and [claims.tsv](\(path)/claims.tsv).\
+      or generated data. Empty cells: as beside the experiment's name; -: none. Criteria, parts and registration: each experiment's details and [claims.tsv](\(path)/claims.tsv).\
       \(unjudgedWords)
 
       """

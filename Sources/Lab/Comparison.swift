@@ -179,7 +179,7 @@ package struct Comparison: Sendable {
       try findings(), remarks: try more() + remarks,
       obstacle: isStandIn
         ? .standIn : asleep.isEmpty ? nil : .neverActed(asleep.joined(separator: ", ")),
-      seeds: Set(seeds))
+      seeds: Set(seeds), arms: Set(arms))
   }
 
   /// How much an arm's rule clips: of singular values (or, for a norm, of steps), the mean over recorded points,

@@ -325,9 +325,13 @@ private func refuseArgumentsThatAreNoText() {
 private func makeRoomForOpenFiles() {
   let needed = 60
   func lacking() -> Int {
-    let opened = (0..<needed).map { _ in open("/dev/null", O_RDONLY | O_CLOEXEC) }
-    for descriptor in opened where descriptor >= 0 { close(descriptor) }
-    return opened.count { $0 < 0 }
+    var (opened, lacking) = ([Int32](), 0)
+    for _ in 0..<needed {
+      let descriptor = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+      if descriptor >= 0 { opened.append(descriptor) } else if errno == EMFILE { lacking += 1 }
+    }
+    for descriptor in opened { close(descriptor) }
+    return lacking
   }
   // Descriptors above the limit take up places once it is raised, so that once may not do.
   var limit = rlimit()

@@ -2,6 +2,7 @@
 
 import Foundation
 import LinearAlgebra
+import Storage
 
 /// What the records say of a claim.
 package enum Verdict: String, Sendable, CaseIterable {
@@ -343,20 +344,29 @@ package struct Evidence: Sendable {
   package let obstacle: Obstacle?
   /// The seeds it rests on, nil for all of the records.
   package let seeds: Set<Int>?
+  /// The arms it rests on, nil for all of them.
+  package let arms: Set<String>?
 
   /// Findings with what there is to say of them.
   package init(
     _ findings: [Finding] = [], others: [Finding] = [], remarks: [String] = [],
-    obstacle: Obstacle? = nil, seeds: Set<Int>? = nil
+    obstacle: Obstacle? = nil, seeds: Set<Int>? = nil, arms: Set<String>? = nil
   ) {
     (self.findings, self.others, self.remarks) = (findings, others, remarks)
-    (self.obstacle, self.seeds) = (obstacle, seeds)
+    (self.obstacle, self.seeds, self.arms) = (obstacle, seeds, arms)
+  }
+
+  /// Whether `record` is of an arm and a seed that it rests on.
+  func restsOn(_ record: Record) throws -> Bool {
+    try seeds?.contains(record.int(attribute: "seed")) ?? true
+      && arms?.contains(record.string(attribute: "method")) ?? true
   }
 
   /// The same where `obstacle`, unless there was one already, keeps it from deciding.
   func kept(from obstacle: Obstacle) -> Evidence {
     Evidence(
-      findings, others: others, remarks: remarks, obstacle: self.obstacle ?? obstacle, seeds: seeds)
+      findings, others: others, remarks: remarks, obstacle: self.obstacle ?? obstacle, seeds: seeds,
+      arms: arms)
   }
 
   /// The one rule for a conjunction: reproduced if every part is (which needs no correction: all of them must hold at once),

@@ -2,7 +2,8 @@
 
 // Products of matrices that fit in the first two cache levels, where a BLAS spends much of its time on
 // packing. B is read in place, row by row. Every entry of C is one chain of fused multiply-adds over k in
-// ascending order, whatever the vector width, so results do not depend on the machine's widest registers.
+// ascending order, whatever the vector width (of a single column sixteen interleaved ones), so results do not
+// depend on the machine's widest registers.
 
 import CKernels
 

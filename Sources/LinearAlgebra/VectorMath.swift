@@ -48,7 +48,7 @@ public enum VectorMath {
     return x.replacing(with: 0, where: size .< Vector(repeating: .leastNormalMagnitude))
   }
 
-  /// The logistic function 1/(1 + e⁻ˣ): exactly 0 below -87.3, where it is subnormal.
+  /// The logistic function 1/(1 + e⁻ˣ): exactly 0 below -87.3, near where it becomes subnormal.
   @inlinable @inline(__always)
   public static func sigmoid(_ x: Vector) -> Vector {
     (1 / (exp(-x) + 1)).replacing(with: 0, where: x .< Vector(repeating: -87.3))

@@ -66,7 +66,8 @@ public enum AtomicFile {
   /// that compute for long before they write.
   public static func checkPlace(_ path: String) throws {
     let (final, status) = try place(of: path)
-    if status == nil {
+    // A file is replaced by a new one, a device or a pipe is written to.
+    if status.map({ $0.st_mode & S_IFMT == S_IFREG }) ?? true {
       try SystemCalls.checkThatFoldersCanBeMade(SystemCalls.parentFolder(of: final))
     }
   }

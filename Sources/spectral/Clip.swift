@@ -44,11 +44,12 @@ struct Clip: ParsableCommand {
   @Option(help: "The file to write; missing folders are created.")
   var out: String
 
-  /// A number that a `Double` can hold; infinity has to be called so.
+  /// A number that a `Double` can hold and tell from 0; infinity has to be called so.
   private static func number(_ text: String) throws -> Double {
-    guard let value = Double(text), value.isFinite || !text.contains(where: \.isNumber) else {
-      throw ValidationError("'\(text)' is no number that can be held")
-    }
+    let digits = text.prefix { !"eEpP".contains($0) }.drop { $0 == "0" || $0 == "x" }
+    guard let value = Double(text), value.isFinite || !text.contains(where: \.isNumber),
+      value != 0 || !digits.contains(where: { $0.isHexDigit && $0 != "0" })
+    else { throw ValidationError("'\(text)' is no number that can be held") }
     return value
   }
 

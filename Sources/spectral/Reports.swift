@@ -222,24 +222,35 @@ struct Migrate: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Bring records that an older build made to today's names; numbers stay.",
     discussion:
-      "Settings, arms, data sets, profiles, file names and keys; a second call changes nothing.")
+      "Settings, arms, data sets, profiles, file names and keys; a second call changes nothing. Files among the folders are left alone."
+  )
 
   @Argument(help: "Folders of records, e.g. results/*/*.")
   var folders: [String]
 
   func run() throws {
-    for folder in folders {
-      try checkIsFolder(folder)
+    // Of results/*/*, the pages of claims are no folders.
+    let folders = try folders.filter { path in
+      guard !isFile(path) else { return false }
+      try checkIsFolder(path)
       guard
-        try FileManager.default.contentsOfDirectory(atPath: folder).contains(where: {
+        try FileManager.default.contentsOfDirectory(atPath: path).contains(where: {
           $0.hasSuffix(".h5")
         })
-      else { throw noRecords(in: folder) }
+      else { throw noRecords(in: path) }
+      return true
     }
+    guard !folders.isEmpty else { throw noRecords(in: self.folders[0]) }
     for folder in folders {
       let changed = try RecordMigration.clipping.migrate(folder: folder, .clipping)
       try Terminal.line("\(folder): \(changed) records changed")
     }
+  }
+
+  private func isFile(_ path: String) -> Bool {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+      && !isFolder.boolValue
   }
 }
 

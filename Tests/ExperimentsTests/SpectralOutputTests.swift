@@ -76,6 +76,14 @@ import Testing
       #expect(taken.status == 0 && taken.errors.isEmpty, "\(words): \(taken)")
       expectFault(try tool.run(words + [tool.file("empty")]), "empty: holds no records")
     }
+    // As the shell spells results/*/*, where a page of claims lies beside the profiles.
+    try Data("claims".utf8).write(
+      to: URL(fileURLWithPath: tool.file("bias/trace-regression/CLAIMS.md")))
+    #expect(try shell("spectral migrate bias/*/* > migrated").status == 0)
+    #expect(
+      String(decoding: try content(tool.file("migrated")), as: UTF8.self)
+        == "bias/trace-regression/paper: 0 records changed\n")
+    #expect(try shell("spectral migrate bias/*/*.md").errors.contains("holds no records"))
   }
 
   @Test func aStreamThatGoesToAFileIsNotReplaced() throws {
@@ -109,7 +117,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "--tau 1e400", "--tau 1 --method randomized --rank 1 --power-iterations 1001",
+    "--tau 1e400", "--tau 1e-400", "--tau 0x1p-2000",
+    "--tau 1 --method randomized --rank 1 --power-iterations 1001",
     "--tau 1 --method randomized --rank 1 --power-iterations 9223372036854775807",
   ])
   func numbersBeyondReasonAreRefused(_ options: String) throws {

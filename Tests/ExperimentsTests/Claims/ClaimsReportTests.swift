@@ -35,6 +35,41 @@ import Testing
     #expect(!report.details(of: "trace-regression").contains("<script>"))
   }
 
+  @Test func aHeadingSaysOnceWhatItsRowsShare() {
+    func row(_ id: String, _ item: String, count: Int?, _ profile: String) -> ClaimsReport.Row {
+      let claim = Claim(id: id, item: item, statement: "s", criterion: "c") { _ in Evidence() }
+      let findings = count.map {
+        [Finding(part: "p", "p", estimate: 0.5, low: 0, high: 0.7, .below(1), count: $0)]
+      }
+      return ClaimsReport.Row(
+        experiment: "trace-regression", claim: claim, profile: profile, horizon: "",
+        evidence: Evidence(findings ?? []), registered: "no", seconds: 1)
+    }
+    let page = ClaimsReport(
+      .clipping,
+      rows: [
+        row("a", "Fig 1", count: 3, "full"), row("b", "Fig 2", count: 5, "seeds"),
+        row("c", "Fig 2", count: 3, "full"), row("d", "", count: nil, "full"),
+      ]
+    ).page(resultsAt: "r").split(separator: "\n").suffix(5).map(String.init)
+    #expect(page[0] == "|**[trace-regression](r/trace-regression/CLAIMS.md)**||Fig 2|||3|full|")
+    #expect(page[1].hasPrefix("|a|s|Fig 1|") && page[1].hasSuffix("|||"))
+    #expect(page[2].hasPrefix("|b|s||") && page[2].hasSuffix("|5|seeds|"))
+    #expect(page[3].hasPrefix("|c|s||") && page[3].hasSuffix("|||"))
+    #expect(page[4].hasPrefix("|d|s|-|") && page[4].hasSuffix("|-||"), "\(page[4])")
+  }
+
+  /// Records of other arms, though of the same seeds, do not say when a claim's criterion was committed.
+  @Test func evidenceRestsOnItsOwnArmsAndSeeds() throws {
+    func record(_ method: String, _ seed: Int) -> Record {
+      Record(attributes: ["method": .string(method), "seed": .int(seed)], dataSets: [])
+    }
+    let evidence = Evidence(seeds: [1, 2], arms: ["a"]).kept(from: .sameRuns)
+    #expect(try evidence.restsOn(record("a", 2)))
+    #expect(try !evidence.restsOn(record("b", 2)) && !evidence.restsOn(record("a", 3)))
+    #expect(try Evidence().restsOn(record("b", 3)))
+  }
+
   @Test func theCheckedInRecordsSayWhatReadmeAndTablesSay() throws {
     let paths = Paths()
     let root = try #require(paths.root)

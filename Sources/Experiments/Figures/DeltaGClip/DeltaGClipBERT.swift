@@ -112,10 +112,11 @@ extension DeltaGClipBERT {
       Comparison([chosen], over: ["adamw"], by: [error], competitive)),
     gclipClaim,
     spectralClaim(
-      " at a constant threshold is competitive with δ-GClip, both searched alike.",
+      "Spectral clipping at a constant threshold is competitive with δ-GClip, both searched alike.",
       ["spectral-const"]),
     spectralClaim(
-      " at a quantile is competitive with δ-GClip, both searched alike.", ["spectral-quantile"],
+      "Spectral clipping at a quantile is competitive with δ-GClip, both searched alike.",
+      ["spectral-quantile"],
       id: "quantile"),
   ]
 }

@@ -40,13 +40,13 @@ extension DeltaGClipClassifier {
       Comparison([chosen], over: ["gclip"], by: [error], competitive))
   }
 
-  /// That the spectral clip does as well in its place, `words` of which arms and how they were tuned.
+  /// That the spectral clip does as well in its place.
   static func spectralClaim(
-    _ words: String, _ arms: [String], id suffix: String = "spectral"
+    _ statement: String, _ arms: [String], id suffix: String = "spectral"
   ) -> Claim {
     Claim(
       "deltagclip-\(network.key)-\(suffix)", "2605.11838 on 2404.08624's \(network.title)",
-      "Spectral clipping\(words)", family: "deltagclip-\(network.key)-spectral",
+      statement, family: "deltagclip-\(network.key)-spectral",
       Comparison(arms, over: [chosen], by: [error], competitive))
   }
 
@@ -139,7 +139,7 @@ extension DeltaGClipImages {
         note: ", ablation", Comparison(ablation, over: [chosen], by: [error], .equalErrors)),
       gclipClaim,
       spectralClaim(
-        ", constant or by quantile, is competitive with δ-GClip.",
+        "Searched spectral clipping is competitive with δ-GClip at its authors' values.",
         ["spectral-const", "spectral-quantile"]),
     ]
   }

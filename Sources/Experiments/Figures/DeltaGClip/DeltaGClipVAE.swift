@@ -125,7 +125,7 @@ extension DeltaGClipVAE {
         Comparison(["delta-gclip"], over: ["gclip"], by: [test], competitive)),
       Claim(
         "deltagclip-vae-spectral", "2605.11838 on 2404.08624's VAE",
-        "Spectral clipping, constant or by quantile, is competitive with δ-GClip.",
+        "Searched spectral clipping is competitive with δ-GClip at its authors' values.",
         family: "deltagclip-spectral",
         Comparison(
           ["spectral-const", "spectral-quantile"], over: ["delta-gclip"], by: [test], competitive)),

@@ -16,7 +16,7 @@ package enum GPT2FineWeb: CurveExperiment {
     seeds: [1, 2, 3])
 }
 
-/// Table 4: hyper-parameters of gpt2-fineweb's methods; the defaults are quick's model at quick's length.
+/// Table 4: hyper-parameters of gpt2-fineweb's methods; the defaults are the small model over 400 steps.
 package enum GPT2Search: LanguageSearch {
   package static let name = "gpt2-search"
   package static let abstract = "Hyper-parameters of gpt2-fineweb's methods (Table 4)."

@@ -41,7 +41,7 @@ private func comparisonClaims(
       "steps", "spectral clipping ends below norm clipping after equal steps.",
       by: LanguageMeasure.both, at: .end),
     claim(
-      "fair", "the same where norm clipping sees what spectral clipping sees.",
+      "fair", "the same, clipping the same parameters.",
       over: norm + "-same-set", by: LanguageMeasure.both, at: .end),
     claim(
       "time", "spectral clipping is below norm clipping after equal time.",
@@ -51,7 +51,7 @@ private func comparisonClaims(
       "spectral clipping is below norm clipping at the authors' ratio of costs.",
       by: LanguageMeasure.both, at: .equalCost(ratio: authorsCostRatio)),
     claim(
-      "crossing", "by the clock, spectral clipping falls below norm clipping and stays there.",
+      "crossing", "by the clock, spectral clipping comes and stays below norm clipping.",
       by: [LanguageMeasure.validation], at: .crossing(before: 0.9)),
   ]
 }

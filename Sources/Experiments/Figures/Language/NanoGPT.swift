@@ -15,7 +15,7 @@ package enum NanoGPT: CurveExperiment {
     methods: ["sgdm-norm", "sgdm-spectral", "muon-norm", "muon-spectral"], seeds: [1, 2, 3])
 }
 
-/// Table 3: hyper-parameters of nanogpt-shakespeare's methods; the defaults are quick's model at quick's length.
+/// Table 3: hyper-parameters of nanogpt-shakespeare's methods; the defaults are the small model over 1 000 steps.
 package enum NanoGPTSearch: LanguageSearch {
   package static let name = "nanogpt-search"
   package static let abstract = "Hyper-parameters of nanogpt-shakespeare's methods (Table 3)."

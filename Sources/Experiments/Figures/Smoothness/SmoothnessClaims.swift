@@ -68,7 +68,7 @@ extension Smoothness {
       }
       return Evidence(
         evidence.findings, others: try others(own, workload.name), remarks: evidence.remarks,
-        obstacle: evidence.obstacle, seeds: evidence.seeds)
+        obstacle: evidence.obstacle, seeds: evidence.seeds, arms: evidence.arms)
     }
   }
 

@@ -10,7 +10,7 @@ import Training
 /// The convergence theory, checked numerically: every inequality of §3 and its proofs, Theorems 3.3 and 3.4
 /// against measurement, §2.3, and the theorems of the neighbouring papers.
 package enum TheoryBounds: Experiment {
-  /// Settings; the defaults are quick's.
+  /// Settings; the defaults are those of profile full.
   package struct Config: ExperimentConfig {
     package static let limits = [
       "instances": 100_000_000, "restarts": 1_000_000, "runs": 1_000_000,
