@@ -23,6 +23,8 @@ do for [r=0:1] {
     }
   }
   if (high <= low) { low = low < 1e299 ? low/1.1 : 1; high = 1.2*low }
+  # What is beyond twice the least, as an arm that diverges, leaves the panel.
+  if (high > 2*low) { high = 2*low }
   # The legend has the upper part for itself.
   set yrange [low - 0.06*(high - low) : high + (r == 0 ? 0.75 : 0.08)*(high - low)]
   every_y = step(high - low); set ytics every_y

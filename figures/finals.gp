@@ -40,7 +40,7 @@ if (!exists("limit")) {
   span = right_end > left_end ? right_end - left_end : (right_end > 0 ? 0.1*right_end : 1)
   set xrange [left_end - 0.08*span : right_end + (far ? 0.3 : 0.08)*span]
   if (far) { limit = right_end + 0.2*span }
-  every_x = step(exists("fewer") ? fewer*span : span); set xtics every_x
+  every_x = step((exists("fewer") ? fewer : 1)*(far ? 1.38 : 1)*span); set xtics every_x
   set yrange [n_arm + 0.6 : 0.4]
 }
 rings = n_seeds > 1 ? seeds : ""
