@@ -93,14 +93,13 @@ extension LanguageData {
     _ path: String, _ tokens: FileTokens, dataFolder: String, merges: Int
   ) throws -> LanguageData {
     let name = URL(fileURLWithPath: path).lastPathComponent
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+    guard let isFolder = FileBytes.isFolder(path) else {
       throw StorageError(
         "no such file", at: path,
         hint: "give a text in UTF-8, or a folder with train.bin and val.bin"
       )
     }
-    if isFolder.boolValue { return try binaries(path, name: "\(name)/train.bin and val.bin") }
+    if isFolder { return try binaries(path, name: "\(name)/train.bin and val.bin") }
     guard !path.hasSuffix(".bin") else {
       throw StorageError(
         "a file of tokens is no text", at: path,

@@ -252,8 +252,7 @@ package func plainNode(of text: String, at place: String) throws -> Node? {
       throw ConfigError(
         place, "'\(scalar)' is not a decimal number", hint: "write it as 8, 750 or 0.5")
     }
-    let digits = scalar.prefix { $0 != "e" && $0 != "E" }
-    if Double(scalar) == 0, digits.contains(where: { "1"..."9" ~= $0 }) {
+    if underflows(scalar) {
       throw ConfigError(place, "'\(scalar)' cannot be told from 0", hint: "write 0")
     }
   }

@@ -335,17 +335,17 @@ package struct Evidence: Sendable {
   }
 
   /// The parts of the claim.
-  package let findings: [Finding]
+  package private(set) var findings: [Finding]
   /// What is reported beside them and decides nothing.
-  package let others: [Finding]
+  package private(set) var others: [Finding]
   /// What else there is to say.
-  package let remarks: [String]
+  package private(set) var remarks: [String]
   /// What keeps the findings from deciding.
-  package let obstacle: Obstacle?
+  package private(set) var obstacle: Obstacle?
   /// The seeds it rests on, nil for all of the records.
-  package let seeds: Set<Int>?
+  package private(set) var seeds: Set<Int>?
   /// The arms it rests on, nil for all of them.
-  package let arms: Set<String>?
+  package private(set) var arms: Set<String>?
 
   /// Findings with what there is to say of them.
   package init(
@@ -364,9 +364,16 @@ package struct Evidence: Sendable {
 
   /// The same where `obstacle`, unless there was one already, keeps it from deciding.
   func kept(from obstacle: Obstacle) -> Evidence {
-    Evidence(
-      findings, others: others, remarks: remarks, obstacle: self.obstacle ?? obstacle, seeds: seeds,
-      arms: arms)
+    var kept = self
+    kept.obstacle = self.obstacle ?? obstacle
+    return kept
+  }
+
+  /// The same with `others` reported beside it.
+  package func beside(_ others: [Finding]) -> Evidence {
+    var evidence = self
+    evidence.others = others
+    return evidence
   }
 
   /// The one rule for a conjunction: reproduced if every part is (which needs no correction: all of them must hold at once),

@@ -4,6 +4,13 @@ import Foundation
 
 /// Whole files as bytes, for the readers of formats that live outside this module.
 public enum FileBytes {
+  /// Whether a folder lies at `path`, at the end of its links; nil where nothing does.
+  public static func isFolder(_ path: String) -> Bool? {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+      ? isFolder.boolValue : nil
+  }
+
   /// The content of the regular file at `path`.
   ///
   /// Throws a `StorageError` that says why it cannot be read.

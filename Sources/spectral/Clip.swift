@@ -46,9 +46,8 @@ struct Clip: ParsableCommand {
 
   /// A number that a `Double` can hold and tell from 0; infinity has to be called so.
   private static func number(_ text: String) throws -> Double {
-    let digits = text.prefix { !"eEpP".contains($0) }.drop { $0 == "0" || $0 == "x" }
     guard let value = Double(text), value.isFinite || !text.contains(where: \.isNumber),
-      value != 0 || !digits.contains(where: { $0.isHexDigit && $0 != "0" })
+      !underflows(text)
     else { throw ValidationError("'\(text)' is no number that can be held") }
     return value
   }

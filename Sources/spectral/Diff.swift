@@ -94,11 +94,10 @@ struct Diff: ParsableCommand {
   }
 
   private func isFolder(_ path: String) throws -> Bool {
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+    guard let isFolder = FileBytes.isFolder(path) else {
       throw StorageError("no such file or folder", at: path, hint: "check the path")
     }
-    return isFolder.boolValue
+    return isFolder
   }
 
   /// The relative paths of the records in a folder.

@@ -230,27 +230,17 @@ struct Migrate: ParsableCommand {
 
   func run() throws {
     // Of results/*/*, the pages of claims are no folders.
-    let folders = try folders.filter { path in
-      guard !isFile(path) else { return false }
-      try checkIsFolder(path)
-      guard
-        try FileManager.default.contentsOfDirectory(atPath: path).contains(where: {
-          $0.hasSuffix(".h5")
-        })
-      else { throw noRecords(in: path) }
-      return true
-    }
+    let folders = folders.filter { FileBytes.isFolder($0) != false }
     guard !folders.isEmpty else { throw noRecords(in: self.folders[0]) }
+    for folder in folders {
+      try checkIsFolder(folder)
+      let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+      guard names.contains(where: { $0.hasSuffix(".h5") }) else { throw noRecords(in: folder) }
+    }
     for folder in folders {
       let changed = try RecordMigration.clipping.migrate(folder: folder, .clipping)
       try Terminal.line("\(folder): \(changed) records changed")
     }
-  }
-
-  private func isFile(_ path: String) -> Bool {
-    var isFolder: ObjCBool = false
-    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-      && !isFolder.boolValue
   }
 }
 
@@ -266,9 +256,7 @@ private func checkFolder(_ path: String) throws {
 }
 
 private func checkIsFolder(_ path: String) throws {
-  var isFolder: ObjCBool = false
-  guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue
-  else {
+  guard FileBytes.isFolder(path) == true else {
     throw StorageError("is no folder of results", at: path, hint: "name one that holds records")
   }
 }

@@ -117,7 +117,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "--tau 1e400", "--tau 1e-400", "--tau 0x1p-2000",
+    "--tau 1e400", "--tau 1e-400", "--tau 0x1p-2000", "--tau 0xep-2000",
     "--tau 1 --method randomized --rank 1 --power-iterations 1001",
     "--tau 1 --method randomized --rank 1 --power-iterations 9223372036854775807",
   ])

@@ -66,9 +66,7 @@ extension Smoothness {
       let evidence = try Comparison.judge(own, arms: [workload.name], acting: []) {
         [try correlation(own, workload.name, SmoothnessScatter.estimators[0])]
       }
-      return Evidence(
-        evidence.findings, others: try others(own, workload.name), remarks: evidence.remarks,
-        obstacle: evidence.obstacle, seeds: evidence.seeds, arms: evidence.arms)
+      return evidence.beside(try others(own, workload.name))
     }
   }
 
