@@ -50,6 +50,8 @@ package struct ClaimsReport: Sendable {
   package let rows: [Row]
   /// Records that judge nothing, because longer runs or more seeds are there.
   package let unjudged: [(profile: String, experiment: String)]
+  /// Where the records lie.
+  let results: ResultsFolder
   private let suite: Suite
 
   /// What runs are judged by: paper's length, ours, the same with more seeds, and what `make all` runs.
@@ -59,21 +61,19 @@ package struct ClaimsReport: Sendable {
   /// runs among those of the `profiles`, of equally long ones those with the most seeds, or else
   /// against those of smoke.
   package init(_ suite: Suite, results: String, registry: Registry? = nil) throws {
-    self.suite = suite
+    let folder = ResultsFolder(results)
+    (self.suite, self.results) = (suite, folder)
     let registry = try registry ?? Registry()
     var (rows, unjudged) = ([Row](), [(profile: String, experiment: String)]())
     for experiment in suite.experiments {
-      let folder = "\(results)/\(experiment.name)"
-      let others = try Self.usualSets(of: experiment.name, results: results)
+      let others = try folder.usualRecords(of: experiment.name)
       let usual = others.filter { Self.profiles.contains($0.profile) }
-      var read = Dictionary(others.map { ($0.profile, $0) }) { first, _ in first }
-      func set(_ profile: String) throws -> RecordSet? {
-        if read[profile] == nil { read[profile] = try Self.set(folder, profile) }
-        return read[profile]
-      }
       var judging = Set<String>()
       for claim in experiment.claims {
-        let sets = try claim.profile.map { try [set($0)].compactMap { $0 } } ?? others
+        let sets =
+          try claim.profile.map { profile in
+            try [folder.records(of: experiment.name, profile)].compactMap { $0 }
+          } ?? others
         let evidence = try sets.map { ($0, try claim.evaluate($0)) }
         guard let (set, found) = evidence.first(where: { $0.1.verdict != .needsRecords }) else {
           rows.append(
@@ -104,26 +104,7 @@ package struct ClaimsReport: Sendable {
   /// Rows that were made by hand.
   init(_ suite: Suite, rows: [Row]) {
     (self.suite, self.rows, unjudged) = (suite, Self.corrected(rows), [])
-  }
-
-  /// The records that claims of no profile are held against, and that the summary figure takes: the longest runs first.
-  static func usualSets(of experiment: String, results: String) throws -> [RecordSet] {
-    let folder = "\(results)/\(experiment)"
-    let usual = try ordered(profiles.compactMap { try set(folder, $0) })
-    return try usual.isEmpty ? [set(folder, "smoke")].compactMap { $0 } : usual
-  }
-
-  private static func set(_ folder: String, _ profile: String) throws -> RecordSet? {
-    guard FileManager.default.fileExists(atPath: "\(folder)/\(profile)") else { return nil }
-    return try RecordSet(folder: "\(folder)/\(profile)")
-  }
-
-  /// The longest runs first, of equally long ones those with the most seeds.
-  private static func ordered(_ sets: [RecordSet]) -> [RecordSet] {
-    sets.enumerated().sorted {
-      ($0.element.length, $0.element.seeds.count, -$0.offset)
-        > ($1.element.length, $1.element.seeds.count, -$1.offset)
-    }.map(\.element)
+    results = ResultsFolder("")
   }
 
   /// Holm's step-down correction over the claims of a family that the records of one profile decide: of m claims the one

@@ -70,9 +70,10 @@ package struct SummaryFigure: Sendable {
   /// Reads what the suite's experiments list; a row takes the longest runs that there are, of equally long ones those with the
   /// most seeds, as the claims do. Rows of which fewer than two arms have records are left out.
   package init(_ suite: Suite, results: String) throws {
+    let folder = ResultsFolder(results)
     lines = try suite.experiments.flatMap { experiment -> [Line] in
       guard !experiment.summary.isEmpty else { return [] }
-      let sets = try ClaimsReport.usualSets(of: experiment.name, results: results)
+      let sets = try folder.usualRecords(of: experiment.name)
       return try experiment.summary.compactMap { row in
         for set in sets {
           let cells = try Self.cells(row, set)

@@ -21,7 +21,7 @@ import Testing
     let root = try #require(paths.root)
     let report = try ClaimsReport(.clipping, results: paths.results)
     func files() throws -> [(path: String, content: String)] {
-      try ReportPage(.clipping, report, results: paths.results, root: root).files
+      try ReportPage(.clipping, report, root: root).files
     }
     let (first, second) = (try files(), try files())
     #expect(
@@ -81,7 +81,7 @@ import Testing
     let suite = Suite(
       [], figures: [FigureEntry(nasty, make: nasty, note: nasty, links: [(nasty, "none.svg")])],
       title: nasty, question: nasty)
-    let page = try ReportPage(suite, report, results: "none", root: "/nowhere").files[0].content
+    let page = try ReportPage(suite, report, root: "/nowhere").files[0].content
     #expect(!page.contains("<script>alert") && !page.contains("<img"))
     #expect(page.contains("&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"))
   }

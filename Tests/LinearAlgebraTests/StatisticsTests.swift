@@ -119,6 +119,17 @@ import Testing
     }
   }
 
+  /// It ends for any law and probability, and the tail there is what was asked for.
+  @Test func quantilesAreFoundEverywhere() {
+    for nu in [1.0, 1.5, 3, 47, 1e5] {
+      let law = StudentT(degreesOfFreedom: nu)
+      for p in [(0.5).nextDown, 0.5 - 1e-9, 0.3, 0.01, 1e-12, 1e-100] {
+        let t = law.quantile(upperTail: p)
+        #expect(abs(law.upperTail(t) / p - 1) <= 1e-10, "nu \(nu) p \(p): \(t)")
+      }
+    }
+  }
+
   @Test func studentTails() {
     // nu = 1 and 2 in closed form: 1/2 - arctan(t)/π and (1 - t / sqrt(2 + t²)) / 2 = 1/(s (s +
     // t)), s² = 2 + t².

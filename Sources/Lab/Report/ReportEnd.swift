@@ -50,11 +50,9 @@ extension ReportPage {
   }
 
   var environment: HTML {
-    func machines(_ report: ClaimsReport?, _ folder: String, whose: String = "") -> [[String]] {
-      Self.sets(of: report?.rows ?? []).compactMap { experiment, profile in
-        guard let set = try? RecordSet(folder: "\(folder)/\(experiment)/\(profile)") else {
-          return nil
-        }
+    func machines(_ report: ClaimsReport, whose: String = "") -> [[String]] {
+      Self.sets(of: report.rows).compactMap { experiment, profile in
+        guard let set = try? report.results.records(of: experiment, profile) else { return nil }
         func all(_ name: String) -> String {
           Set(set.records.map { "\($0.telemetry.attributes[name] ?? "unknown")" }).sorted()
             .joined(separator: "; ")
@@ -67,8 +65,7 @@ extension ReportPage {
     }
     return Self.table(
       ["records", "CPU", "cores", "BLAS kernels", "system"],
-      machines(report, results)
-        + (freshFolder.map { machines(fresh, $0, whose: "yours: ") } ?? []))
+      machines(report) + (fresh.map { machines($0, whose: "yours: ") } ?? []))
   }
 
   var open: HTML {

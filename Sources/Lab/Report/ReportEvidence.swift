@@ -23,7 +23,7 @@ extension ReportPage {
   /// The profile whose records stand for those of a row: the longest there is, unless the row says which.
   private func longest(of row: FigureRow) -> String? {
     (row.profile == "*" ? ClaimsReport.profiles : [row.profile]).first {
-      FileManager.default.fileExists(atPath: "\(results)/\(row.experiment)/\($0)")
+      FileManager.default.fileExists(atPath: "\(report.results.path)/\(row.experiment)/\($0)")
     }
   }
 
@@ -132,7 +132,7 @@ extension ReportPage {
   private func neighborhoods(_ experiment: String) -> [[String]] {
     guard let row = figureRows.first(where: { $0.tuned == experiment }),
       let profile = longest(of: row),
-      let set = try? RecordSet(folder: "\(results)/\(row.experiment)/\(profile)"),
+      let set = try? report.results.records(of: row.experiment, profile),
       let table = try? suite.experiment(named: row.experiment).table(of: set)
     else { return [] }
     func texts(_ name: String) -> [String] {

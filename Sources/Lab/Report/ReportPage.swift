@@ -16,27 +16,22 @@ package struct ReportPage {
   let report: ClaimsReport
   /// The reader's own records, where there are some.
   let fresh: ClaimsReport?
-  /// Where they lie.
-  let freshFolder: String?
   let root: String
-  let results: String
   /// The claims of each figure, and at the end those that belong to none.
   let claims: [[ClaimsReport.Row]]
 
   /// The page for the records below `results`, compared with those below `fresh`; `root` is the project's folder.
   package init(_ suite: Suite, results: String, fresh: String? = nil, root: String) throws {
     try self.init(
-      suite, ClaimsReport(suite, results: results), results: results,
-      fresh: fresh.map { try ClaimsReport(suite, results: $0) }, freshFolder: fresh, root: root)
+      suite, ClaimsReport(suite, results: results),
+      fresh: fresh.map { try ClaimsReport(suite, results: $0) }, root: root)
   }
 
   init(
-    _ suite: Suite, _ report: ClaimsReport, results: String, fresh: ClaimsReport? = nil,
-    freshFolder: String? = nil, root: String
+    _ suite: Suite, _ report: ClaimsReport, fresh: ClaimsReport? = nil, root: String
   ) throws {
     (self.suite, self.report, self.fresh) = (suite, report, fresh)
-    self.freshFolder = freshFolder
-    (self.root, self.results) = (root, results)
+    self.root = root
     var rest = report.rows
     claims =
       suite.figures.map { figure in
@@ -205,7 +200,9 @@ package struct ReportPage {
     }
     var sets = drawn(figure)
     for set in Self.sets(of: rows) where !sets.contains(where: { $0 == set }) { sets.append(set) }
-    let origins = try sets.map { ($0.0, $0.1, try RecordSet(folder: "\(results)/\($0.0)/\($0.1)")) }
+    let origins = try sets.compactMap { experiment, profile in
+      try report.results.records(of: experiment, profile).map { (experiment, profile, $0) }
+    }
     let numbers = try origins.compactMap { try data($0.2, of: $0.0, $0.1) }
     if !numbers.isEmpty {
       parts.append(

@@ -43,7 +43,7 @@ public struct StudentT: Sendable, Hashable {
     probability < 0.5 ? -quantile(upperTail: probability) : quantile(upperTail: 1 - probability)
   }
 
-  /// The t with P(T > t) = `probability`, in (0, 1): by bisection down to neighbouring doubles.
+  /// The t with P(T > t) = `probability`, in (0, 1): by Newton's method inside a bracket.
   public func quantile(upperTail probability: Double) -> Double {
     precondition(
       probability > 0 && probability < 1, "a t quantile at probability \(probability)")
@@ -52,11 +52,23 @@ public struct StudentT: Sendable, Hashable {
     var low = 0.0
     var high = 1.0
     while upperTail(high) > probability && high.isFinite { (low, high) = (high, 2 * high) }
+    // For t > 0 the tail is convex and falls, so Newton's steps from its left climb to the root;
+    // what rounding would take out of the bracket halves it, so that it shrinks with every step.
+    var t = low
     while true {
-      let middle = low + 0.5 * (high - low)
-      guard middle > low && middle < high else { return middle }
-      if upperTail(middle) > probability { low = middle } else { high = middle }
+      let excess = upperTail(t) - probability
+      if excess > 0 { low = t } else { high = t }
+      var next = t + excess / density(t)
+      if !(next > low && next < high) { next = low + 0.5 * (high - low) }
+      guard (next - t).magnitude > 2 * t.ulp else { return next }
+      t = next
     }
+  }
+
+  /// The density at t.
+  private func density(_ t: Double) -> Double {
+    let nu = degreesOfFreedom
+    return exp(-0.5 * (nu + 1) * log1p(t * t / nu) - Self.logBetaOfHalf(0.5 * nu)) / nu.squareRoot()
   }
 
   // MARK: - The incomplete beta function

@@ -42,13 +42,13 @@ extension BadTokenSpectra {
         }
         var block = Table.Block("boxes:\(layer + 1):\(size)")
         block.add("bad", tops.indices.map(Double.init))
+        let together = tops.map { rows in rows.flatMap { $0 }.filter { $0 > 0 }.sorted() }
         for percent in [5, 25, 50, 75, 95] {
           block.add(
             "q\(percent)",
-            tops.map { rows in
-              let all = rows.flatMap { $0 }.filter { $0 > 0 }.sorted()
-              return all.isEmpty
-                ? .nan : Statistics.quantile(sorted: all, Double(percent) / 100, .interpolated)
+            together.map {
+              $0.isEmpty
+                ? .nan : Statistics.quantile(sorted: $0, Double(percent) / 100, .interpolated)
             })
         }
         block.add("largest", tops.map { rows in Statistics.median(rows.map { $0[0] }) })
