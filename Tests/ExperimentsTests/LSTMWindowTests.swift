@@ -34,7 +34,7 @@ import Training
   /// Two rows and eight steps: the vocabulary of thousands of words makes each slow in a debug build.
   @Test func killsDoNotChangeABit() throws {
     func short(_ windows: LSTMSettings.Windows) -> LSTMCurves.Config {
-      var config = config(windows)
+      var config = self.config(windows)
       (config.batchSize, config.steps, config.evaluationWindows) = (2, 8, 1)
       return config
     }
