@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import COpenBLAS
+
 /// The singular values of G = leftᵀ[m,r] · right[r,n] and spectral functions of G, from its thin factors.
 ///
 /// With A = left·leftᵀ, B = right·rightᵀ (both r×r) and A = LLᵀ, the squares σ² are the eigenvalues of
@@ -18,6 +20,7 @@ package final class FactoredSpectrum {
   package var singularValues: UnsafeBufferPointer<Double> {
     UnsafeBufferPointer(start: sigma, count: rank)
   }
+  private var leftNorm = 0.0  // ‖left‖_F
   private var rows = 0, columns = 0, r = 0, rank = 0
   private var hasCore = false
   private var capacity = (r: 0, rows: 0, columns: 0)
@@ -92,8 +95,8 @@ package final class FactoredSpectrum {
     Float._widen(rightView.base, r * columns, into: right)
     gramOfRows(left, r, rows, into: gramLeft)
     gramOfRows(right, r, columns, into: gramRight)
-    var (sum, traceLeft, traceRight) = (0.0, 0.0, 0.0)
-    for i in 0..<(r &* r) { sum.addProduct(gramLeft[i], gramRight[i]) }
+    let sum = cblas_ddot(Int32(r * r), gramLeft, 1, gramRight, 1)
+    var (traceLeft, traceRight) = (0.0, 0.0)
     for i in 0..<r {
       traceLeft += gramLeft[i &* r &+ i]
       traceRight += gramRight[i &* r &+ i]
@@ -101,19 +104,16 @@ package final class FactoredSpectrum {
     hasCore = false
     frobeniusNorm = sum.isNaN ? sum : max(0, sum).squareRoot()
     scale = (traceLeft * traceRight).squareRoot()
+    leftNorm = traceLeft.squareRoot()
   }
 
   /// An upper bound of σ_1 that costs one r×r product: the Schatten-4 norm (Σ σ⁴)^¼ = tr((AB)²)^¼,
   /// with room for its rounding error.
   package func schatten4Bound() -> Double {
     multiply(gramLeft, r, r, gramRight, r, into: square)
-    var (trace, size) = (0.0, 0.0)
-    for i in 0..<r {
-      for j in 0..<r {
-        trace.addProduct(square[i &* r &+ j], square[j &* r &+ i])
-        size.addProduct(square[i &* r &+ j], square[i &* r &+ j])
-      }
-    }
+    var trace = 0.0
+    for i in 0..<r { trace += cblas_ddot(Int32(r), square + i * r, 1, square + i, Int32(r)) }
+    let size = Double._sumOfSquares(square, r * r)
     return max(0, trace + 1e-13 * size).squareRoot().squareRoot()
   }
 
@@ -210,8 +210,7 @@ package final class FactoredSpectrum {
     }
     let norm = sum.squareRoot()
     let size = Double._sumOfSquares(newRight, r * columns).squareRoot()
-    let sizeLeft = Double._sumOfSquares(left, r * rows).squareRoot()
-    if size * sizeLeft <= Self.largestCancellation * norm, Self.floatRange.contains(size) {
+    if size * leftNorm <= Self.largestCancellation * norm, Self.floatRange.contains(size) {
       Float._narrow(newRight, r * columns, into: narrowed)
       gemm(
         leftView, .yes,

@@ -17,6 +17,7 @@ package final class SmallSymmetricEigen {
   private let work: UnsafeMutablePointer<Double>
   private let basis: UnsafeMutablePointer<Double>  // Q of the reduction, then eigenvectors in rows
   private let offDiagonal: UnsafeMutablePointer<Double>
+  private let squares: UnsafeMutablePointer<Double>  // of offDiagonal, of which `iterate` keeps the signs alone
   private let reflector: UnsafeMutablePointer<Double>
   private let product: UnsafeMutablePointer<Double>
   private let order: UnsafeMutablePointer<Int>
@@ -24,6 +25,9 @@ package final class SmallSymmetricEigen {
   /// What is dropped off the diagonal, of entries of at most 1: far below their rounding (2⁻⁵²), and its square far above the
   /// numbers that lose digits (2⁻¹⁰²²), of which rotations and reflectors would be made that are none.
   private static let negligible = 0x1p-120
+  /// A square beside which every e² that is kept is so large that the angle is a right one, and far above what loses digits.
+  private static let vanishing = 0x1p-900
+  private static let signBit: UInt64 = 1 << 63
 
   /// Buffers for matrices of up to `capacity` rows.
   package init(capacity: Int) {
@@ -38,6 +42,7 @@ package final class SmallSymmetricEigen {
     work = zeros(stride * stride)
     basis = zeros(stride * stride)
     offDiagonal = zeros(stride + 1)
+    squares = zeros(stride + 1)
     reflector = zeros(stride)
     product = zeros(stride)
     order = .allocate(capacity: max(1, capacity))
@@ -45,7 +50,9 @@ package final class SmallSymmetricEigen {
   }
 
   deinit {
-    for buffer in [values, work, basis, offDiagonal, reflector, product] { buffer.deallocate() }
+    for buffer in [values, work, basis, offDiagonal, squares, reflector, product] {
+      buffer.deallocate()
+    }
     order.deallocate()
   }
 
@@ -213,17 +220,24 @@ package final class SmallSymmetricEigen {
     }
   }
 
-  /// QL with implicit shifts on (values, offDiagonal), rotating the rows of `basis`.
+  /// QL with Wilkinson's shifts on (values, offDiagonal), rotating the rows of `basis`.
+  ///
+  /// The recurrence is Pal, Walker and Kahan's, which carries squares (as LAPACK's sterf does): one division a rotation waits
+  /// for the one before it, where cosines and sines would add a square root and a second division. The
+  /// rotations of the vectors take the roots of the squares, and nothing waits for those.
   private func iterate(_ n: Int, _ vectors: Bool) throws(LinearAlgebraError) {
-    let (d, e) = (values, offDiagonal)
-    for i in 0..<n { d[i] = work[i &* stride &+ i] }
+    let (d, e) = (values, squares)
+    for i in 0..<n {
+      d[i] = work[i &* stride &+ i]
+      e[i] = offDiagonal[i] * offDiagonal[i]
+    }
     for l in 0..<n {
       var rounds = 0
       while true {
         var m = l
         while m < n &- 1 {
-          let size = d[m].magnitude + d[m &+ 1].magnitude
-          if e[m].magnitude <= .ulpOfOne * size || e[m].magnitude < Self.negligible { break }
+          let size = .ulpOfOne * (d[m].magnitude + d[m &+ 1].magnitude)
+          if e[m] <= max(size * size, Self.negligible * Self.negligible) { break }
           m &+= 1
         }
         if m == l { break }
@@ -231,38 +245,51 @@ package final class SmallSymmetricEigen {
         guard rounds <= 60 else {
           throw .notConverged(routine: "QL iteration", info: l + 1, rows: n, columns: n)
         }
-        var g = (d[l &+ 1] - d[l]) / (2 * e[l])
-        var r = (g * g + 1).squareRoot()
-        g = d[m] - d[l] + e[l] / (g + (g >= 0 ? r : -r))
-        var (s, c, p) = (1.0, 1.0, 0.0)
+        let root = e[l].squareRoot()
+        let slope = (d[l &+ 1] - d[l]) / (2 * root)
+        let length = (slope * slope + 1).squareRoot()
+        let shift = d[l] - root / (slope + (slope >= 0 ? length : -length))
+        // π is what the next rotation turns into the element off the diagonal, square its square; cosine and sine are squares
+        // too, of the last rotation, and gamma = √cosine · π. Signs are bits: nobody could predict a branch on them.
+        var (cosine, sine) = (1.0, 0.0)
+        var gamma = d[m] - shift
+        var (cosineSign, piSign): (UInt64, UInt64) = (0, gamma.bitPattern & Self.signBit)
+        var square = gamma * gamma
+        // Two rotations of the vectors go together.
+        var (waiting, isWaiting) = ((c: 1.0, s: 0.0), false)
         var i = m &- 1
-        var split = false
         while i >= l {
-          let f = s * e[i]
-          let b = c * e[i]
-          r = (f * f + g * g).squareRoot()
-          e[i &+ 1] = r
-          if r == 0 {
-            d[i &+ 1] -= p
-            e[m] = 0
-            split = true
-            break
+          let next = e[i]
+          let r = square + next
+          if i < m &- 1 { e[i &+ 1] = sine * r }
+          let (oldCosine, oldGamma, oldSign) = (cosine, gamma, cosineSign)
+          let inverse = r / square
+          cosine = square / r
+          sine = next / r
+          cosineSign = piSign
+          let alpha = d[i]
+          gamma = cosine * (alpha - shift) - sine * oldGamma
+          d[i &+ 1] = oldGamma + (alpha - gamma)
+          if vectors {
+            // An element off the diagonal keeps its sign, and the sine has it.
+            let c = Double(bitPattern: cosine.squareRoot().bitPattern | cosineSign)
+            let s = Double(signOf: offDiagonal[i], magnitudeOf: sine.squareRoot())
+            if isWaiting { rotate(i, n, waiting.c, waiting.s, c, s) } else { waiting = (c, s) }
+            isWaiting.toggle()
           }
-          let inverse = 1 / r
-          s = f * inverse
-          c = g * inverse
-          g = d[i &+ 1] - p
-          r = (d[i] - g) * s + 2 * c * b
-          p = s * r
-          d[i &+ 1] = g + p
-          g = c * r - b
-          if vectors { rotate(i, n, c, s) }
+          if square > Self.vanishing {
+            square = gamma * gamma * inverse
+            piSign = cosineSign ^ (gamma.bitPattern & Self.signBit)
+          } else {  // A right angle: gamma says nothing of π.
+            square = oldCosine * next
+            piSign = oldSign ^ Self.signBit
+          }
           i &-= 1
         }
-        if split { continue }
-        d[l] -= p
-        e[l] = g
-        e[m] = 0
+        if isWaiting { rotate(l, n, waiting.c, waiting.s) }
+        e[l] = sine * square
+        if piSign != 0 { offDiagonal[l] = -offDiagonal[l] }
+        d[l] = shift + gamma
       }
     }
   }
@@ -278,6 +305,26 @@ package final class SmallSymmetricEigen {
       let (z, f) = (vector4(lower + k), vector4(upper + k))
       store((ss * z).addingProduct(cc, f), upper + k)
       store((cc * z).addingProduct(-ss, f), lower + k)
+      k &+= 4
+    }
+  }
+
+  /// Rows i + 1 and i + 2 of the basis by the first cosine and sine, then rows i and i + 1 by the second.
+  @inline(__always)
+  private func rotate(
+    _ i: Int, _ n: Int, _ c1: Double, _ s1: Double, _ c2: Double, _ s2: Double
+  ) {
+    let lower = basis + i &* stride
+    let (middle, upper) = (lower + stride, lower + 2 &* stride)
+    let (cc1, ss1) = (SIMD4(repeating: c1), SIMD4(repeating: s1))
+    let (cc2, ss2) = (SIMD4(repeating: c2), SIMD4(repeating: s2))
+    var k = 0
+    while k < n {
+      let (y, z, f) = (vector4(lower + k), vector4(middle + k), vector4(upper + k))
+      store((ss1 * z).addingProduct(cc1, f), upper + k)
+      let x = (cc1 * z).addingProduct(-ss1, f)
+      store((ss2 * y).addingProduct(cc2, x), middle + k)
+      store((cc2 * y).addingProduct(-ss2, x), lower + k)
       k &+= 4
     }
   }

@@ -202,6 +202,25 @@ import Testing
     #expect(abs(eigen.vector(0)[0]) + abs(eigen.vector(0)[1]) == 1)
   }
 
+  /// The first shift of each is exactly its last diagonal element, so that the first rotation is a right angle.
+  @Test(arguments: [(1.0, 1.0), (1, -1), (-1, 1), (-1, -1)])
+  func eigenpairsWhereTheShiftIsADiagonalElement(_ first: Double, _ second: Double) throws {
+    let eigen = SmallSymmetricEigen(capacity: 5)
+    let a = [0, first, 0, 0, first, 0, second, 0, 0, second, -1, first, 0, 0, first, -1]
+    for n in [3, 4] {
+      let block = (0..<n).flatMap { i in (0..<n).map { a[i * 4 + $0] } }
+      try eigen.decompose(block, n)
+      for i in 0..<n {
+        let vector = (0..<n).map { eigen.vector(i)[$0] }
+        #expect(abs(vector.reduce(0) { $0 + $1 * $1 } - 1) <= 1e-14)
+        for j in 0..<n {
+          let applied = (0..<n).reduce(0) { $0 + block[j * n + $1] * vector[$1] }
+          #expect(abs(applied - eigen.values[i] * vector[j]) <= 1e-14, "\(n), \(i), \(j)")
+        }
+      }
+    }
+  }
+
   @Test(arguments: [(1, 8, 9), (5, 12, 9), (20, 30, 40), (7, 30, 7)])
   func spectraFromFactors(_ r: Int, _ m: Int, _ n: Int) throws {
     let (left, right) = (normal(r, m, "l"), normal(r, n, "r"))
