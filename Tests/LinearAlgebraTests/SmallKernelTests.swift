@@ -117,6 +117,27 @@ import Testing
     }
   }
 
+  /// Decomposes a[n,n] and holds its eigenpairs against it: unit vectors at right angles, and A v = λ v.
+  private func expectEigenpairs(
+    _ eigen: SmallSymmetricEigen, of a: [Double], _ n: Int, _ comment: String
+  ) throws {
+    try eigen.decompose(a, n)
+    let scale = a.map(\.magnitude).max() ?? 0
+    let vectors = (0..<n).map { i in (0..<n).map { eigen.vector(i)[$0] } }
+    for i in 0..<n {
+      for j in 0..<n {
+        var (inner, applied) = (0.0, 0.0)
+        for k in 0..<n {
+          inner += vectors[i][k] * vectors[j][k]
+          applied += a[j * n + k] * vectors[i][k]
+        }
+        #expect(abs(inner - (i == j ? 1 : 0)) <= 1e-14 * Double(n), "\(comment)")
+        #expect(
+          abs(applied - eigen.values[i] * vectors[i][j]) <= 2e-14 * Double(n) * scale, "\(comment)")
+      }
+    }
+  }
+
   @Test(arguments: [1, 2, 3, 5, 12, 33, 40])
   func eigenpairs(_ n: Int) throws {
     // Spread over twelve orders of magnitude, a double value, a zero.
@@ -135,23 +156,12 @@ import Testing
     let product = matmul(q, scaled)
     let a = Matrix<Double>(rows: n, columns: n) { 0.5 * (product[$0, $1] + product[$1, $0]) }
     let eigen = SmallSymmetricEigen(capacity: 40)
-    try eigen.decompose(a.elements, n)
+    try expectEigenpairs(eigen, of: a.elements, n, "order \(n)")
     let scale = wanted.last ?? 1
     for i in 0..<n {
       #expect(
         abs(eigen.values[i] - wanted[i]) <= 1e-14 * Double(n) * scale,
         "value \(i) of \(n): \(eigen.values[i]), \(wanted[i])")
-    }
-    for i in 0..<n {
-      for j in 0..<n {
-        var (inner, applied) = (0.0, 0.0)
-        for k in 0..<n {
-          inner += eigen.vector(i)[k] * eigen.vector(j)[k]
-          applied += a[j, k] * eigen.vector(i)[k]
-        }
-        #expect(abs(inner - (i == j ? 1 : 0)) <= 1e-14 * Double(n))
-        #expect(abs(applied - eigen.values[i] * eigen.vector(i)[j]) <= 2e-14 * Double(n) * scale)
-      }
     }
     let values = (0..<n).map { eigen.values[$0] }
     try eigen.decompose(a.elements, n, vectors: false)
@@ -174,22 +184,40 @@ import Testing
         }
         for i in 0..<n { for j in 0..<n { a[i * n + j] += u[i] * u[j] } }
       }
-      let scale = a.map(\.magnitude).max() ?? 0
-      try eigen.decompose(a, n)
-      let vectors = (0..<n).map { i in (0..<n).map { eigen.vector(i)[$0] } }
-      for i in 0..<n {
-        for j in 0..<n {
-          var (inner, applied) = (0.0, 0.0)
-          for k in 0..<n {
-            inner += vectors[i][k] * vectors[j][k]
-            applied += a[j * n + k] * vectors[i][k]
-          }
-          #expect(abs(inner - (i == j ? 1 : 0)) <= 1e-14 * Double(n), "trial \(trial)")
-          #expect(
-            abs(applied - eigen.values[i] * vectors[i][j]) <= 2e-14 * Double(n) * scale,
-            "trial \(trial)")
-        }
-      }
+      try expectEigenpairs(eigen, of: a, n, "trial \(trial)")
+    }
+  }
+
+  /// Matrices on which such iterations have been known to fail: pairs of values that agree to the last bit, a zero
+  /// diagonal, small whole numbers (shifts that are exact, angles that are right), ones alone, glued copies.
+  @Test func eigenpairsOfDifficultMatrices() throws {
+    typealias Entry = (_ i: Int, _ j: Int) -> Double
+    func tridiagonal(_ d: @escaping (Int) -> Double, _ e: @escaping (Int) -> Double) -> Entry {
+      { i, j in i == j ? d(i) : abs(i - j) == 1 ? e(min(i, j)) : 0 }
+    }
+    var matrices: [(name: String, n: Int, entry: Entry)] = [
+      ("Wilkinson", 21, tridiagonal({ Double(abs($0 - 10)) }, { _ in 1 })),
+      ("Wilkinson, negative", 21, tridiagonal({ Double($0 - 10) }, { _ in -1 })),
+      (
+        "glued", 40,
+        tridiagonal({ Double(abs($0 % 10 - 4)) }, { $0 % 10 == 9 ? 1e-14 : 1 })
+      ),
+      ("Kac", 33, tridiagonal({ _ in 0 }, { (Double($0 + 1) * Double(32 - $0)).squareRoot() })),
+      ("second difference", 40, tridiagonal({ _ in 2 }, { _ in -1 })),
+      ("alternating", 24, tridiagonal({ _ in 0 }, { $0 % 2 == 0 ? 1 : -1e-30 })),
+      ("ones", 33, { _, _ in 1 }), ("exchange", 17, { i, j in i + j == 16 ? 1 : 0 }),
+      ("Hilbert", 12, { i, j in 1 / Double(i + j + 1) }),
+    ]
+    for trial in 0..<300 {
+      var cursor = RandomStream(seed: 11, name: "whole").at(step: trial).cursor()
+      let n = 2 + cursor.integer(below: 12)
+      let numbers = (0..<(n * n)).map { _ in Double(cursor.integer(below: 3) - 1) }
+      matrices.append(("whole numbers \(trial)", n, { numbers[min($0, $1) * n + max($0, $1)] }))
+    }
+    let eigen = SmallSymmetricEigen(capacity: 40)
+    for (name, n, entry) in matrices {
+      let a = (0..<(n * n)).map { entry($0 / n, $0 % n) }
+      try expectEigenpairs(eigen, of: a, n, name)
     }
   }
 
@@ -209,15 +237,7 @@ import Testing
     let a = [0, first, 0, 0, first, 0, second, 0, 0, second, -1, first, 0, 0, first, -1]
     for n in [3, 4] {
       let block = (0..<n).flatMap { i in (0..<n).map { a[i * 4 + $0] } }
-      try eigen.decompose(block, n)
-      for i in 0..<n {
-        let vector = (0..<n).map { eigen.vector(i)[$0] }
-        #expect(abs(vector.reduce(0) { $0 + $1 * $1 } - 1) <= 1e-14)
-        for j in 0..<n {
-          let applied = (0..<n).reduce(0) { $0 + block[j * n + $1] * vector[$1] }
-          #expect(abs(applied - eigen.values[i] * vector[j]) <= 1e-14, "\(n), \(i), \(j)")
-        }
-      }
+      try expectEigenpairs(eigen, of: block, n, "\(first), \(second), order \(n)")
     }
   }
 
