@@ -45,6 +45,23 @@ import Testing
     }
   }
 
+  /// A folder of results reads a profile once, and says whether there is none or nothing in it.
+  @Test func aFolderOfResultsIsReadOnce() throws {
+    let scratch = Scratch()
+    let results = ResultsFolder(scratch.path)
+    let place = "\(scratch.path)/x/full/a-seed1.h5"
+    var record = Record(attributes: ["method": .string("a"), "seed": .int(1)])
+    record.attributes["config"] = .string("methods: [a]")
+    #expect(try results.records(of: "x", "full")?.methods == nil)
+    try record.write(to: place)
+    #expect(try results.records(of: "x", "full")?.methods == ["a"])
+    try FileManager.default.removeItem(atPath: place)
+    #expect(try results.records(of: "x", "full")?.methods == ["a"])
+    #expect(throws: StorageError.self) {
+      try ResultsFolder(scratch.path).records(of: "x", "full")
+    }
+  }
+
   /// Columns that are read side by side are columns, whatever their axes are called.
   @Test func otherNumbersOfAxesAreRefused() throws {
     var record = Record()
