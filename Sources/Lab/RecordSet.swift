@@ -41,9 +41,11 @@ package struct RecordSet: Sendable {
   /// one method and seed: whoever reads it may count on that.
   package init(folder: String, records: [Record]) throws {
     for record in records { try Self.checkAxes(of: record, in: folder) }
-    var order: [String] = []
-    if let settings = try records.first?.settings() {
-      order = settings["methods"]?.sequence?.compactMap(\.string) ?? []
+    // Records of some arms may be older than those of others, whose settings named no such arms.
+    var (order, configs): ([String], Set<String>) = ([], [])
+    for record in records where try configs.insert(record.string(attribute: "config")).inserted {
+      let methods = try record.settings()?["methods"]?.sequence?.compactMap(\.string) ?? []
+      order += methods.filter { !order.contains($0) }
     }
     var keyed = try records.map { record in
       let method = try record.string(attribute: "method")

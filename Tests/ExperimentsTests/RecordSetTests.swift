@@ -45,6 +45,22 @@ import Testing
     }
   }
 
+  /// Arms that were computed later, with settings of their own, come in the order of those settings.
+  @Test func methodsComeInTheOrderOfEverySetting() throws {
+    func record(_ method: String, _ all: String) -> Record {
+      Record(attributes: [
+        "method": .string(method), "seed": .int(1), "config": .string("methods: [\(all)]"),
+      ])
+    }
+    let set = try RecordSet(
+      folder: "x",
+      records: [
+        record("c", "c, a"), record("a", "c, a"), record("rank10", "rank5, rank10"),
+        record("rank5", "rank5, rank10"),
+      ])
+    #expect(set.methods == ["c", "a", "rank5", "rank10"])
+  }
+
   /// A folder of results reads a profile once, and says whether there is none or nothing in it.
   @Test func aFolderOfResultsIsReadOnce() throws {
     let scratch = Scratch()
