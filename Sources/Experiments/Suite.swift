@@ -66,7 +66,8 @@ extension Suite {
       claims: ["fig5a-large-tau", "fig5a-small-tau", "fig5a-as-plotted"],
       links: [("picture", out("trace-regression.svg"))]),
     FigureEntry(
-      "5b: full against truncated SVD", make: "fig5b", claims: ["fig5b-rank10-cifarnet"],
+      "5b: full against truncated SVD", make: "fig5b",
+      claims: ["fig5b-rank10-cifarnet", "fig5b-rank10-resnet18"],
       links: [("picture", out("cifar10-truncation.svg"))]),
     FigureEntry(
       "§5.2: cost of clipping", make: "cost", claims: ["cost-truncated", "cost-order"],
