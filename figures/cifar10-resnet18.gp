@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Fig 2a: accuracy by epoch for CifarNet and ResNet-18, and the final accuracies of all arms.
 load table.".vars"
-width = 9.6; height = 6.4 + 0.1*n_arm
+shown = n_group > 4 ? 4 : n_group
+width = shown > 3 ? 11.6 : 9.6; height = 6.4 + 0.1*n_arm
 load "figures/style.gp"
 set multiplot
 # All panels have one range of accuracies, from the means and intervals of the data.
@@ -24,7 +25,6 @@ do for [k=1:n_arm] {
 }
 low = low > 5 ? low - 5 : 0
 high = high < 98 ? high + 2 : 100
-shown = n_group > 3 ? 3 : n_group
 every = epochs > 10 ? 2 : 1
 left = 0.08; gap = 0.035; right = 0.985
 w = (right - left - (shown - 1)*gap) / shown

@@ -17,7 +17,7 @@ package final class SmallSymmetricEigen {
   private let work: UnsafeMutablePointer<Double>
   private let basis: UnsafeMutablePointer<Double>  // Q of the reduction, then eigenvectors in rows
   private let offDiagonal: UnsafeMutablePointer<Double>
-  private let squares: UnsafeMutablePointer<Double>  // of offDiagonal, of which `iterate` keeps the signs alone
+  private let squares: UnsafeMutablePointer<Double>  // of offDiagonal, which keeps signs
   private let reflector: UnsafeMutablePointer<Double>
   private let product: UnsafeMutablePointer<Double>
   private let order: UnsafeMutablePointer<Int>
