@@ -139,15 +139,16 @@ package struct ClaimsReport: Sendable {
 
   /// CLAIMS.md: a row a question. `path` leads from it to the folder of results.
   package func page(resultsAt path: String) -> String {
-    let totals = Verdict.allCases.map { verdict in
-      "\(rows.count { $0.verdict == verdict }) \(verdict.rawValue)"
+    let totals = Verdict.allCases.compactMap { verdict in
+      let count = rows.count { $0.verdict == verdict }
+      return count > 0 ? "\(count) \(verdict.rawValue)" : nil
     }
     var text = """
       # Claims
 
       Written by `make claims` from the records. \(totals.joined(separator: ", ")). The longest runs judge a claim, \
       of equally long ones those with the most seeds. Effects: the part that decides, with 95 % intervals (Student's t on \
-      logarithms, paired by seed; from \(RunStatistics.bootstrapFrom) values on a bootstrap), families corrected by Holm's method. \
+      logarithms, paired by seed; a bootstrap from \(RunStatistics.bootstrapFrom) values on), families corrected by Holm's method. \
       "Inconclusive": an interval crosses its bound, too few runs, a rule that never acted, arms of equal runs, \
       or generated data. Empty cells: as beside the experiment's name; -: none. Criteria, parts and registration: each experiment's details and [claims.tsv](\(path)/claims.tsv).\
       \(unjudgedWords)
