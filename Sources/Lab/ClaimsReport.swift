@@ -104,7 +104,7 @@ package struct ClaimsReport: Sendable {
   /// Rows that were made by hand.
   init(_ suite: Suite, rows: [Row]) {
     (self.suite, self.rows, unjudged) = (suite, Self.corrected(rows), [])
-    results = ResultsFolder("")
+    results = ResultsFolder("nowhere")
   }
 
   /// Holm's step-down correction over the claims of a family that the records of one profile decide: of m claims the one

@@ -119,7 +119,7 @@ import Testing
     }
   }
 
-  /// It ends for any law and probability, and the tail there is what was asked for.
+  /// Also in the middle and far out the tail at the quantile is what was asked for.
   @Test func quantilesAreFoundEverywhere() {
     for nu in [1.0, 1.5, 3, 47, 1e5] {
       let law = StudentT(degreesOfFreedom: nu)
