@@ -182,17 +182,51 @@ package struct Hyperparameter: Sendable {
   }
 }
 
-/// Values of hyper-parameters by name.
-package struct Hyperparameters: Equatable, Sendable, Codable, ExpressibleByDictionaryLiteral {
-  private var values: [String: Double]
+/// Values by name, written in alphabetical order, so that equal values have equal texts.
+package struct Named<Value: Codable & Equatable & Sendable>: Equatable, Sendable, Codable,
+  ExpressibleByDictionaryLiteral
+{
+  private var values: [String: Value]
 
   /// The values given.
-  package init(_ values: [String: Double] = [:]) { self.values = values }
+  package init(_ values: [String: Value] = [:]) { self.values = values }
   /// The values given.
-  package init(dictionaryLiteral elements: (String, Double)...) {
+  package init(dictionaryLiteral elements: (String, Value)...) {
     values = Dictionary(uniqueKeysWithValues: elements)
   }
 
+  /// The value of `name`, nil where there is none.
+  package subscript(name: String) -> Value? {
+    get { values[name] }
+    set { values[name] = newValue }
+  }
+
+  /// The names in alphabetical order.
+  package var names: [String] { values.keys.sorted() }
+
+  /// A mapping.
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: AnyKey.self)
+    for name in names { try container.encode(values[name], forKey: AnyKey(name)) }
+  }
+
+  /// A mapping.
+  package init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: AnyKey.self)
+    values = [:]
+    for key in container.allKeys {
+      values[key.stringValue] = try container.decode(Value.self, forKey: key)
+    }
+  }
+}
+
+/// Values of hyper-parameters.
+package typealias Hyperparameters = Named<Double>
+
+/// Hyper-parameters by arm: the setting `hyperparameters`, and what a tuned.yaml holds.
+package typealias ArmHyperparameters = Named<Hyperparameters>
+
+extension Named where Value == Double {
   /// The value of `name`; throws a `ConfigError` where there is none.
   package func callAsFunction(_ name: String) throws -> Double {
     guard let value = values[name] else {
@@ -203,65 +237,9 @@ package struct Hyperparameters: Equatable, Sendable, Codable, ExpressibleByDicti
     return value
   }
 
-  /// The value of `name`, nil where there is none.
-  package subscript(name: String) -> Double? {
-    get { values[name] }
-    set { values[name] = newValue }
-  }
-
-  /// The names in alphabetical order.
-  package var names: [String] { values.keys.sorted() }
-
   /// These over `defaults`.
   package func over(_ defaults: Hyperparameters) -> Hyperparameters {
     Hyperparameters(defaults.values.merging(values) { $1 })
-  }
-
-  /// In alphabetical order, so that equal values have equal texts.
-  package func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: AnyKey.self)
-    for name in names { try container.encode(values[name], forKey: AnyKey(name)) }
-  }
-
-  /// A mapping from names to numbers.
-  package init(from decoder: any Decoder) throws {
-    let container = try decoder.container(keyedBy: AnyKey.self)
-    values = [:]
-    for key in container.allKeys {
-      values[key.stringValue] = try container.decode(Double.self, forKey: key)
-    }
-  }
-}
-
-/// Hyper-parameters by arm: the setting `hyperparameters`, and what a tuned.yaml holds.
-package struct ArmHyperparameters: Equatable, Sendable, Codable {
-  private var values: [String: Hyperparameters]
-
-  /// Those given.
-  package init(_ values: [String: Hyperparameters] = [:]) { self.values = values }
-
-  /// Those of `arm`, nil where there are none.
-  package subscript(arm: String) -> Hyperparameters? {
-    get { values[arm] }
-    set { values[arm] = newValue }
-  }
-
-  /// The arms in alphabetical order.
-  package var arms: [String] { values.keys.sorted() }
-
-  /// In alphabetical order, so that equal values have equal texts.
-  package func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: AnyKey.self)
-    for arm in arms { try container.encode(values[arm], forKey: AnyKey(arm)) }
-  }
-
-  /// A mapping from arms to mappings from names to numbers.
-  package init(from decoder: any Decoder) throws {
-    let container = try decoder.container(keyedBy: AnyKey.self)
-    values = [:]
-    for key in container.allKeys {
-      values[key.stringValue] = try container.decode(Hyperparameters.self, forKey: key)
-    }
   }
 }
 

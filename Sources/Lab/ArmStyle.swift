@@ -10,8 +10,9 @@ package struct ArmStyle: Equatable, Sendable {
   /// gnuplot's point types.
   package var mark: Int
 
-  private enum Role: CaseIterable {
-    case norm, spectral, quantile, ema, muon, adam, none, delta, exact
+  /// In the order in which a name is asked for them.
+  private enum Role: String, CaseIterable {
+    case quantile, ema, spectral, norm, delta, none, exact, muon, adam
 
     /// Okabe and Ito's colors, told apart by every common kind of color vision.
     var style: ArmStyle {
@@ -29,32 +30,10 @@ package struct ArmStyle: Equatable, Sendable {
 
     /// By the words of a name: an optimizer only where a panel mixes several.
     init?(_ words: [Substring], byOptimizer: Bool) {
-      func has(_ word: Substring...) -> Bool { words.contains { word.contains($0) } }
-      if byOptimizer && has("adam", "adamw") {
-        self = .adam
-      } else if byOptimizer && has("muon") {
-        self = .muon
-      } else if has("quantile") {
-        self = .quantile
-      } else if has("ema") {
-        self = .ema
-      } else if has("spectral") {
-        self = .spectral
-      } else if has("norm") {
-        self = .norm
-      } else if has("delta") {
-        self = .delta
-      } else if has("none") {
-        self = .none
-      } else if has("exact") {
-        self = .exact
-      } else if has("muon") {
-        self = .muon
-      } else if has("adam", "adamw") {
-        self = .adam
-      } else {
-        return nil
-      }
+      let order = (byOptimizer ? [Role.adam, .muon] : []) + Role.allCases
+      let names = Set(words.map { $0 == "adamw" ? "adam" : String($0) })
+      guard let role = order.first(where: { names.contains($0.rawValue) }) else { return nil }
+      self = role
     }
   }
 

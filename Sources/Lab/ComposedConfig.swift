@@ -6,7 +6,7 @@
 ///     config.steps = 500            // the workload's
 ///     config.seeds = [1, 2]         // the experiment's
 @dynamicMemberLookup
-package struct ComposedConfig<Settings: WorkloadSettings, Own: ExperimentKeys>: ExperimentConfig {
+package struct ComposedConfig<Settings: WorkloadSettings, Own: ExperimentConfig>: ExperimentConfig {
   /// The workload's.
   package var settings: Settings
   /// The experiment's own.
@@ -48,8 +48,10 @@ package struct ComposedConfig<Settings: WorkloadSettings, Own: ExperimentKeys>: 
     try own.encode(to: encoder)
   }
 
-  package static var later: [String: String] { Settings.later }
-  package static var limits: [String: Int] { Settings.limits.merging(Own.limits) { $1 } }
+  package static var later: [String: String] { Settings.later.merging(Own.later) { $1 } }
+  package static var limits: [String: ClosedRange<Int>] {
+    Settings.limits.merging(Own.limits) { $1 }
+  }
 
   package func validate() throws {
     try settings.validate()
@@ -59,24 +61,4 @@ package struct ComposedConfig<Settings: WorkloadSettings, Own: ExperimentKeys>: 
   package func restricted(to method: String) -> ComposedConfig {
     ComposedConfig(settings, own.restricted(to: method))
   }
-}
-
-/// What an experiment adds to a workload's settings.
-package protocol ExperimentKeys: Codable, Equatable, Sendable {
-  /// The arms to run.
-  var methods: [String] { get set }
-  /// One run an arm and seed.
-  var seeds: [UInt64] { get set }
-  /// Throws a `ConfigError` for a value outside its range.
-  func validate() throws
-  /// The largest sensible value of whole numbers, where it is not a thousand million.
-  static var limits: [String: Int] { get }
-  /// What of it determines the records of one arm.
-  func restricted(to method: String) -> Self
-}
-
-extension ExperimentKeys {
-  package static var limits: [String: Int] { [:] }
-  package func validate() throws {}
-  package func restricted(to method: String) -> Self { self }
 }

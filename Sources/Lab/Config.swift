@@ -16,8 +16,8 @@ package protocol ExperimentConfig: Codable, Sendable, Equatable {
   func validate() throws
   /// What of it determines the records of one method.
   func restricted(to method: String) -> Self
-  /// The largest sensible value of whole numbers, where it is not a thousand million.
-  static var limits: [String: Int] { get }
+  /// What whole numbers can be, alone or in a list: no more than a thousand million where nothing is said.
+  static var limits: [String: ClosedRange<Int>] { get }
   /// Settings that came when there were records already, with what they had been until then. At that value they are no part of
   /// a record's key, so that older records keep theirs.
   static var later: [String: String] { get }
@@ -25,7 +25,7 @@ package protocol ExperimentConfig: Codable, Sendable, Equatable {
 
 extension ExperimentConfig {
   package static var later: [String: String] { [:] }
-  package static var limits: [String: Int] { [:] }
+  package static var limits: [String: ClosedRange<Int>] { [:] }
   /// Everything, for most.
   package func restricted(to method: String) -> Self { self }
 }
@@ -80,14 +80,19 @@ extension ExperimentConfig {
     }
     let place = overrides.isEmpty ? file : "\(file) with \(overrides.joined(separator: ", "))"
     do {
-      let config = try YAMLDecoder().decode(Self.self, from: serialize(node: .mapping(settings)))
-      try config.validateNumbers()
-      try config.validateJobs()
-      try config.validate()
-      return config
+      return try YAMLDecoder().decode(Self.self, from: serialize(node: .mapping(settings)))
+        .checked()
     } catch let error as DecodingError {
       throw ConfigError(place, describe(error), hint: "correct its type")
     }
+  }
+
+  /// These settings; throws a `ConfigError` for a value that cannot be.
+  package func checked() throws -> Self {
+    try validateNumbers()
+    try validateJobs()
+    try validate()
+    return self
   }
 
   /// The settings as YAML text, keys in the order of their declaration.
@@ -133,6 +138,13 @@ extension ExperimentConfig {
   }
 }
 
+extension ClosedRange<Int> {
+  /// How often or how many, one at least.
+  package static var positive: ClosedRange<Int> { 1...1_000_000_000 }
+  /// How often or how many, or none.
+  package static var count: ClosedRange<Int> { 0...1_000_000_000 }
+}
+
 extension Node.Mapping {
   fileprivate mutating func set(
     _ key: String, _ value: Node, known: [String], place: String
@@ -173,9 +185,12 @@ extension ExperimentConfig {
         // Seeds have their own check, hyper-parameters that of their arm.
         guard !name.lowercased().hasSuffix("seeds"), name != "hyperparameters" else { return }
         if let number = Int(scalar) {
-          let limit = Self.limits[name] ?? 1_000_000_000
-          guard number.magnitude <= UInt(limit) else {
-            throw ConfigError.value(name, number, "at most \(limit)")
+          let range = Self.limits[name] ?? -1_000_000_000...1_000_000_000
+          guard number >= range.lowerBound else {
+            throw ConfigError.value(name, number, "a whole number >= \(range.lowerBound)")
+          }
+          guard number <= range.upperBound else {
+            throw ConfigError.value(name, number, "at most \(range.upperBound)")
           }
         } else if let number = Double(
           scalar.replacingOccurrences(of: ".inf", with: "inf")

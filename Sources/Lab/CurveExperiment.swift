@@ -17,7 +17,7 @@ package protocol CurveExperiment: Experiment where Config == CurveConfig<Task.Se
 }
 
 /// What an experiment that records curves adds to the workload's settings.
-package struct CurveKeys: ExperimentKeys {
+package struct CurveKeys: ExperimentConfig {
   /// By arm; those that are not given are read from tuned.yaml.
   package var hyperparameters = ArmHyperparameters()
   /// Filled in from the data.
@@ -26,6 +26,9 @@ package struct CurveKeys: ExperimentKeys {
   package var dataDigest = ""
   package var methods: [String]
   package var seeds: [UInt64]
+
+  /// Whatever there is: an arm checks its own hyper-parameters.
+  package func validate() throws {}
 
   /// Only the arm's own hyper-parameters.
   package func restricted(to method: String) -> CurveKeys {
@@ -56,7 +59,7 @@ extension CurveExperiment {
 
   package static func checkMethods(_ config: Config) throws {
     for method in config.methods { _ = try arms.named(method, place: "setting 'methods'") }
-    for name in config.hyperparameters.arms {
+    for name in config.hyperparameters.names {
       let place = "setting 'hyperparameters'"
       let arm = try arms.named(name, place: place)
       try arm.check(

@@ -52,8 +52,9 @@ extension RunContext {
       advance(1, status: status(report, trainer.optimizer.learningRate(step: k)))
     }
     advance(task.steps - trainer.step)
+    let record = try make(run, arm, values, settings, source, series)
     if let weightsPath { try task.save(to: weightsPath) }
-    return try make(run, arm, values, settings, source, series)
+    return record
   }
 
   /// "loss 2.31, rate 0.01".

@@ -8,50 +8,35 @@ import Training
 
 /// The one command line of every experiment executable.
 package struct ExperimentOptions: ParsableArguments {
-  /// Which of the experiment's configurations.
   @Option(help: "The configuration experiments/<name>/<profile>.yaml: smoke, quick, paper, …")
   package var profile = "quick"
-  /// Seeds in place of the configuration's.
   @Option(help: "Seeds, e.g. 11,12,13 (default: the profile's).")
   package var seeds: String?
-  /// Changed settings.
   @Option(
     name: .customLong("set"),
     help: "Change a setting: --set steps=2000, --set list=a,b,c (repeatable).")
   package var settings: [String] = []
-  /// Only these methods.
   @Option(name: .customLong("method"), help: "Only this method (repeatable; default: all).")
   package var methods: [String] = []
-  /// Where records go.
   @Option(help: "Folder for the records (default: build/results).")
   package var results: String?
-  /// Where data lie.
   @Option(help: "Folder of the data sets (default: DATA_DIR, then data/).")
   package var data: String?
-  /// Runs side by side.
   @Option(help: "Runs side by side (default: the number of cores, or 1 where runs share them).")
   package var jobs: Int?
-  /// Threads inside a run.
   @Option(help: "Threads inside a run; results do not depend on it (default: 1, or all cores).")
   package var threads: Int?
-  /// The generator.
   @Option(help: "philox, or numpy where the experiment offers it (same as --set rng=…).")
   package var rng: String?
-  /// Seconds between checkpoints.
   @Option(help: "Seconds between two checkpoints of a run.")
   package var checkpointSeconds = 60.0
-  /// Weights too.
   @Flag(help: "Keep the trained weights beside each record, as <record>.safetensors.")
   package var keepWeights = false
-  /// Plan only.
   @Flag(help: "Print the runs and the estimated time, compute nothing.")
   package var dryRun = false
-  /// Names only.
   @Flag(help: "Print the methods that may be named, * those of this profile; compute nothing.")
   package var listMethods = false
-  /// A cluster.
   @OptionGroup(title: "Clusters") package var cluster: ClusterOptions
-  /// Settings only.
   @Flag(help: "Print all settings, with those of other files filled in, as YAML; compute nothing.")
   package var printConfig = false
 

@@ -2,21 +2,8 @@
 
 import Foundation
 import Storage
+import Synchronization
 import Training
-
-/// A run that could not be finished for reasons of its numbers.
-package enum RunError: Error, Equatable, CustomStringConvertible {
-  /// Something left the range of finite numbers.
-  case diverged(experiment: String, step: Int, what: String)
-
-  /// One line: what, where, what to do.
-  package var description: String {
-    switch self {
-    case .diverged(let experiment, let step, let what):
-      return "\(experiment): \(what) at step \(step); lower the learning rate"
-    }
-  }
-}
 
 /// Takes an experiment from settings to records: expands the runs, reuses valid records by key, works
 /// off the rest side by side, and writes each record the moment it is finished.
@@ -90,10 +77,6 @@ package struct Runner<E: Experiment>: Sendable {
   }
 
   /// What determines a record: experiment, version, settings, method, seed.
-  package func identity(_ method: String, _ seed: UInt64) throws -> [String] {
-    try Self.identity(of: config, method, seed)
-  }
-
   private static func identity(
     of config: E.Config, _ method: String, _ seed: UInt64
   ) throws -> [String] {
@@ -160,15 +143,14 @@ package struct Runner<E: Experiment>: Sendable {
     let jobs = jobs
     try checkPlaces(of: jobs)
     if onlyGathers { try checkThatAllIsThere(jobs) }
-    let tally = Tally()
+    let outcome = Mutex(Outcome())
     try runSideBySide(count: jobs.count, jobs: telemetry.jobs) { index in
       try work(
-        off: jobs[index], journal, tally, progress, onlyGathers: onlyGathers, willStep: willStep)
+        off: jobs[index], journal, outcome, progress, onlyGathers: onlyGathers, willStep: willStep)
     }
     try journal.sync()
     try checkThatAllStayed(jobs)
-    let (computed, reused) = tally.outcome
-    return Outcome(computed: computed, reused: reused)
+    return outcome.withLock { $0 }
   }
 
   /// The journal of whoever has the folder to himself.
@@ -182,7 +164,7 @@ package struct Runner<E: Experiment>: Sendable {
     try checkPlaces(of: [job])
     let journals = try Journal.Share(of: journalPath)
     try withExtendedLifetime(journals) {
-      try work(off: job, journal, Tally(), progress, share: share, willStep: willStep)
+      try work(off: job, journal, Mutex(Outcome()), progress, share: share, willStep: willStep)
     }
   }
 
@@ -224,7 +206,8 @@ package struct Runner<E: Experiment>: Sendable {
   }
 
   private func work(
-    off job: Job, _ journal: Journal, _ tally: Tally, _ progress: ProgressLine?,
+    off job: Job, _ journal: Journal, _ outcome: borrowing Mutex<Outcome>,
+    _ progress: ProgressLine?,
     share: Share? = nil, onlyGathers: Bool = false,
     willStep: (@Sendable (Job, Int) throws -> Void)?
   ) throws {
@@ -235,7 +218,7 @@ package struct Runner<E: Experiment>: Sendable {
     _ = ranks.agreed(missing.isEmpty ? 0 : 1)
     if missing.isEmpty {
       progress?.advance(by: E.work(of: job, config), reused: true)
-      tally.add(reused: job.methods.count(where: wanted.contains))
+      outcome.withLock { $0.reused += job.methods.count(where: wanted.contains) }
       return try journal.append("reused \(label)")
     }
     try journal.append("started \(label)")
@@ -244,7 +227,8 @@ package struct Runner<E: Experiment>: Sendable {
     context.share = share
     context.onlyGathers = onlyGathers
     let resumed = FileManager.default.fileExists(atPath: context.checkpointPath ?? "")
-    if keepWeights { context.weightsPath = weightsPath(job.methods[0], job.seed) }
+    let freshWeights = "\(folder)/.\(job.label).safetensors.tmp"
+    if keepWeights { context.weightsPath = freshWeights }
     context.progress = { units, status in
       progress?.advance(by: units) {
         let text = status()
@@ -265,8 +249,13 @@ package struct Runner<E: Experiment>: Sendable {
       seconds += values.filter(\.isFinite).reduce(0, +)
     }
     for (method, record) in zip(job.methods, records) where wanted.contains(method) {
-      let record = try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)
+      var record = try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)
       try keepOtherData(method, job.seed, from: record, progress)
+      if keepWeights {
+        record.telemetry.attributes["weights"] = .string(
+          try SafetensorsFile(freshWeights).seal ?? "")
+        try Self.move(freshWeights, to: weightsPath(method, job.seed))
+      }
       try record.write(to: path(method, job.seed))
     }
     // Only now is the unfinished state of no more use.
@@ -274,7 +263,7 @@ package struct Runner<E: Experiment>: Sendable {
     where FileManager.default.fileExists(atPath: state) {
       try FileManager.default.removeItem(atPath: state)
     }
-    tally.add(computed: job.methods.count(where: wanted.contains))
+    outcome.withLock { $0.computed += job.methods.count(where: wanted.contains) }
     try journal.append("finished \(label)")
   }
 
@@ -282,7 +271,8 @@ package struct Runner<E: Experiment>: Sendable {
     var context = RunContext()
     context.checkpointPath = "\(folder)/\(job.label).checkpoint"
     context.piecesFolder = job.piecesFolder(in: folder)
-    context.identity = try identity(job.methods.joined(separator: " "), job.seed)
+    context.identity = try Self.identity(
+      of: config, job.methods.joined(separator: " "), job.seed)
     context.checkpointSeconds = checkpointSeconds
     context.threads = telemetry.threads
     context.dataFolder = dataFolder
@@ -312,7 +302,14 @@ package struct Runner<E: Experiment>: Sendable {
     let record: Record
     do {
       record = try Record.read(from: file)
-      if keepWeights { try SafetensorsFile(weights).verify() }
+      if keepWeights {
+        // The weights of another run may lie beside it, where one was ended between the two.
+        let file = try SafetensorsFile(weights)
+        guard let seal = file.seal, record.telemetry.attributes["weights"] == .string(seal) else {
+          return false
+        }
+        try file.verify()
+      }
     } catch {
       progress?.note("\(error) (computing it anew)")
       return false
@@ -326,8 +323,8 @@ package struct Runner<E: Experiment>: Sendable {
     return true
   }
 
-  /// Moves a record that rests on other data than the new one out of its way, to the folder other-data: a stand-in never
-  /// replaces what real data gave.
+  /// Moves a record that rests on other data than the new one out of its way, with its weights, to the folder other-data: a
+  /// stand-in never replaces what real data gave.
   private func keepOtherData(
     _ method: String, _ seed: UInt64, from new: Record, _ progress: ProgressLine?
   ) throws {
@@ -338,12 +335,23 @@ package struct Runner<E: Experiment>: Sendable {
     let key = (try? old.string(attribute: "key")) ?? "unknown"
     let place = "\(folder)/other-data"
     try FileManager.default.createDirectoryOrExplain(place)
-    let aside = "\(place)/\(method)-seed\(seed)-\(key.prefix(8)).h5"
-    if FileManager.default.fileExists(atPath: aside) {
-      try FileManager.default.removeItem(atPath: aside)  // the same key: the same record
+    let aside = "\(place)/\(method)-seed\(seed)-\(key.prefix(8))"
+    try Self.move(file, to: aside + ".h5")
+    let weights = weightsPath(method, seed)
+    if FileManager.default.fileExists(atPath: weights) {
+      try Self.move(weights, to: aside + ".safetensors")
     }
-    try FileManager.default.moveItem(atPath: file, toPath: aside)
-    progress?.note("\(file) rested on other data (\(text("data", of: old))); it is now \(aside)")
+    progress?.note(
+      "\(file) rested on other data (\(text("data", of: old))); it is now \(aside).h5")
+  }
+
+  /// Renames a file, over one that may be there: of the same key, and so the same.
+  private static func move(_ file: String, to place: String) throws {
+    guard rename(file, place) == 0 else {
+      throw StorageError(
+        "cannot be moved to \(place) (\(String(cString: strerror(errno))))", at: file,
+        hint: "leave the folder of results as it is, and run again")
+    }
   }
 
   private func text(_ attribute: String, of record: Record) -> String {
@@ -378,20 +386,6 @@ package struct Runner<E: Experiment>: Sendable {
     record.telemetry = group
     return record
   }
-}
-
-private final class Tally: @unchecked Sendable {
-  private let lock = NSLock()
-  private var counts: (computed: Int, reused: Int) = (0, 0)
-
-  package func add(computed: Int = 0, reused: Int = 0) {
-    lock.withLock {
-      counts.computed += computed
-      counts.reused += reused
-    }
-  }
-
-  package var outcome: (computed: Int, reused: Int) { lock.withLock { counts } }
 }
 
 extension FileManager {

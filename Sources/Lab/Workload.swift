@@ -125,8 +125,8 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
   var schedule: Schedule { get }
   /// Throws a `ConfigError` for a value outside its range.
   func validate() throws
-  /// The largest sensible value of whole numbers, where it is not a thousand million.
-  static var limits: [String: Int] { get }
+  /// What whole numbers can be, alone or in a list: no more than a thousand million where nothing is said.
+  static var limits: [String: ClosedRange<Int>] { get }
   /// See `ExperimentConfig.later`.
   static var later: [String: String] { get }
   /// A run of this part of the length, 0 < fraction <= 1, with its own whole schedule.
@@ -140,7 +140,7 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
 }
 
 extension WorkloadSettings {
-  package static var limits: [String: Int] { [:] }
+  package static var limits: [String: ClosedRange<Int>] { [:] }
   package static var later: [String: String] { [:] }
   package var schedule: Schedule { .constant }
   package func restricted(to arm: Arm) -> Self { self }

@@ -54,14 +54,15 @@ public struct SafetensorsFile: Sendable {
   /// The name under which the metadata of a sealed file have the checksum of the tensors' bytes.
   static let checksumName = "checksum_fnv1a"
 
+  /// The checksum of the tensors' bytes that the file was sealed with, nil without a seal.
+  public var seal: String? { metadata.first { $0.name == Self.checksumName }?.value }
+
   /// Throws where the tensors' bytes are not those that the file was sealed with; a file without a seal passes.
   public func verify() throws {
-    guard let stored = metadata.first(where: { $0.name == Self.checksumName })?.value else {
-      return
-    }
+    guard let seal else { return }
     var checksum = Checksum.Stream()
     try file.pieces(of: dataStart..<file.size) { checksum.add($0) }
-    guard checksum.text == stored else {
+    guard checksum.text == seal else {
       throw StorageError(
         "damaged: its checksum does not match", at: path, hint: "make the weights again")
     }

@@ -264,7 +264,7 @@ import Training
       try CIFAR10ResNet18.resolve(curves, places(folder)),
       try CIFAR10Truncation.resolve(curves, places(beside)),
     ] {
-      #expect(complete.hyperparameters.arms.count == 3 && complete.trainingImages == 24)
+      #expect(complete.hyperparameters.names.count == 3 && complete.trainingImages == 24)
       for method in curves.methods { #expect(complete.hyperparameters[method] == chosen) }
     }
     #expect(throws: ConfigError.self) {
@@ -279,7 +279,7 @@ import Training
       var config = CIFAR10ResNet18.defaults
       change(&config)
       do {
-        try config.validate()
+        _ = try config.checked()
         try CIFAR10ResNet18.checkMethods(config)
         return ""
       } catch { return "\(error)" }

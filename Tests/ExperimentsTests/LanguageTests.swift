@@ -187,7 +187,7 @@ import Training
       Places(
         folder: scratch.path + "/nanogpt-shakespeare", profile: "quick", data: "nowhere",
         results: "nowhere"))
-    #expect(complete.hyperparameters.arms.count == 2 && complete.dataDigest.hasSuffix("characters"))
+    #expect(complete.hyperparameters.names.count == 2 && complete.dataDigest.hasSuffix("characters"))
     let found = try set.records(of: "muon-spectral")[0]
     #expect(
       complete.hyperparameters["muon-spectral"] == [
@@ -201,7 +201,7 @@ import Training
       var config = NanoGPT.defaults
       change(&config)
       do {
-        try config.validate()
+        _ = try config.checked()
         try NanoGPT.checkMethods(config)
         return ""
       } catch { return "\(error)" }

@@ -12,12 +12,12 @@ struct SearchTests {
   private let rate = Hyperparameter.logarithmic("learningRate", 1e-4, 0.1)
   private let tau = Hyperparameter.logarithmic("tau", 0.01, 10)
   private let level = Hyperparameter.linear("level", 0.5, 0.99, limits: 0...1)
-  private let plan = SearchPlan(
-    candidates: 27, rounds: 3, rungs: 3, reduction: 3, confirmationSeeds: [2001, 2002])
+  private let plan = SearchKeys(
+    candidates: 27, rounds: 3, rungs: 3, reduction: 3, confirmationSeeds: [2001, 2002], methods: [])
 
   /// A search whose trials end with `loss` of the hyper-parameters, times one plus `noise` by seed and candidate.
   private func searched(
-    _ parameters: [Hyperparameter], plan: SearchPlan? = nil, name: String = "test",
+    _ parameters: [Hyperparameter], plan: SearchKeys? = nil, name: String = "test",
     noise: Double = 0, fraction: @escaping (Hyperparameters) -> Double = { _ in 1 },
     loss: @escaping (Hyperparameters) -> Double
   ) -> HyperparameterSearch {

@@ -192,7 +192,7 @@ import Training
     config.workloads = ["lstm: a = 1", "lstm: data = x", "mlp: b = 2"]
     let own = config.restricted(to: "lstm")
     #expect(own.workloads == ["lstm: a = 1", "lstm: data = x"] && own.mlp.isEmpty)
-    #expect(own.dataDigest == "lstm: data = x" && own.hyperparameters.arms == ["lstm"])
+    #expect(own.dataDigest == "lstm: data = x" && own.hyperparameters.names == ["lstm"])
   }
 
   // MARK: - The LSTM's curves

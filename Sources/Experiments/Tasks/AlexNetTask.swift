@@ -40,23 +40,16 @@ package struct AlexNetSettings: ImageEpochs {
   /// The defaults.
   package init() {}
 
-  package static let limits = [
-    "epochs": 100_000, "batchSize": 1_000_000, "rank": 100_000, "oversampling": 100_000,
-    "powerIterations": 1000,
+  package static let limits: [String: ClosedRange<Int>] = [
+    "trainingImages": .positive, "testImages": .positive, "epochs": 1...100_000,
+    "batchSize": 1...1_000_000, "rank": 1...100_000, "oversampling": 0...100_000,
+    "powerIterations": 0...1000, "translate": 0...15,
   ]
 
   package func validate() throws {
-    for (key, value) in [
-      ("trainingImages", trainingImages), ("testImages", testImages), ("epochs", epochs),
-      ("batchSize", batchSize), ("rank", rank),
-    ] { try check(key, value, value >= 1, "a whole number >= 1") }
-    for (key, value) in [("oversampling", oversampling), ("powerIterations", powerIterations)] {
-      try check(key, value, value >= 0, "a whole number >= 0")
-    }
     try check(
       "widthDivisor", widthDivisor, [1, 2, 4, 8, 16, 32, 64].contains(widthDivisor), "1, 2, … 64")
     try check("dropout", dropout, dropout >= 0 && dropout < 1, "a number in [0, 1)")
-    try check("translate", translate, (0..<16).contains(translate), "a whole number in [0, 15]")
     try checkBatch()
   }
 

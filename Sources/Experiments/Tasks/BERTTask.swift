@@ -48,16 +48,13 @@ package struct BERTSettings: EpochSettings {
   /// Steps of an epoch; the incomplete batch at its end is left out.
   package var stepsPerEpoch: Int { trainingTexts / batchSize }
 
-  package static let limits = [
-    "epochs": 100_000, "batchSize": 1_000_000, "width": 100_000, "layers": 1000, "heads": 1000,
-    "length": 100_000,
+  package static let limits: [String: ClosedRange<Int>] = [
+    "trainingTexts": .positive, "testTexts": .positive, "epochs": 1...100_000,
+    "batchSize": 1...1_000_000, "width": 1...100_000, "layers": 1...1000, "heads": 1...1000,
+    "length": 1...100_000,
   ]
 
   package func validate() throws {
-    for (key, value) in [
-      ("trainingTexts", trainingTexts), ("testTexts", testTexts), ("layers", layers),
-      ("heads", heads), ("width", width), ("epochs", epochs), ("batchSize", batchSize),
-    ] { try check(key, value, value >= 1, "a whole number >= 1") }
     try check("length", length, length >= 3, "a whole number >= 3 ([CLS], a token, [SEP])")
     try check("heads", heads, width % heads == 0, "a divisor of the width \(width)")
     try check(

@@ -66,9 +66,11 @@ package struct ImageSettings: ImageEpochs {
   package var schedule: Schedule { .linear() }
 
   package static let later = ["sketchStart": "normal"]
-  package static let limits = [
-    "epochs": 100_000, "whiteningEpochs": 100_000, "batchSize": 1_000_000,
-    "microBatches": 1_000_000, "rank": 100_000, "oversampling": 100_000, "powerIterations": 1000,
+  package static let limits: [String: ClosedRange<Int>] = [
+    "trainingImages": .positive, "testImages": .positive, "epochs": 1...100_000,
+    "whiteningEpochs": 0...100_000, "batchSize": 1...1_000_000, "microBatches": 1...1_000_000,
+    "lossScale": .positive, "rank": 1...100_000, "oversampling": 0...100_000,
+    "powerIterations": 0...1000, "translate": 0...15,
   ]
 
   package func lasting(_ fraction: Double) -> ImageSettings {
@@ -79,21 +81,11 @@ package struct ImageSettings: ImageEpochs {
   }
 
   package func validate() throws {
-    for (key, value) in [
-      ("trainingImages", trainingImages), ("testImages", testImages), ("epochs", epochs),
-      ("batchSize", batchSize), ("microBatches", microBatches), ("lossScale", lossScale),
-      ("rank", rank),
-    ] { try check(key, value, value >= 1, "a whole number >= 1") }
-    for (key, value) in [
-      ("whiteningEpochs", whiteningEpochs), ("oversampling", oversampling),
-      ("powerIterations", powerIterations),
-    ] { try check(key, value, value >= 0, "a whole number >= 0") }
     try check(
       "widthDivisor", widthDivisor, [1, 2, 4, 8, 16, 32, 64].contains(widthDivisor), "1, 2, … 64")
     try check(
-      "microBatches", microBatches, batchSize % max(1, microBatches) == 0,
+      "microBatches", microBatches, batchSize % microBatches == 0,
       "a divisor of the \(batchSize) images")
-    try check("translate", translate, (0..<16).contains(translate), "a whole number in [0, 15]")
     try checkBatch()
     for (key, value) in [("biasRate", biasRate), ("headRate", headRate)] {
       try check(key, value, value > 0 && value.isFinite, "a number > 0")

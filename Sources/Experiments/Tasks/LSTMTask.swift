@@ -53,9 +53,10 @@ package struct LSTMSettings: WorkloadSettings {
   package var pointEvery: Int { recordEvery }
 
   package static let later = ["windows": "fixed"]
-  package static let limits = [
-    "embedding": 100_000, "hidden": 100_000, "layers": 1000, "batchSize": 1_000_000,
-    "length": 1_000_000, "evaluationColumns": 1_000_000,
+  package static let limits: [String: ClosedRange<Int>] = [
+    "embedding": 1...100_000, "hidden": 1...100_000, "layers": 1...1000, "batchSize": 1...1_000_000,
+    "length": 1...1_000_000, "steps": .positive, "recordEvery": .positive,
+    "evaluationColumns": 1...1_000_000, "evaluationWindows": .positive,
   ]
 
   package func lasting(_ fraction: Double) -> LSTMSettings {
@@ -65,11 +66,6 @@ package struct LSTMSettings: WorkloadSettings {
   }
 
   package func validate() throws {
-    for (key, value) in [
-      ("embedding", embedding), ("hidden", hidden), ("layers", layers), ("batchSize", batchSize),
-      ("length", length), ("steps", steps), ("recordEvery", recordEvery),
-      ("evaluationColumns", evaluationColumns), ("evaluationWindows", evaluationWindows),
-    ] where value < 1 { throw ConfigError.value(key, value, "a whole number >= 1") }
     for (key, value) in [
       ("activationPenalty", activationPenalty), ("temporalPenalty", temporalPenalty),
     ] where !(value >= 0 && value.isFinite) {

@@ -83,10 +83,12 @@ package struct LanguageSettings: WorkloadSettings {
   package static let later = [
     "sketchStart": "normal", "precision": "fp32", "fileTokens": "characters",
   ]
-  package static let limits = [
-    "layers": 1000, "heads": 1000, "width": 100_000, "contextLength": 1_000_000,
-    "batchSize": 1_000_000, "microBatches": 1_000_000, "rank": 100_000, "oversampling": 100_000,
-    "powerIterations": 1000,
+  package static let limits: [String: ClosedRange<Int>] = [
+    "layers": 1...1000, "heads": 1...1000, "width": 1...100_000, "contextLength": 1...1_000_000,
+    "batchSize": 1...1_000_000, "microBatches": 1...1_000_000, "steps": .positive,
+    "recordEvery": .positive, "evaluationSequences": .positive, "finalSequences": .positive,
+    "rank": 1...100_000, "oversampling": 0...100_000, "powerIterations": 0...1000,
+    "merges": 0...50_000, "warmup": .count,
   ]
 
   package func lasting(_ fraction: Double) -> LanguageSettings {
@@ -97,17 +99,6 @@ package struct LanguageSettings: WorkloadSettings {
   }
 
   package func validate() throws {
-    for (key, value) in [
-      ("layers", layers), ("heads", heads), ("width", width), ("contextLength", contextLength),
-      ("batchSize", batchSize), ("microBatches", microBatches), ("steps", steps),
-      ("recordEvery", recordEvery), ("evaluationSequences", evaluationSequences),
-      ("finalSequences", finalSequences), ("rank", rank),
-    ] { try check(key, value, value >= 1, "a whole number >= 1") }
-    for (key, value) in [
-      ("oversampling", oversampling), ("powerIterations", powerIterations), ("merges", merges),
-      ("warmup", warmup),
-    ] { try check(key, value, value >= 0, "a whole number >= 0") }
-    try check("merges", merges, merges <= 50_000, "at most the 50000 of GPT-2")
     try check("width", width, width % heads == 0, "a multiple of the \(heads) heads")
     try check(
       "batchSize", batchSize, batchSize % microBatches == 0,

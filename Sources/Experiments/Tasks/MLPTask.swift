@@ -39,9 +39,10 @@ package struct MLPSettings: WorkloadSettings {
   package var stepCount: Int { steps }
   package var pointEvery: Int { recordEvery }
 
-  package static let limits = [
-    "inputs": 100_000, "hidden": 100_000, "samples": 100_000_000, "batchSize": 1_000_000,
-    "smoothing": 1_000_000,
+  package static let limits: [String: ClosedRange<Int>] = [
+    "inputs": 1...100_000, "hidden": 1...100_000, "samples": 2...100_000_000,
+    "batchSize": 1...1_000_000, "steps": .positive, "recordEvery": .positive,
+    "smoothing": 1...MLPTask.finalLosses,
   ]
 
   package func lasting(_ fraction: Double) -> MLPSettings {
@@ -52,26 +53,19 @@ package struct MLPSettings: WorkloadSettings {
 
   package func validate() throws {
     try check("inputs", inputs, inputs >= 3, "a whole number >= 3 (the target is x1·x2·x3)")
-    try check(
-      "hidden", hidden, !hidden.isEmpty && hidden.allSatisfy { $0 >= 1 }, "a list of widths >= 1")
-    try check("samples", samples, samples >= 2, "a whole number >= 2")
+    try check("hidden", hidden, !hidden.isEmpty, "a list of widths >= 1")
     try check(
       "trainingFraction", trainingFraction, trainingFraction > 0 && trainingFraction < 1,
       "a number in (0, 1)")
     let training = Int(trainingFraction * Double(samples))
     try check(
-      "batchSize", batchSize, batchSize >= 1 && batchSize <= training,
+      "batchSize", batchSize, batchSize <= training,
       "a batch size between 1 and the \(training) training samples")
     try check(
       "noiseProbability", noiseProbability, noiseProbability >= 0 && noiseProbability <= 1,
       "a number in [0, 1]")
     try check("noiseAlpha", noiseAlpha, noiseAlpha > 0 && noiseAlpha.isFinite, "a number > 0")
     try check("noiseScale", noiseScale, noiseScale > 0 && noiseScale.isFinite, "a number > 0")
-    try check("steps", steps, steps >= 1, "a whole number >= 1")
-    try check("recordEvery", recordEvery, recordEvery >= 1, "a whole number >= 1")
-    try check(
-      "smoothing", smoothing, smoothing >= 1 && smoothing <= MLPTask.finalLosses,
-      "a whole number between 1 and \(MLPTask.finalLosses)")
   }
 }
 

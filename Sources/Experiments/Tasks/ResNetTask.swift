@@ -47,19 +47,16 @@ package struct ResNetSettings: ImageEpochs, DecayingEpochs {
     return settings
   }
 
-  package static let limits = [
-    "epochs": 100_000, "decayEpochs": 100_000, "batchSize": 1_000_000,
+  package static let limits: [String: ClosedRange<Int>] = [
+    "trainingImages": .positive, "testImages": .positive, "epochs": 1...100_000,
+    "decayEpochs": 0...100_000, "batchSize": 1...1_000_000, "widthDivisor": .positive,
   ]
 
   package func validate() throws {
-    for (key, value) in [
-      ("trainingImages", trainingImages), ("testImages", testImages), ("epochs", epochs),
-      ("batchSize", batchSize),
-    ] { try check(key, value, value >= 1, "a whole number >= 1") }
     let narrowest = network.depth.widths[0]
     try check(
       "widthDivisor", widthDivisor,
-      widthDivisor >= 1 && widthDivisor <= narrowest && narrowest % widthDivisor == 0,
+      narrowest % widthDivisor == 0,
       "a divisor of \(narrowest), the width of the first stage")
     try checkDecay()
     try checkBatch()

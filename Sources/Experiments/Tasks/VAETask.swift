@@ -32,16 +32,13 @@ package struct VAESettings: ImageEpochs, DecayingEpochs {
   /// The defaults.
   package init() {}
 
-  package static let limits = [
-    "epochs": 100_000, "decayEpochs": 100_000, "batchSize": 1_000_000, "hidden": 100_000,
-    "latent": 100_000,
+  package static let limits: [String: ClosedRange<Int>] = [
+    "trainingImages": .positive, "testImages": .positive, "epochs": 1...100_000,
+    "decayEpochs": 0...100_000, "batchSize": 1...1_000_000, "hidden": 1...100_000,
+    "latent": 1...100_000,
   ]
 
   package func validate() throws {
-    for (key, value) in [
-      ("trainingImages", trainingImages), ("testImages", testImages), ("hidden", hidden),
-      ("latent", latent), ("epochs", epochs), ("batchSize", batchSize),
-    ] { try check(key, value, value >= 1, "a whole number >= 1") }
     try checkDecay()
     try checkBatch()
   }

@@ -41,20 +41,17 @@ package struct ViTSettings: ImageEpochs {
   /// Pixels of a patch's side.
   static let patch = 16
 
-  package static let limits = [
-    "epochs": 100_000, "batchSize": 1_000_000, "width": 100_000, "layers": 1000, "heads": 1000,
-    "imageSide": 4096,
+  package static let limits: [String: ClosedRange<Int>] = [
+    "trainingImages": .positive, "testImages": .positive, "epochs": 1...100_000,
+    "batchSize": 1...1_000_000, "width": 1...100_000, "layers": 1...1000, "heads": 1...1000,
+    "imageSide": 32...4096,
   ]
 
   package func validate() throws {
-    for (key, value) in [
-      ("trainingImages", trainingImages), ("testImages", testImages), ("width", width),
-      ("layers", layers), ("heads", heads), ("epochs", epochs), ("batchSize", batchSize),
-    ] { try check(key, value, value >= 1, "a whole number >= 1") }
     try check("heads", heads, width % heads == 0, "a divisor of the width \(width)")
     // 32 pixels are the images' own, and larger crops would have to be smoothed first.
     try check(
-      "imageSide", imageSide, imageSide >= 32 && imageSide % Self.patch == 0,
+      "imageSide", imageSide, imageSide % Self.patch == 0,
       "a multiple of \(Self.patch) from 32 on")
     try check(
       "smallestCrop", smallestCrop, smallestCrop > 0 && smallestCrop <= 1, "a number in (0, 1]")

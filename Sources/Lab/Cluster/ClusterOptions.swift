@@ -15,43 +15,32 @@ package enum Engine: String, CaseIterable, ExpressibleByArgument, Sendable {
 
 /// The options that send the runs of an experiment to a cluster.
 package struct ClusterOptions: ParsableArguments {
-  /// What computes.
   @Option(help: "What computes the runs: local (default), or slurm, as arrays of jobs.")
   package var engine = Engine.local
-  /// A partition.
   @Option(help: "Slurm: the partition (default: Slurm's own).")
   package var partition: String?
-  /// A time limit.
   @Option(
     help: "Slurm: time limit of a job, e.g. 2:00:00; a run that needs longer goes on in the next.")
   package var time: String?
-  /// A limit.
   @Option(help: "Slurm: how many jobs may run at a time (default: as many as there is room for).")
   package var concurrent: Int?
-  /// Memory.
   @Option(help: "Slurm: memory of a job, e.g. 4G (default: the partition's).")
   package var memory: String?
-  /// Elements a job.
   @Option(
     help: "Slurm: runs that a job computes one after another, at least: more where they are short.")
   package var group = 1
-  /// Anything else.
   @Option(
     name: .customLong("sbatch"), parsing: .unconditionalSingleValue,
     help: "Slurm: any option of sbatch, e.g. --sbatch=--account=x (repeatable).")
   package var others: [String] = []
-  /// Seconds.
   @Option(
     help: "Slurm: seconds before its time limit at which a job saves its state and requeues itself."
   )
   package var grace = 120
-  /// What comes after.
   @Option(help: "Slurm: a shell command that follows when all records are there.")
   package var then: String?
-  /// Only collect.
   @Flag(help: "Compute nothing: make records of what the jobs left, or say what is missing.")
   package var collect = false
-  /// For jobs themselves.
   @Option(help: .hidden)
   package var element: String?
 

@@ -21,7 +21,7 @@ struct Trial: Codable, Equatable, Sendable {
   var loss = Double.nan
   /// The step of divergence, -1 for none.
   var divergedAt = -1
-  /// How much the arm's rule clipped, the mean over points and layers; NaN for an arm without a rule.
+  /// How much the arm's rule clipped, the largest share of a layer's values at a point; NaN for an arm without a rule.
   var clippedFraction = Double.nan
   var seconds = 0.0
 
@@ -35,13 +35,13 @@ struct Trial: Codable, Equatable, Sendable {
   var isConfirmation: Bool { round < 0 }
 }
 
-/// The search of one arm (`SearchPlan`) over its hyper-parameters; what a trial is, the caller says.
+/// The search of one arm (`SearchKeys`) over its hyper-parameters; what a trial is, the caller says.
 ///
 /// Places are in fractions of the ranges that the arm states: 0 is the low end, 1 the high one, and a range that has grown
 /// reaches beyond.
 struct HyperparameterSearch {
   let parameters: [Hyperparameter]
-  let plan: SearchPlan
+  let plan: SearchKeys
   let seed: UInt64
   private let points: ScrambledHalton
   /// Every candidate's place.
@@ -58,7 +58,7 @@ struct HyperparameterSearch {
   /// By this part of its first length a range grows.
   static let growth = 0.5
 
-  init(_ parameters: [Hyperparameter], _ plan: SearchPlan, seed: UInt64, stream: RandomStream) {
+  init(_ parameters: [Hyperparameter], _ plan: SearchKeys, seed: UInt64, stream: RandomStream) {
     (self.parameters, self.plan, self.seed) = (parameters, plan, seed)
     points = ScrambledHalton(dimensions: max(1, parameters.count), stream: stream)
     ranges = parameters.map { _ in 0...1 }
@@ -107,7 +107,7 @@ struct HyperparameterSearch {
         plan.confirmationSeeds.map {
           Trial(
             candidate: finalist.candidate, round: -1, seed: $0,
-            fraction: SearchPlan.confirmationFraction)
+            fraction: SearchKeys.confirmationFraction)
         }
       }, next)
   }
@@ -180,7 +180,7 @@ struct HyperparameterSearch {
   }
 
   /// Those that are confirmed, best first.
-  var finalists: [Trial] { Array(Self.ranked(complete).prefix(SearchPlan.finalists)) }
+  var finalists: [Trial] { Array(Self.ranked(complete).prefix(SearchKeys.finalists)) }
 
   /// What the confirmation decided.
   struct Winner: Equatable {

@@ -5,7 +5,7 @@ import LinearAlgebra
 import Storage
 import Training
 
-/// A search for the hyper-parameters of an experiment's arms (`SearchPlan`), the same compute for each. A figure says of
+/// A search for the hyper-parameters of an experiment's arms (`SearchKeys`), the same compute for each. A figure says of
 /// what; the rest is here.
 package protocol SearchExperiment: Experiment where Config == SearchConfig<Task.Settings> {
   /// The workload.
@@ -25,61 +25,6 @@ package protocol SearchExperiment: Experiment where Config == SearchConfig<Task.
   static var stream: String { get }
   /// Settings that the caption mentions.
   static func captionSettings(_ config: Config) -> [(String, String)]
-}
-
-/// What a search adds to the workload's settings, which are those of a trial of full length.
-package struct SearchKeys: ExperimentKeys {
-  /// On what candidates are compared.
-  package enum Selection: String, Codable, Sendable, CaseIterable {
-    /// A tenth of the training data, which the trials do not train on.
-    case heldOut = "held-out"
-    /// What the figure reports, as the authors did.
-    case reported
-  }
-
-  /// Candidates that a round begins with.
-  package var candidates = 27
-  /// Rounds; those after the first look around the best, or beyond an edge of the range that the best lies near.
-  package var rounds = 3
-  /// Lengths that a round's candidates are trained for, the last one the full length.
-  package var rungs = 3
-  /// Each length over the one before, and how many candidates give one that goes on.
-  package var reduction = 3
-  /// Fresh seeds that decide between the best three.
-  package var confirmationSeeds: [UInt64] = [2001, 2002]
-  /// On what candidates are compared.
-  package var selection = Selection.heldOut
-  /// Filled in from the data.
-  package var dataName = ""
-  /// Filled in from the data.
-  package var dataDigest = ""
-  package var methods: [String]
-  /// The seed of data, weights and batches (not one of the curves').
-  package var seeds: [UInt64] = [1000]
-
-  package static let limits = [
-    "candidates": 100_000, "rounds": 1000, "rungs": 20, "reduction": 1000,
-  ]
-
-  package func validate() throws {
-    for (key, value) in [
-      ("candidates", candidates), ("rounds", rounds), ("rungs", rungs),
-    ] where value < 1 { throw ConfigError.value(key, value, "a whole number >= 1") }
-    guard reduction >= 2 else {
-      throw ConfigError.value("reduction", reduction, "a whole number >= 2")
-    }
-    guard seeds.count == 1 else {
-      throw ConfigError.value(
-        "seeds", seeds, "one seed (the fresh ones of the end are confirmationSeeds)")
-    }
-  }
-
-  /// The part of it that says how much is tried.
-  var plan: SearchPlan {
-    SearchPlan(
-      candidates: candidates, rounds: rounds, rungs: rungs, reduction: reduction,
-      confirmationSeeds: confirmationSeeds)
-  }
 }
 
 /// The settings of a search.
@@ -120,7 +65,7 @@ extension SearchExperiment {
   /// The search for `arm`; every arm has points of its own.
   static func search(_ arm: Arm, _ config: Config, seed: UInt64) -> HyperparameterSearch {
     HyperparameterSearch(
-      arm.hyperparameters, config.own.plan, seed: seed,
+      arm.hyperparameters, config.own, seed: seed,
       stream: RandomStream(seed: 0, name: "\(stream)/\(arm.name)"))
   }
 
@@ -145,21 +90,23 @@ extension SearchExperiment {
   }
 
   package static func work(of job: Job, _ config: Config) -> Int {
-    let continues = config.settings.schedule == .constant
-    return Int(config.own.plan.work(continuing: continues) * Double(config.settings.stepCount))
+    let arm = arms.first { $0.name == job.methods.first }
+    return Int(
+      config.own.work(continuing: arm.map { continues($0, config.settings) } ?? false)
+        * Double(config.settings.stepCount))
   }
 
   /// A trial each; a rung waits for the one before.
   package static func stages(of job: Job, _ config: Config) -> [Stage] {
-    let (plan, steps) = (config.own.plan, Double(config.settings.stepCount))
+    let (plan, steps) = (config.own, Double(config.settings.stepCount))
     let rungs = (0..<plan.rungs).map { rung in
       Stage(
         results: plan.count(rung: rung), work: Int((plan.fraction(rung: rung) * steps).rounded(.up))
       )
     }
     let confirmation = Stage(
-      results: SearchPlan.finalists * plan.confirmationSeeds.count,
-      work: Int((SearchPlan.confirmationFraction * steps).rounded(.up)))
+      results: SearchKeys.finalists * plan.confirmationSeeds.count,
+      work: Int((SearchKeys.confirmationFraction * steps).rounded(.up)))
     return (0..<plan.rounds).flatMap { _ in rungs }
       + (plan.confirmationSeeds.isEmpty ? [] : [confirmation])
   }
@@ -169,7 +116,7 @@ extension SearchExperiment {
     try Task.secondsPerStep(
       config.settings, config.methods, arms,
       steps: Double(work(of: Job(methods: config.methods, seed: 0), config)),
-      evaluations: Double(config.own.plan.trialCount), ends: false
+      evaluations: Double(config.own.trialCount), ends: false
     ) { _ in nil }
   }
 
@@ -182,7 +129,7 @@ extension SearchExperiment {
     let settings = config.settings.restricted(to: arm)
     let given = try Task.load(settings, folder: context.dataFolder)
     let source = config.selection == .heldOut ? given.holdingOut() : given
-    let board = try context.board(Trial.self, count: config.own.plan.trialCount)
+    let board = try context.board(Trial.self, count: config.own.trialCount)
     let states = TrialStates<Task>()
     let continues = continues(arm, settings)
     var search = search(arm, config, seed: job.seed)

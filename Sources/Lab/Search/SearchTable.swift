@@ -175,7 +175,7 @@ extension SearchExperiment {
     }
     let (own, steps) = (config.own, config.settings.stepCount)
     let lengths = (0..<own.rungs).map {
-      "\(Int((own.plan.fraction(rung: $0) * Double(steps)).rounded(.up)))"
+      "\(Int((own.fraction(rung: $0) * Double(steps)).rounded(.up)))"
     }
     return
       "Successive halving, the same compute for every method: \(own.rounds) round\(own.rounds == 1 ? "" : "s") of "

@@ -15,9 +15,9 @@ import Training
 package enum ClipCost: Experiment {
   /// Settings.
   package struct Config: ExperimentConfig {
-    package static let limits = [
-      "sizes": 100_000, "ranks": 100_000, "oversampling": 100_000, "powerIterations": 1000,
-      "spikes": 100_000, "repeats": 100_000,
+    package static let limits: [String: ClosedRange<Int>] = [
+      "sizes": 2...100_000, "ranks": 1...100_000, "oversampling": 0...100_000,
+      "powerIterations": 0...1000, "spikes": 0...100_000, "repeats": 1...100_000,
     ]
     /// Matrix sizes, rows x columns.
     package var sizes = [
@@ -50,12 +50,7 @@ package enum ClipCost: Experiment {
             "spikes", spikes, "at most \(min(rows, columns)), the sides of \(size)")
         }
       }
-      for (key, value) in [
-        ("oversampling", oversampling), ("powerIterations", powerIterations), ("spikes", spikes),
-      ] where value < 0 { throw ConfigError.value(key, value, "a whole number >= 0") }
-      if repeats < 1 { throw ConfigError.value("repeats", repeats, "a whole number >= 1") }
       if sizes.isEmpty { throw ConfigError.value("sizes", sizes, "a list of sizes") }
-      for rank in ranks where rank < 1 { throw ConfigError.value("ranks", rank, "a rank >= 1") }
       for method in methods where !ClipCost.methods.contains(method) {
         throw ConfigError(
           "method '\(method)'", "unknown",

@@ -14,7 +14,7 @@ package enum MLPHeatMap: Experiment {
   package typealias Config = ComposedConfig<MLPSettings, Grid>
 
   /// What the map adds to the MLP's settings; the defaults are the paper's grid.
-  package struct Grid: ExperimentKeys {
+  package struct Grid: ExperimentConfig {
     /// Smallest and largest step size, and how many, evenly in the logarithm.
     package var learningRates = [1e-4, 1e-1]
     /// Number of step sizes.
@@ -34,8 +34,9 @@ package enum MLPHeatMap: Experiment {
     /// One map a method and seed.
     package var seeds: [UInt64] = [1]
 
-    package static let limits = [
-      "learningRateCount": 10_000, "thresholdCount": 10_000, "levelCount": 10_000,
+    package static let limits: [String: ClosedRange<Int>] = [
+      "learningRateCount": 1...10_000, "thresholdCount": 1...10_000, "levelCount": 1...10_000,
+      "updateNormEvery": .positive,
     ]
 
     /// Throws a `ConfigError` for a value outside its range.
@@ -48,10 +49,6 @@ package enum MLPHeatMap: Experiment {
       guard levels.count == 2, levels[0] >= 0, levels[1] > levels[0], levels[1] <= 1 else {
         throw ConfigError.value("levels", levels, "a smallest and a largest value in [0, 1]")
       }
-      for (key, count) in [
-        ("learningRateCount", learningRateCount), ("thresholdCount", thresholdCount),
-        ("levelCount", levelCount), ("updateNormEvery", updateNormEvery),
-      ] where count < 1 { throw ConfigError.value(key, count, "a whole number >= 1") }
       for method in methods { _ = try axis(of: method) }
     }
 

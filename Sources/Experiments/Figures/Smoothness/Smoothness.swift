@@ -45,20 +45,19 @@ package enum Smoothness: Experiment {
     package var seeds: [UInt64] = [1, 2, 3]
 
     package static let later = ["resnet20": "[]"]
-    package static let limits = ["batches": 1_000_000, "gridPoints": 1000, "points": 1_000_000]
+    package static let limits: [String: ClosedRange<Int>] = [
+      "batches": 1...1_000_000, "gridPoints": 2...1000, "points": 1...1_000_000,
+    ]
 
     /// The defaults.
     package init() {}
 
     /// Throws a `ConfigError` for a value outside its range.
     package func validate() throws {
-      for (key, value) in [("batches", batches), ("points", points)] where value < 1 {
-        throw ConfigError.value(key, value, "a whole number >= 1")
-      }
-      guard gridPoints >= 2, gridPoints % 2 == 0 else {
+      guard gridPoints % 2 == 0 else {
         throw ConfigError.value("gridPoints", gridPoints, "an even number >= 2")
       }
-      for method in methods + hyperparameters.arms { _ = try Smoothness.workload(method) }
+      for method in methods + hyperparameters.names { _ = try Smoothness.workload(method) }
       for workload in Smoothness.workloads {
         _ = try workload.steps(changes(of: workload.name))
         if let own = hyperparameters[workload.name] {

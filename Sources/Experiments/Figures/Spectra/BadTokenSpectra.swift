@@ -12,9 +12,10 @@ import Storage
 package enum BadTokenSpectra: Experiment {
   /// Settings; the paper names neither text, layers, batch sizes nor repeats, so most defaults are ours.
   package struct Config: ExperimentConfig {
-    package static let limits = [
-      "heads": 1000, "context": 1_000_000, "batchSizes": 100_000, "batches": 1_000_000,
-      "top": 100_000, "detailBatchSize": 100_000, "calibrationBatches": 1_000_000,
+    package static let limits: [String: ClosedRange<Int>] = [
+      "heads": 0...1000, "merges": 0...50_000, "context": 1...1_000_000, "batchSizes": 1...100_000,
+      "batches": 1...1_000_000, "top": 1...100_000, "detailBatchSize": 1...100_000,
+      "calibrationBatches": 1...1_000_000,
     ]
     /// Whose gradients.
     package var model = TrainedModel.Source.gpt2
@@ -62,15 +63,9 @@ package enum BadTokenSpectra: Experiment {
 
     /// Throws a `ConfigError` for a value outside its range.
     package func validate() throws {
-      for (key, value) in [
-        ("context", context), ("batches", batches), ("top", top),
-        ("calibrationBatches", calibrationBatches),
-      ] where value < 1 {
-        throw ConfigError.value(key, value, "a whole number >= 1")
+      guard !batchSizes.isEmpty, Set(batchSizes).count == batchSizes.count else {
+        throw ConfigError.value("batchSizes", batchSizes, "a list of different sizes >= 1")
       }
-      guard !batchSizes.isEmpty, batchSizes.allSatisfy({ $0 >= 1 }),
-        Set(batchSizes).count == batchSizes.count
-      else { throw ConfigError.value("batchSizes", batchSizes, "a list of different sizes >= 1") }
       guard batchSizes.contains(detailBatchSize) else {
         throw ConfigError.value("detailBatchSize", detailBatchSize, "one of batchSizes")
       }
@@ -80,9 +75,6 @@ package enum BadTokenSpectra: Experiment {
       }
       guard lowestFraction > 0, lowestFraction <= 1 else {
         throw ConfigError.value("lowestFraction", lowestFraction, "a number in (0, 1]")
-      }
-      guard (0...50_000).contains(merges) else {
-        throw ConfigError.value("merges", merges, "a whole number in 0 ... 50000")
       }
       guard model != .file || !weights.isEmpty else {
         throw ConfigError(

@@ -12,8 +12,9 @@ import Training
 package enum TheoryBounds: Experiment {
   /// Settings; the defaults are those of profile full.
   package struct Config: ExperimentConfig {
-    package static let limits = [
-      "instances": 100_000_000, "restarts": 1_000_000, "runs": 1_000_000,
+    package static let limits: [String: ClosedRange<Int>] = [
+      "instances": 1...100_000_000, "restarts": 1...1_000_000, "searchSteps": .positive,
+      "runs": 2...1_000_000, "steps33": .positive, "steps34": .positive,
     ]
     /// Random instances of each statement and shape.
     package var instances = 400
@@ -41,12 +42,7 @@ package enum TheoryBounds: Experiment {
 
     /// Throws a `ConfigError` for a value outside its range.
     package func validate() throws {
-      for (key, value) in [
-        ("instances", instances), ("restarts", restarts), ("searchSteps", searchSteps),
-        ("steps33", steps33),
-      ] where value < 1 { throw ConfigError.value(key, value, "a whole number >= 1") }
-      guard runs >= 2 else { throw ConfigError.value("runs", runs, "a whole number >= 2") }
-      guard steps34.count >= 2, steps34.allSatisfy({ $0 >= 1 }) else {
+      guard steps34.count >= 2 else {
         throw ConfigError.value("steps34", steps34, "at least two step numbers >= 1")
       }
       for alpha in alphas where !(alpha > 1 && alpha <= 2) {

@@ -7,30 +7,54 @@
 /// Jamieson and Talwalkar, arXiv 1502.07943). The next round looks more closely around the best so far, or beyond an edge of
 /// the range that the best lies near. At the end the best three are trained on fresh seeds for half the length, and the mean
 /// over these decides.
-package struct SearchPlan: Equatable, Sendable {
-  /// Candidates that a round begins with.
-  package var candidates: Int
-  /// Rounds.
-  package var rounds: Int
-  /// Rungs of a round.
-  package var rungs: Int
-  /// η: each rung is so many times as long as the one before, and takes one of so many candidates.
-  package var reduction: Int
-  /// Seeds on which the best are trained again; none for taking the best as it is.
-  package var confirmationSeeds: [UInt64]
+///
+/// They are what a search adds to the workload's settings, which are those of a trial of full length.
+package struct SearchKeys: ExperimentConfig {
+  /// On what candidates are compared.
+  package enum Selection: String, Codable, Sendable, CaseIterable {
+    /// A tenth of the training data, which the trials do not train on.
+    case heldOut = "held-out"
+    /// What the figure reports, as the authors did.
+    case reported
+  }
 
+  /// Candidates that a round begins with.
+  package var candidates = 27
+  /// Rounds; those after the first look around the best, or beyond an edge of the range that the best lies near.
+  package var rounds = 3
+  /// Lengths that a round's candidates are trained for, the last one the full length.
+  package var rungs = 3
+  /// Each length over the one before, and how many candidates give one that goes on.
+  package var reduction = 3
+  /// Fresh seeds that decide between the best three.
+  package var confirmationSeeds: [UInt64] = [2001, 2002]
+  /// On what candidates are compared.
+  package var selection = Selection.heldOut
+  /// Filled in from the data.
+  package var dataName = ""
+  /// Filled in from the data.
+  package var dataDigest = ""
+  package var methods: [String]
+  /// The seed of data, weights and batches (not one of the curves').
+  package var seeds: [UInt64] = [1000]
+
+  package static let limits: [String: ClosedRange<Int>] = [
+    "candidates": 1...100_000, "rounds": 1...1000, "rungs": 1...20, "reduction": 2...1000,
+  ]
+
+  package func validate() throws {
+    guard seeds.count == 1 else {
+      throw ConfigError.value(
+        "seeds", seeds, "one seed (the fresh ones of the end are confirmationSeeds)")
+    }
+  }
+}
+
+extension SearchKeys {
   /// How many candidates of the end are trained again.
   package static let finalists = 3
   /// Part of the full length of the confirmation.
   package static let confirmationFraction = 0.5
-
-  /// A plan.
-  package init(
-    candidates: Int, rounds: Int, rungs: Int, reduction: Int, confirmationSeeds: [UInt64]
-  ) {
-    (self.candidates, self.rounds, self.rungs) = (candidates, rounds, rungs)
-    (self.reduction, self.confirmationSeeds) = (reduction, confirmationSeeds)
-  }
 
   /// Candidates in `rung` = 0, 1, ….
   package func count(rung: Int) -> Int {
