@@ -18,7 +18,7 @@ package struct ClaimsReport: Sendable {
     package let horizon: String
     /// What they say.
     package let evidence: Evidence
-    /// Whether the criterion was there before the records: before, after, no (not registered), unknown.
+    /// Whether the criterion was there before the records: what `Registry.status` says of those of the claim.
     package let registered: String
     /// Core time of all records of the profile.
     package let seconds: Double
@@ -91,7 +91,7 @@ package struct ClaimsReport: Sendable {
             experiment: experiment.name, claim: claim, profile: set.profile, horizon: set.horizon,
             evidence: found,
             registered: claim.changed == nil ? registry.status(of: claim.id, behind) : "after",
-            seconds: set.coreSeconds(sharesThreads: experiment.parallelWithinJob)))
+            seconds: set.coreSeconds))
       }
       unjudged += usual.filter { !judging.contains($0.profile) && !experiment.claims.isEmpty }.map {
         ($0.profile, experiment.name)
@@ -353,6 +353,15 @@ private func markdownRow(_ cells: [String]) -> String {
   "| \(cells.map(escaped).joined(separator: " | ")) |\n"
 }
 
+extension Record.Group {
+  /// Of a record's telemetry: its wall-clock time, times the threads that the run kept busy; nil where it does not say.
+  var coreSeconds: Double? {
+    guard case .double(let seconds)? = attributes["seconds"] else { return nil }
+    guard case .int(let threads)? = attributes["threads"] else { return seconds }
+    return seconds * Double(threads)
+  }
+}
+
 extension RecordSet {
   /// How long the runs were, by their settings: "30000 steps", "8 epochs".
   package var horizon: String {
@@ -364,14 +373,6 @@ extension RecordSet {
 
   private var lengthSetting: String? { ["steps", "epochs"].first { setting($0)?.int != nil } }
 
-  /// Core time of all records: their wall-clock time, times the threads that a run which shares itself out keeps busy.
-  package func coreSeconds(sharesThreads: Bool) -> Double {
-    records.reduce(0) { sum, record in
-      guard case .double(let value)? = record.telemetry.attributes["seconds"] else { return sum }
-      guard sharesThreads, case .int(let threads)? = record.telemetry.attributes["threads"] else {
-        return sum + value
-      }
-      return sum + value * Double(threads)
-    }
-  }
+  /// Core time of all records.
+  package var coreSeconds: Double { records.reduce(0) { $0 + ($1.telemetry.coreSeconds ?? 0) } }
 }

@@ -96,18 +96,14 @@ extension Experiment {
             $0.hasPrefix("\(method)-seed") && $0.hasSuffix(".h5")
           }),
           let record = try? Record.read(from: "\(place)/\(file)"),
-          case .double(let seconds)? = record.telemetry.attributes["seconds"],
+          let seconds = record.telemetry.coreSeconds,
           let text = try? record.string(attribute: "config"),
           let old = try? defaults.recalled(from: text, place: place)
         else { continue }
-        var threads = 1.0
-        if case .int(let count)? = record.telemetry.attributes["threads"] {
-          threads = Double(count)
-        }
         let scale = recordedScale(of: method, config) / max(1e-9, recordedScale(of: method, old))
         let distance = abs(log(max(scale, 1e-9)))
         if best[method].map({ distance < $0.distance }) ?? true {
-          best[method] = (distance, seconds * threads * scale)
+          best[method] = (distance, seconds * scale)
         }
       }
     }

@@ -49,6 +49,8 @@ package struct SummaryFigure: Sendable {
     package let value: Double
     /// How many seeds it shares with the best.
     package let seeds: Int
+    /// How many runs it has.
+    package let runs: Int
 
     /// The two lines of the cell: "best" and the value, or the ratio and its interval.
     var text: (first: String, second: String) {
@@ -109,7 +111,7 @@ package struct SummaryFigure: Sendable {
         ratio: hasPairs
           ? RunStatistics.geometricMean(ratios)
           : RunSummary(mean: means[index] / means[best], low: .nan, high: .nan, diverged: 0),
-        value: means[index], seeds: seeds.count)
+        value: means[index], seeds: seeds.count, runs: finals[index].count)
     }
   }
 
@@ -147,7 +149,7 @@ package struct SummaryFigure: Sendable {
 
   /// Where it comes from, for the corner of the picture.
   package var stamp: String {
-    let runs = lines.reduce(0) { $0 + $1.cells.reduce(0) { $0 + $1.seeds } }
+    let runs = lines.reduce(0) { $0 + $1.cells.reduce(0) { $0 + $1.runs } }
     return "\(lines.count) workloads · \(runs) runs · of each the longest recorded profile: "
       + Set(lines.map(\.set.profile)).sorted().joined(separator: ", ")
   }

@@ -15,11 +15,7 @@ package enum TunedHyperparameters {
       throw ConfigError(
         file, "cannot be read", hint: "run the experiment's search, or give `hyperparameters`")
     }
-    let root: Node?
-    do { root = try compose(yaml: text) } catch {
-      throw ConfigError(file, "not YAML", hint: "correct it or run the search again")
-    }
-    guard let entries = root?["methods"]?.mapping else {
+    guard let entries = try plainNode(of: text, at: file)?["methods"]?.mapping else {
       throw ConfigError(
         file, "has no mapping 'methods'", hint: "write 'methods:' and below it one method each")
     }

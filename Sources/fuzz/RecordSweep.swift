@@ -63,7 +63,7 @@ struct RecordSweep: Sendable {
     if let table = try? E.table(of: set) { _ = (table.text, table.gnuplotVariables(of: set)) }
     _ = try? Suite.clipping.caption(template: "{{n}} {{stamp}}", file: folder, set: set)
     _ = try? E.sideFiles(of: set)
-    _ = set.coreSeconds(sharesThreads: E.parallelWithinJob)
+    _ = set.coreSeconds
     for claim in E.claims { _ = try? claim.evaluate(set) }
   }
 

@@ -199,7 +199,7 @@ struct Costs: ParsableCommand {
         guard FileManager.default.fileExists(atPath: folder) else { continue }
         let set = try RecordSet(folder: folder)
         let records = set.records
-        let time = set.coreSeconds(sharesThreads: experiment.parallelWithinJob)
+        let time = set.coreSeconds
         let memory =
           records.compactMap { record -> Int? in
             if case .int(let bytes)? = record.telemetry.attributes["peak_memory_bytes"] {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ArgumentParser
 import Foundation
 import Storage
 import Testing
@@ -230,6 +231,17 @@ import Training
         --sbatch --account=a --sbatch=--qos=b --dry-run --method m
         """.split(separator: " ").map(String.init))
         == "search --profile full --set steps=3 --method m".split(separator: " ").map(String.init))
+  }
+
+  @Test(arguments: [
+    "--partition=a", "--time=1:00:00", "--concurrent=3", "--memory=1G", "--group=5", "--sbatch=--x",
+    "--grace=30", "--then=x",
+  ])
+  func whatIsForSlurmGoesWithIt(_ option: String) throws {
+    _ = try ClusterOptions.parse([option, "--engine=slurm"])
+    let error = #expect(throws: (any Error).self) { try ClusterOptions.parse([option]) }
+    let text = error.map { ClusterOptions.message(for: $0) } ?? ""
+    #expect(text == "\(option.prefix { $0 != "=" }) goes with --engine slurm")
   }
 
   private func script(_ program: String, _ arguments: [String] = []) -> SlurmScript {

@@ -76,6 +76,11 @@ import Training
     #expect(try without.run() == .init(computed: 0, reused: 1))
     #expect(try with.run() == .init(computed: 1, reused: 0))
     #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == bytes)
+    // Weights of another run, as a run leaves them that ends before it writes its record: they are not this record's.
+    try SafetensorsFile.write(
+      [SafetensorsTensor("w", shape: [1], floats: [1])], isSealed: true, to: path)
+    #expect(try with.run() == .init(computed: 1, reused: 0))
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == bytes)
     // One bit of a weight: refused where it is read, computed anew where it is wanted.
     var damaged = bytes
     damaged[bytes.count - 3] ^= 1
@@ -90,25 +95,29 @@ import Training
 
   @Test func aRecordOfOtherDataIsKeptAside() throws {
     let scratch = Scratch()
-    let runner = try runner(scratch.path, keepWeights: false)
+    let runner = try runner(scratch.path, keepWeights: true)
     func resolved() throws -> Runner<NanoGPT> {
       Runner(
         config: try NanoGPT.resolve(
           runner.config,
           Places(folder: "x", profile: "test", data: scratch.path, results: scratch.path)),
         profile: "test", results: scratch.path, dataFolder: scratch.path,
-        telemetry: Telemetry(root: nil, threads: 1, jobs: 1))
+        telemetry: Telemetry(root: nil, threads: 1, jobs: 1), keepWeights: true)
     }
     let first = try resolved()
     #expect(try first.run().computed == 1)
     let old = try Record.read(from: first.path(Self.method, 1))
+    let weights = try Data(contentsOf: URL(fileURLWithPath: first.weightsPath(Self.method, 1)))
     try TokenFile.write(
       (0..<200).map { UInt16($0 % 11) }, to: "\(scratch.path)/bin/train.bin", as: .plain)
     #expect(try resolved().run() == .init(computed: 1, reused: 0))
     let new = try Record.read(from: first.path(Self.method, 1))
     #expect(new.attributes["key"] != old.attributes["key"])
     let aside = try FileManager.default.contentsOfDirectory(atPath: first.folder + "/other-data")
-    #expect(aside.count == 1)
+      .sorted()
+    #expect(aside.count == 2 && aside[1].hasSuffix(".safetensors"))
+    let place = URL(fileURLWithPath: "\(first.folder)/other-data/\(aside[1])")
+    #expect(try Data(contentsOf: place) == weights)
     let kept = try Record.read(from: "\(first.folder)/other-data/\(aside.first ?? "")")
     #expect(kept.firstDifference(from: old) == nil)
     #expect(try RecordSet(folder: first.folder).records.count == 1)

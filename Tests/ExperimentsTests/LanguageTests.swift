@@ -187,7 +187,8 @@ import Training
       Places(
         folder: scratch.path + "/nanogpt-shakespeare", profile: "quick", data: "nowhere",
         results: "nowhere"))
-    #expect(complete.hyperparameters.names.count == 2 && complete.dataDigest.hasSuffix("characters"))
+    #expect(
+      complete.hyperparameters.names.count == 2 && complete.dataDigest.hasSuffix("characters"))
     let found = try set.records(of: "muon-spectral")[0]
     #expect(
       complete.hyperparameters["muon-spectral"] == [

@@ -47,6 +47,7 @@ import Testing
     // A run that diverged is the limit: 50/1, 50/2, 50/4.
     #expect(abs(cells[0].ratio.mean - 25) < 1e-12 && cells[0].seeds == 3)
     #expect(cells[2].text == ("3.00", "other seeds") && cells[2].seeds == 0)
+    #expect(cells.map(\.runs) == [3, 4, 2, 3])
   }
 
   @Test func everyRowNamesArmsThatThereAre() {

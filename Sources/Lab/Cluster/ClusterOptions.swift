@@ -63,6 +63,7 @@ package struct ClusterOptions: ParsableArguments {
       let given: [(String, Bool)] = [
         ("partition", partition != nil), ("time", time != nil), ("concurrent", concurrent != nil),
         ("memory", memory != nil), ("sbatch", !others.isEmpty), ("then", then != nil),
+        ("group", group != 1), ("grace", grace != 120),
       ]
       if let (name, _) = given.first(where: \.1) {
         throw ValidationError("--\(name) goes with --engine slurm")

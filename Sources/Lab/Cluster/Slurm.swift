@@ -227,14 +227,23 @@ package enum Slurm {
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     // sbatch waits for minutes where a queue is full.
     process.arguments = ["timeout", "30"] + words
-    let (output, errors) = (Pipe(), Pipe())
+    // Errors go to a file: two pipes would have to be read at the same time.
+    let place = FileManager.default.temporaryDirectory.path + "/slurm-\(UUID().uuidString)"
+    let (output, errors) = (Pipe(), open(place, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600))
+    unlink(place)
+    let messages =
+      errors < 0 ? FileHandle.nullDevice : FileHandle(fileDescriptor: errors, closeOnDealloc: true)
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = output
-    process.standardError = errors
+    process.standardError = messages
     try process.run()
     let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
+    var said = ""
+    if errors >= 0 {
+      try? messages.seek(toOffset: 0)
+      said = String(decoding: (try? messages.readToEnd()) ?? Data(), as: UTF8.self)
+    }
     if process.terminationStatus == 127 {
       throw ConfigError(
         "--engine slurm", "there is no \(words[0]) here",

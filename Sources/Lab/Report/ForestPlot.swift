@@ -9,11 +9,7 @@ enum ForestPlot {
   /// The drawing; nil where there is no number.
   static func html(_ finding: Finding) -> HTML? {
     guard finding.estimate.isFinite else { return nil }
-    let bounds: [Double] =
-      switch finding.bound {
-      case .above(let x), .below(let x), .notAbove(let x): [x]
-      case .within(let a, let b): [a, b]
-      }
+    let bounds = finding.bound.numbers
     let ends = [finding.low, finding.high].filter(\.isFinite)
     let values = bounds + ends + [finding.estimate]
     // Ratios and other positive numbers lie on a logarithmic scale.

@@ -20,10 +20,11 @@ extension ReportPage {
     }
   }
 
-  /// The profile whose records stand for those of a row: the longest there is, unless the row says which.
-  private func longest(of row: FigureRow) -> String? {
+  /// The profile that a picture is drawn from, as experiments/figure does: the first of the list that has records, unless the row
+  /// says which. A claim is held against the longest runs instead (`ResultsFolder.usualRecords`).
+  private func drawnProfile(of row: FigureRow) -> String? {
     (row.profile == "*" ? ClaimsReport.profiles : [row.profile]).first {
-      FileManager.default.fileExists(atPath: "\(report.results.path)/\(row.experiment)/\($0)")
+      (try? report.results.records(of: row.experiment, $0)) != nil
     }
   }
 
@@ -33,7 +34,7 @@ extension ReportPage {
     return figure.links.compactMap { _, path in
       let name = (path.split(separator: "/").last ?? "").prefix { $0 != "." }
       return rows.first { $0.name == name && $0.experiment != "-" }.flatMap { row in
-        longest(of: row).map { (row.experiment, $0) }
+        drawnProfile(of: row).map { (row.experiment, $0) }
       }
     }
   }
@@ -131,7 +132,7 @@ extension ReportPage {
   /// Rows of `tuning`'s table, from the records of the search; none where there are none.
   private func neighborhoods(_ experiment: String) -> [[String]] {
     guard let row = figureRows.first(where: { $0.tuned == experiment }),
-      let profile = longest(of: row),
+      let profile = drawnProfile(of: row),
       let set = try? report.results.records(of: row.experiment, profile),
       let table = try? suite.experiment(named: row.experiment).table(of: set)
     else { return [] }
@@ -168,24 +169,27 @@ extension ReportPage {
     }
   }
 
-  /// The ledger's rows that name the figure or one of its experiments.
+  /// The ledger's rows that name the figure, alone or in a list as "Figs 2b and 4", or one of its experiments.
   func ledger(of figure: FigureEntry, _ rows: [ClaimsReport.Row]) -> [String] {
-    let numbers = figure.title.prefix { $0 != ":" }.split(whereSeparator: { ", ".contains($0) })
-    let terms =
-      numbers.flatMap { ["Fig \($0)", "Figs \($0)"] } + Set(rows.map(\.experiment)).sorted()
-    let lines = (text("DISCREPANCIES.md") ?? "").split(separator: "\n")
-    return lines.filter { line in
-      line.hasPrefix("| ")
-        && terms.contains { term in
-          line.range(of: term).map { range in
-            range.upperBound == line.endIndex
-              || !line[range.upperBound].isLetter
-                && !line[range.upperBound].isNumber
-          } ?? false
+    let own = Set(
+      figure.title.prefix { $0 != ":" }.split(whereSeparator: { ", ".contains($0) }).map(
+        String.init))
+    let experiments = Set(rows.map(\.experiment))
+    func names(_ line: Substring) -> Bool {
+      let figures = line.matches(of: /\bFigs? (\w+(?:(?:, | and )\w+)*)/)
+        .flatMap { $0.1.replacing(" and ", with: ", ").split(separator: ", ").map(String.init) }
+      return !own.isDisjoint(with: figures)
+        || experiments.contains { name in
+          line.ranges(of: name).contains { range in
+            line[range.upperBound...].first.map { !$0.isLetter && !$0.isNumber } ?? true
+          }
         }
-    }.map {
-      $0.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
-        .joined(separator: " · ").replacingOccurrences(of: "`", with: "")
     }
+    return (text("DISCREPANCIES.md") ?? "").split(separator: "\n")
+      .filter { $0.hasPrefix("| ") && names($0) }
+      .map {
+        $0.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+          .joined(separator: " · ").replacingOccurrences(of: "`", with: "")
+      }
   }
 }
