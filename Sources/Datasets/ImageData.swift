@@ -47,6 +47,16 @@ public struct ImageData: Sendable {
     case standIn = "stand-in"
     /// The same, gray and cut to 28×28, which stand in for Fashion-MNIST.
     case grayStandIn = "gray-stand-in"
+
+    /// The command that gets more images of the kind.
+    public var command: String {
+      switch self {
+      case .fashionMNIST, .fashionMNISTOrStandIn, .grayStandIn:
+        "make data-fashion gets Fashion-MNIST"
+      case .cifar100: "make data-cifar100 gets CIFAR-100"
+      default: "make data-cifar gets CIFAR-10"
+      }
+    }
   }
 
   /// Reads `source` from below `folder`.
@@ -72,7 +82,7 @@ public struct ImageData: Sendable {
     guard batch <= data.training.count else {
       throw StorageError(
         "\(data.training.count) training images of \(data.name) are fewer than a batch of \(batch)",
-        at: folder, hint: "use a smaller batch or a larger set (make data-cifar gets CIFAR-10)")
+        at: folder, hint: "use a smaller batch or a larger set (\(source.command))")
     }
     return data
   }
@@ -99,10 +109,14 @@ public struct ImageData: Sendable {
       normalization: normalization, digest: digest)
   }
 
-  /// The last tenth of the training images in the place of the test images, which are left out.
-  public func holdingOut() -> ImageData {
+  /// The last tenth of the training images in the place of the test images, which are left out; throws a `StorageError` where
+  /// there is only one.
+  public func holdingOut() throws -> ImageData {
     let cut = training.count - max(1, training.count / 10)
-    precondition(cut > 0, "a tenth of \(training.count) training image")
+    guard cut > 0 else {
+      throw StorageError(
+        "no part of a single training image can be held out", at: name, hint: "take more images")
+    }
     return ImageData(
       name: "\(name), a tenth of the training images held out", isStandIn: isStandIn,
       classes: classes, training: training.images(0..<cut),

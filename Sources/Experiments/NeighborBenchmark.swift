@@ -17,36 +17,25 @@ extension StepBenchmark {
     lstm, autoencoder, transformer, encoder,
   ]
 
-  private static let lstm: StepBenchmark = {
-    let settings = LSTMSettings()
-    return trainer(
-      "lstm", LSTMTask.self, settings, named("sgd-norm-large", LSTMArms.all),
-      ["learningRate": 1, "maximumNorm": 0.25]
-    ) {
+  private static let lstm = trainer(
+    "lstm", LSTMTask.self, LSTMSettings(),
+    try LSTMArms.all.named("sgd-norm-large", place: "benchmark"),
+    ["learningRate": 1, "maximumNorm": 0.25],
+    source: { settings in
       random(
-        vocabulary: 10_000,
-        training: settings.batchSize * (4 * settings.length + 2),
+        vocabulary: 10_000, training: settings.batchSize * (4 * settings.length + 2),
         validation: settings.evaluationColumns * (settings.length + 2))
-    }
-  }()
+    })
 
-  private static let autoencoder: StepBenchmark = {
-    var settings = VAESettings()
-    (settings.images, settings.trainingImages, settings.testImages) = (.grayStandIn, 1000, 100)
-    let chosen = settings
-    return trainer(
-      "vae", VAETask.self, chosen, named("adam", VAEArms.all), ["learningRate": 1e-3]
-    ) { try VAETask.load(chosen, folder: "") }
-  }()
+  private static let autoencoder = trainer(
+    "vae", VAETask.self, VAESettings(), try VAEArms.all.named("adam", place: "benchmark"),
+    ["learningRate": 1e-3]
+  ) { ($0.images, $0.trainingImages, $0.testImages) = (.grayStandIn, 1000, 100) }
 
-  private static let transformer: StepBenchmark = {
-    var settings = ViTSettings()
-    (settings.images, settings.trainingImages, settings.testImages) = (.standIn, 640, 64)
-    let chosen = settings
-    return trainer(
-      "vit-tiny", ViTTask.self, chosen, named("adam", ViTArms.all), ["learningRate": 5e-4]
-    ) { try ViTTask.load(chosen, folder: "") }
-  }()
+  private static let transformer = trainer(
+    "vit-tiny", ViTTask.self, ViTSettings(), try ViTArms.all.named("adam", place: "benchmark"),
+    ["learningRate": 5e-4]
+  ) { ($0.images, $0.trainingImages, $0.testImages) = (.standIn, 640, 64) }
 
   /// Of the model itself: the workload's batches differ in length.
   private static let encoder = StepBenchmark(name: "bert-minilm") { pool in
@@ -82,12 +71,5 @@ extension StepBenchmark {
         step += 1
         return Double(loss.scalar)
       }, seconds: { optimizer.seconds })
-  }
-
-  private static func named(_ name: String, _ arms: [Arm]) -> Arm {
-    guard let arm = arms.first(where: { $0.name == name }) else {
-      preconditionFailure("no arm '\(name)'")
-    }
-    return arm
   }
 }

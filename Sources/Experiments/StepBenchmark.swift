@@ -27,13 +27,20 @@ package struct StepBenchmark: Sendable {
     package var seconds: () -> (clip: Double, optimizer: Double) = { (0, 0) }
   }
 
-  /// A step of `arm` on a workload.
+  /// A step of an arm on a workload, whose settings are changed; on its own data where no `source` is given.
   static func trainer<Task: Workload>(
-    _ name: String, _ task: Task.Type, _ settings: Task.Settings, _ arm: Arm,
-    _ values: Hyperparameters, _ source: @escaping @Sendable () throws -> Task.Source
+    _ name: String, _ task: Task.Type, _ settings: Task.Settings,
+    _ arm: @escaping @Sendable @autoclosure () throws -> Arm, _ values: Hyperparameters,
+    changing change: (inout Task.Settings) -> Void = { _ in },
+    source: @escaping @Sendable (Task.Settings) throws -> Task.Source = {
+      try Task.load($0, folder: "")
+    }
   ) -> StepBenchmark {
-    StepBenchmark(name: name) { pool in
-      let run = try TrainingRun<Task>(settings, arm, values, source(), seed: 1, pool: pool)
+    var own = settings
+    change(&own)
+    return StepBenchmark(name: name) { [settings = own] pool in
+      let run = try TrainingRun<Task>(
+        settings, arm(), values, source(settings), seed: 1, pool: pool)
       return Run(
         step: { try run.advance().loss }, seconds: { run.trainer.optimizer.seconds })
     }
@@ -51,7 +58,7 @@ package struct StepBenchmark: Sendable {
   package static func mlp(_ arm: String, _ values: Hyperparameters) throws -> Run {
     try trainer(
       "mlp", MLPTask.self, MLPSettings(), MLPArms.all.named(arm, place: "benchmark"), values
-    ) { MLPTask.Source(MLPSettings()) }.make(.single)
+    ).make(.single)
   }
 
   // MARK: - Language models
@@ -88,12 +95,9 @@ package struct StepBenchmark: Sendable {
   private static func nano(
     _ name: String, _ change: (inout LanguageSettings) -> Void, _ arm: Arm = normClip
   ) -> StepBenchmark {
-    var s = LanguageSettings.nanoGPT
-    change(&s)
-    let block = s.contextLength
-    return trainer(name, LanguageTask.self, s, arm, ["learningRate": 0.01]) {
-      random(vocabulary: 65, block: block)
-    }
+    trainer(
+      name, LanguageTask.self, .nanoGPT, arm, ["learningRate": 0.01], changing: change,
+      source: { random(vocabulary: 65, block: $0.contextLength) })
   }
 
   /// A step of nanoGPT with four blocks of four heads, of `width` channels, on `sequences` of `tokens`.
@@ -112,13 +116,12 @@ package struct StepBenchmark: Sendable {
     func gpt2(
       _ name: String, block: Int, _ arm: Arm, _ precision: ProductPrecision = .fp32
     ) -> StepBenchmark {
-      var s = LanguageSettings.gpt2
-      (s.contextLength, s.batchSize, s.microBatches, s.warmup) = (block, 4, 1, 0)
-      s.precision = precision
-      let settings = s
-      return trainer(name, LanguageTask.self, settings, arm, ["learningRate": 0.01]) {
-        random(vocabulary: 50_257, block: block)
-      }
+      trainer(
+        name, LanguageTask.self, .gpt2, arm, ["learningRate": 0.01],
+        changing: { s in
+          (s.contextLength, s.batchSize, s.microBatches, s.warmup) = (block, 4, 1, 0)
+          s.precision = precision
+        }, source: { random(vocabulary: 50_257, block: $0.contextLength) })
     }
     let spectral = arm("spectral") { try $0.spectral(.constant(0.01)) }
       .with { $0.clippedSet = .matrices }
@@ -137,20 +140,19 @@ package struct StepBenchmark: Sendable {
   private static func image(
     _ name: String, _ network: ImageNetwork, batch: Int, widthDivisor: Int = 1
   ) -> StepBenchmark {
-    var s = ImageSettings()
-    (s.images, s.batchSize, s.trainingImages, s.testImages) = (.standIn, batch, batch, 1)
-    (s.epochs, s.whiteningEpochs, s.widthDivisor) = (1000, 1000, widthDivisor)
-    let settings = s
     let arm =
       network == .cifarNet ? arm("spectral") { try $0.spectral(.constant(1)) } : normClip
     return trainer(
-      name, ImageTask.self, settings,
+      name, ImageTask.self, ImageSettings(),
       arm.with {
         $0.model = network.rawValue
         $0.clippedSet = .filters
         $0.optimizers = [(.filters, { _ in SGD(momentum: 0.85, nesterov: true) })]
       }, ["learningRate": 0.001]
-    ) { try ImageTask.load(settings, folder: "") }
+    ) { s in
+      (s.images, s.batchSize, s.trainingImages, s.testImages) = (.standIn, batch, batch, 1)
+      (s.epochs, s.whiteningEpochs, s.widthDivisor) = (1000, 1000, widthDivisor)
+    }
   }
 
   /// A step of CifarNet at full width, clipped by Algorithm 2.
@@ -167,19 +169,22 @@ package struct StepBenchmark: Sendable {
   ]
 
   /// AlexNet without a clip and with every sample clipped, at full and at quarter width.
-  private static let alexNet: [StepBenchmark] = [1, 4].flatMap { divisor in
-    [("plain", "sgdm-none", [:]), ("per-sample", "sgdm-per-sample", ["scale": 0.1])].map {
-      words, arm, values in
-      var s = AlexNetSettings()
+  private static let alexNet = [1, 4].flatMap { divisor in
+    [
+      alexNet(divisor, "plain", "sgdm-none", ["learningRate": 0.01]),
+      alexNet(divisor, "per-sample", "sgdm-per-sample", ["learningRate": 0.01, "scale": 0.1]),
+    ]
+  }
+
+  private static func alexNet(
+    _ divisor: Int, _ words: String, _ arm: String, _ values: Hyperparameters
+  ) -> StepBenchmark {
+    trainer(
+      "alexnet\(divisor == 1 ? "" : "-quarter")-\(words)", AlexNetTask.self, AlexNetSettings(),
+      try AlexNetArms.all.named(arm, place: "benchmark"), values
+    ) { s in
       (s.images, s.widthDivisor, s.trainingImages, s.testImages) = (.standIn, divisor, 128, 1)
       s.epochs = 1000
-      let settings = s
-      return StepBenchmark(name: "alexnet\(divisor == 1 ? "" : "-quarter")-\(words)") { pool in
-        try trainer(
-          "", AlexNetTask.self, settings, AlexNetArms.all.named(arm, place: "benchmark"),
-          Hyperparameters(["learningRate": 0.01].merging(values) { $1 })
-        ) { try AlexNetTask.load(settings, folder: "") }.make(pool)
-      }
     }
   }
 

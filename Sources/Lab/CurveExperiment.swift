@@ -114,7 +114,7 @@ extension CurveExperiment {
         "method '\(arm.name)'", "has no hyper-parameters",
         hint: "add it to tuned.yaml (the search writes it), or to `hyperparameters`")
     }
-    let settings = config.settings.restricted(to: arm)
+    let settings = config.settings
     let source = try Task.load(settings, folder: context.dataFolder)
     let run = try TrainingRun<Task>(
       settings, arm, values, source, seed: job.seed, pool: WorkerPool(threads: context.threads))

@@ -131,8 +131,6 @@ package protocol WorkloadSettings: Codable, Equatable, Sendable {
   static var later: [String: String] { get }
   /// A run of this part of the length, 0 < fraction <= 1, with its own whole schedule.
   func lasting(_ fraction: Double) -> Self
-  /// What of it determines the records of one arm.
-  func restricted(to arm: Arm) -> Self
   /// The methods of a configuration under these settings.
   func methods(_ names: [String]) -> [String]
   /// Something like them that takes little time, for estimates.
@@ -143,7 +141,6 @@ extension WorkloadSettings {
   package static var limits: [String: ClosedRange<Int>] { [:] }
   package static var later: [String: String] { [:] }
   package var schedule: Schedule { .constant }
-  package func restricted(to arm: Arm) -> Self { self }
   package func methods(_ names: [String]) -> [String] { names }
   package var rehearsal: Rehearsal<Self> { Rehearsal(self) }
 
@@ -165,7 +162,7 @@ package protocol WorkloadSource: Sendable {
   var isStandIn: Bool { get }
   /// The same with a tenth of the training data in the place of what is reported, so that a search chooses on neither what
   /// it trains on nor what is reported; itself where hyper-parameters are chosen by the training loss.
-  func holdingOut() -> Self
+  func holdingOut() throws -> Self
 }
 
 extension WorkloadSource {

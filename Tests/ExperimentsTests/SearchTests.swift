@@ -217,7 +217,7 @@ struct SearchTests {
     var settings = LanguageSettings.nanoGPT
     (settings.contextLength, settings.corpus) = (8, .standIn)
     let data = try LanguageTask.load(settings, folder: "nowhere")
-    let held = data.holdingOut()
+    let held = try data.holdingOut()
     #expect(held.training + held.validation == data.training)
     #expect(held.validation.count == data.training.count / 10)
     #expect(held.digest != data.digest)
@@ -228,7 +228,7 @@ struct SearchTests {
         settings.batchSize = 10
         return settings
       }(), folder: "nowhere")
-    let heldImages = images.holdingOut()
+    let heldImages = try images.holdingOut()
     #expect(heldImages.data.training.count == 45 && heldImages.data.test.count == 5)
     #expect(heldImages.data.test == images.data.training.images(45..<50))
   }

@@ -116,7 +116,9 @@ extension ImageSet {
 package struct LoadedImages: ImageSet {
   package let data: ImageData
 
-  package func holdingOut() -> LoadedImages { LoadedImages(data: data.holdingOut()) }
+  package func holdingOut() throws -> LoadedImages {
+    try LoadedImages(data: data.holdingOut())
+  }
 }
 
 extension Workload where Settings: ImageEpochs, Source: ImageSet {
@@ -127,20 +129,18 @@ extension Workload where Settings: ImageEpochs, Source: ImageSet {
     return settings
   }
 
-  /// Throws a `ConfigError` for a batch larger than the training images; `larger` says how to get more.
-  static func checkBatch(
-    _ settings: Settings, _ data: ImageData, larger: String = "make data-cifar gets CIFAR-10"
-  ) throws {
+  /// Throws a `ConfigError` for a batch larger than the training images.
+  static func checkBatch(_ settings: Settings, _ data: ImageData) throws {
     guard settings.batchSize <= data.training.count else {
       throw ConfigError(
         "setting 'batchSize'",
         "\(data.training.count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
-        hint: "use a smaller batch or a larger set (\(larger))")
+        hint: "use a smaller batch or a larger set (\(settings.images.command))")
     }
   }
 }
 
-extension SearchExperiment where Task.Settings: ImageEpochs {
+extension SearchExperiment where Figure.Task.Settings: ImageEpochs {
   package static func captionSettings(_ config: Config) -> [(String, String)] {
     epochSettings(config)
   }

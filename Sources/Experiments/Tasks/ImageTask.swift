@@ -113,8 +113,8 @@ package struct PreparedImages: ImageSet {
   /// The CifarNet's first layer [8 channels, 2, 2, channels], from the first 5 000 training images as in the authors' code.
   let whitening: [Float]
 
-  package func holdingOut() -> PreparedImages {
-    PreparedImages(data: data.holdingOut(), whitening: whitening)
+  package func holdingOut() throws -> PreparedImages {
+    try PreparedImages(data: data.holdingOut(), whitening: whitening)
   }
 
   private init(data: ImageData, whitening: [Float]) {

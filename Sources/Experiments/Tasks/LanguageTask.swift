@@ -115,13 +115,6 @@ package struct LanguageSettings: WorkloadSettings {
     }
   }
 
-  /// Which set an arm clips, its name says.
-  package func restricted(to arm: Arm) -> LanguageSettings {
-    var own = self
-    own.clippedSet = .authors
-    return own
-  }
-
   package func methods(_ names: [String]) -> [String] { clippedSet.methods(names) }
 
   /// Fewer sequences, then blocks, then tokens of each, until a pass is some thousand million multiplications.

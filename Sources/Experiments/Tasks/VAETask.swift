@@ -101,7 +101,7 @@ package final class VAETask: Workload {
   ) throws {
     (data, self.pool) = (source.data, pool)
     self.settings = Self.resolved(settings, source)
-    try Self.checkBatch(settings, data, larger: "make data-fashion gets Fashion-MNIST")
+    try Self.checkBatch(settings, data)
     let stream = RandomStream(seed: seed, name: "vae")
     model = VAE(
       inputs: data.training.imageSize, hidden: settings.hidden, latent: settings.latent)

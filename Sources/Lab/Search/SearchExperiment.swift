@@ -7,13 +7,11 @@ import Training
 
 /// A search for the hyper-parameters of an experiment's arms (`SearchKeys`), the same compute for each. A figure says of
 /// what; the rest is here.
-package protocol SearchExperiment: Experiment where Config == SearchConfig<Task.Settings> {
+package protocol SearchExperiment: Experiment where Config == SearchConfig<Figure.Task.Settings> {
+  /// The figure whose arms it searches for.
+  associatedtype Figure: CurveExperiment
   /// The workload.
-  associatedtype Task: Workload
-  /// The arms that may be named.
-  static var arms: [Arm] { get }
-  /// The command that writes tuned.yaml.
-  static var command: String { get }
+  typealias Task = Figure.Task
   /// What is minimized: its name in the records, and what that is.
   static var objective: String { get }
   static func objectiveMeaning(_ config: Config) -> String
@@ -42,6 +40,9 @@ extension ComposedConfig where Own == SearchKeys {
 extension SearchExperiment {
   package static var version: Int { 2 }
   package static var subcommand: String { "search" }
+  package static var abstract: String { "Hyper-parameters of \(Figure.name)'s methods." }
+  /// The arms that may be named.
+  package static var arms: [Arm] { Figure.arms }
   /// Trials run side by side.
   package static var parallelWithinJob: Bool { true }
   /// The paper's numbers are not in its text, so there is nothing to compare with.
@@ -126,9 +127,9 @@ extension SearchExperiment {
     _ job: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     let arm = try arms.named(job.methods[0], place: "method")
-    let settings = config.settings.restricted(to: arm)
+    let settings = config.settings
     let given = try Task.load(settings, folder: context.dataFolder)
-    let source = config.selection == .heldOut ? given.holdingOut() : given
+    let source = config.selection == .heldOut ? try given.holdingOut() : given
     let board = try context.board(Trial.self, count: config.own.trialCount)
     let states = TrialStates<Task>()
     let continues = continues(arm, settings)
@@ -278,7 +279,7 @@ extension SearchExperiment {
       if values.names.count == arm.hyperparameters.count { winners[arm.name] = values }
     }
     return try TunedHyperparameters.text(
-      comment: "Written by \(command) from its records: profile \(set.profile), "
+      comment: "Written by \(Figure.name) search from its records: profile \(set.profile), "
         + "seed\(set.seeds.count == 1 ? "" : "s") \(set.seeds.map(String.init).joined(separator: ", ")).",
       winners, arms: set.methods.map { try arms.named($0, place: set.folder) })
   }

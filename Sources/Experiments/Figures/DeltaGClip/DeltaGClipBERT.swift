@@ -21,11 +21,8 @@ package enum DeltaGClipBERT: DeltaGClipClassifier {
 
 /// Hyper-parameters of all arms, AdamW's included: the authors' are not public but for one rate, of a longer run.
 package enum DeltaGClipBERTSearch: SearchExperiment {
-  package typealias Task = BERTTask
+  package typealias Figure = DeltaGClipBERT
   package static let name = "bert-search"
-  package static let abstract = "Hyper-parameters of delta-gclip-bert's methods."
-  package static let arms = BERTArms.all
-  package static let command = "delta-gclip-bert search"
   package static let objective = "final_val_error"
   package static let defaults = SearchConfig(
     BERTSettings(), methods: arms.map(\.name))

@@ -29,11 +29,8 @@ package enum DeltaGClipResNet18: DeltaGClipImages {
 
 /// Hyper-parameters of ResNet-18's arms; the curves take the authors' where they have published some.
 package enum DeltaGClipResNet18Search: SearchExperiment {
-  package typealias Task = ResNetTask
+  package typealias Figure = DeltaGClipResNet18
   package static let name = "resnet18-search"
-  package static let abstract = "Hyper-parameters of delta-gclip-resnet18's methods."
-  package static let arms = ResNetArms.all
-  package static let command = "delta-gclip-resnet18 search"
   package static let defaults = SearchConfig(
     ResNetSettings(), methods: ["spectral-const", "spectral-quantile"])
 

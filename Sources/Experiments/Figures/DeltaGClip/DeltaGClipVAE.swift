@@ -19,11 +19,8 @@ package enum DeltaGClipVAE: CurveExperiment {
 
 /// Hyper-parameters of the autoencoder's arms; the curves take the authors' where they have published some.
 package enum DeltaGClipVAESearch: SearchExperiment {
-  package typealias Task = VAETask
+  package typealias Figure = DeltaGClipVAE
   package static let name = "vae-search"
-  package static let abstract = "Hyper-parameters of delta-gclip-vae's methods."
-  package static let arms = VAEArms.all
-  package static let command = "delta-gclip-vae search"
   package static let objective = "final_val_loss"
   package static let defaults = SearchConfig(
     VAESettings(), methods: arms.filter { $0.schedule == nil }.map(\.name))

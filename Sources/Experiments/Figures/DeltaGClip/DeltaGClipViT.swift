@@ -20,11 +20,8 @@ package enum DeltaGClipViT: DeltaGClipImages {
 
 /// Hyper-parameters of the transformer's arms; the curves take the authors' where they have published some.
 package enum DeltaGClipViTSearch: SearchExperiment {
-  package typealias Task = ViTTask
+  package typealias Figure = DeltaGClipViT
   package static let name = "vit-search"
-  package static let abstract = "Hyper-parameters of delta-gclip-vit's methods."
-  package static let arms = ViTArms.all
-  package static let command = "delta-gclip-vit search"
   package static let defaults = SearchConfig(
     ViTSettings(), methods: ["spectral-const", "spectral-quantile"])
 }

@@ -37,11 +37,9 @@ package enum CIFAR10Truncation: CurveExperiment {
 
 /// Table 2: hyper-parameters of cifar10-resnet18's methods.
 package enum CIFAR10Search: SearchExperiment {
-  package typealias Task = ImageTask
+  package typealias Figure = CIFAR10ResNet18
   package static let name = "cifar10-search"
   package static let abstract = "Hyper-parameters of cifar10-resnet18's methods (Table 2)."
-  package static let arms = ImageArms.all
-  package static let command = "cifar10-resnet18 search"
   package static let objective = "final_val_error"
   package static let objectiveTitle = "classification error"
   package static let defaults = SearchConfig(

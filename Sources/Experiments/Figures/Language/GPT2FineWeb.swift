@@ -18,10 +18,9 @@ package enum GPT2FineWeb: CurveExperiment {
 
 /// Table 4: hyper-parameters of gpt2-fineweb's methods; the defaults are the small model over 400 steps.
 package enum GPT2Search: LanguageSearch {
+  package typealias Figure = GPT2FineWeb
   package static let name = "gpt2-search"
   package static let abstract = "Hyper-parameters of gpt2-fineweb's methods (Table 4)."
-  package static let arms = LanguageArms.gpt2
-  package static let command = "gpt2-fineweb search"
   package static let defaults: SearchConfig<LanguageSettings> = {
     var s = LanguageSettings.gpt2
     (s.layers, s.heads, s.width, s.contextLength) = (4, 4, 128, 128)

@@ -17,10 +17,9 @@ package enum NanoGPT: CurveExperiment {
 
 /// Table 3: hyper-parameters of nanogpt-shakespeare's methods; the defaults are the small model over 1 000 steps.
 package enum NanoGPTSearch: LanguageSearch {
+  package typealias Figure = NanoGPT
   package static let name = "nanogpt-search"
   package static let abstract = "Hyper-parameters of nanogpt-shakespeare's methods (Table 3)."
-  package static let arms = LanguageArms.nanoGPT
-  package static let command = "nanogpt-shakespeare search"
   package static let defaults: SearchConfig<LanguageSettings> = {
     var s = LanguageSettings.nanoGPT
     (s.layers, s.heads, s.width, s.contextLength, s.dropout) = (4, 4, 128, 64, 0)
@@ -31,7 +30,7 @@ package enum NanoGPTSearch: LanguageSearch {
 }
 
 /// What both searches of language models minimize.
-package protocol LanguageSearch: SearchExperiment where Task == LanguageTask {}
+package protocol LanguageSearch: SearchExperiment where Figure.Task == LanguageTask {}
 
 extension LanguageSearch {
   package static var objective: String { "final_val_loss" }

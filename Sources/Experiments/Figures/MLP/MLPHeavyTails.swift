@@ -17,12 +17,10 @@ package enum MLPHeavyTails: CurveExperiment {
 
 /// Table 1: hyper-parameters of every method of the MLP experiment.
 package enum MLPSearch: SearchExperiment {
-  package typealias Task = MLPTask
+  package typealias Figure = MLPHeavyTails
   package static let name = "mlp-search"
   package static let abstract =
     "Hyper-parameters of the MLP's methods by successive halving with equal budgets (Table 1)."
-  package static let arms = MLPArms.all
-  package static let command = "mlp-heavy-tails search"
   package static let objective = "final_train_loss"
   package static let stream = "mlp/search"
   package static let selectionMeaning = "by the training loss, on seeds that are not the curves'"

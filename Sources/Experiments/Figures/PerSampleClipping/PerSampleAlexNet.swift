@@ -20,11 +20,8 @@ package enum PerSampleAlexNet: CurveExperiment {
 
 /// Hyper-parameters of AlexNet's arms.
 package enum PerSampleSearch: SearchExperiment {
-  package typealias Task = AlexNetTask
+  package typealias Figure = PerSampleAlexNet
   package static let name = "per-sample-search"
-  package static let abstract = "Hyper-parameters of per-sample-clipping's methods."
-  package static let arms = AlexNetArms.all
-  package static let command = "per-sample-clipping search"
   package static let objective = "final_val_loss"
   package static let defaults = SearchConfig(
     AlexNetSettings(), methods: arms.filter { $0.tunedAs == $0.name }.map(\.name))

@@ -14,7 +14,9 @@ package struct ProbedWorkload: Sendable {
   let title: String
   /// The arm whose way it is.
   let arm: Arm
-  /// The experiment whose tuned.yaml has the arm's hyper-parameters.
+  /// The arms of its figure.
+  let arms: [Arm]
+  /// The figure, whose tuned.yaml has the arm's hyper-parameters.
   let tunedBy: String
   /// What the settings say, given as `key=value` each: training steps.
   let steps: @Sendable ([String]) throws -> Int
@@ -28,15 +30,17 @@ package struct ProbedWorkload: Sendable {
       points: [SmoothnessPoint], attributes: Attributes
     )
 
-  /// `task` under `defaults`, which the experiment's settings may change.
-  init<Task: Workload>(
-    _ name: String, _ title: String, _ task: Task.Type, _ defaults: Task.Settings, arms: [Arm],
-    arm: String, tunedBy: String
+  /// An arm of a figure, under `defaults` in place of the figure's own, which the experiment's settings may change.
+  init<Figure: CurveExperiment>(
+    _ name: String, _ title: String, _ figure: Figure.Type, arm: String,
+    _ defaults: Figure.Task.Settings = Figure.defaults.settings
   ) {
-    guard let arm = arms.first(where: { $0.name == arm }) else {
+    typealias Task = Figure.Task
+    guard let arm = Figure.arms.first(where: { $0.name == arm }) else {
       preconditionFailure("no arm '\(arm)'")
     }
-    (self.name, self.title, self.arm, self.tunedBy) = (name, title, arm, tunedBy)
+    (self.name, self.title, self.arm) = (name, title, arm)
+    (arms, tunedBy) = (Figure.arms, Figure.name)
     @Sendable func settings(_ changes: [String]) throws -> Task.Settings {
       try CurveConfig(defaults, methods: [arm.name], seeds: [1]).overlaid(
         yaml: "", file: "setting '\(name)'", overrides: changes

@@ -101,24 +101,13 @@ package enum Smoothness: Experiment {
 
   /// What can be looked at. The LSTM is the authors' own, clipped as they do; the others train as in their own figures.
   static let workloads = [
+    ProbedWorkload("lstm", "LSTM, Penn Treebank", LSTMCurves.self, arm: "sgd-norm-large"),
+    ProbedWorkload("resnet18", "ResNet-18, CIFAR-10", CIFAR10ResNet18.self, arm: "resnet18-none"),
     ProbedWorkload(
-      "lstm", "LSTM, Penn Treebank", LSTMTask.self, LSTMSettings(), arms: LSTMArms.all,
-      arm: "sgd-norm-large", tunedBy: LSTMCurves.name),
-    ProbedWorkload(
-      "resnet18", "ResNet-18, CIFAR-10", ImageTask.self, ImageSettings(), arms: ImageArms.all,
-      arm: "resnet18-none", tunedBy: CIFAR10ResNet18.name),
-    ProbedWorkload(
-      "resnet20", "ResNet-20, CIFAR-10", ResNetTask.self, .resNet20, arms: ResNetArms.all,
-      arm: "sgd", tunedBy: DeltaGClipResNet18.name),
-    ProbedWorkload(
-      "mlp", "MLP", MLPTask.self, MLPSettings(), arms: MLPArms.all, arm: "sgdm-norm",
-      tunedBy: MLPHeavyTails.name),
-    ProbedWorkload(
-      "nanogpt", "nanoGPT, tiny Shakespeare", LanguageTask.self, .nanoGPT,
-      arms: LanguageArms.nanoGPT, arm: "sgdm-norm", tunedBy: NanoGPT.name),
-    ProbedWorkload(
-      "gpt2", "GPT-2", LanguageTask.self, .gpt2, arms: LanguageArms.gpt2, arm: "gpt2-sgdm-norm",
-      tunedBy: GPT2FineWeb.name),
+      "resnet20", "ResNet-20, CIFAR-10", DeltaGClipResNet18.self, arm: "sgd", .resNet20),
+    ProbedWorkload("mlp", "MLP", MLPHeavyTails.self, arm: "sgdm-norm"),
+    ProbedWorkload("nanogpt", "nanoGPT, tiny Shakespeare", NanoGPT.self, arm: "sgdm-norm"),
+    ProbedWorkload("gpt2", "GPT-2", GPT2FineWeb.self, arm: "gpt2-sgdm-norm"),
   ]
 
   static func workload(_ name: String) throws -> ProbedWorkload {
@@ -159,7 +148,7 @@ package enum Smoothness: Experiment {
       let workload = try workload(method)
       if config.hyperparameters[method] == nil {
         let tuned = try TunedHyperparameters.read(
-          "\(places.folder)/../\(workload.tunedBy)/tuned.yaml", arms: Self.arms(of: workload))
+          "\(places.folder)/../\(workload.tunedBy)/tuned.yaml", arms: workload.arms)
         guard let own = tuned[workload.arm.name] else {
           throw ConfigError(
             "experiments/\(workload.tunedBy)/tuned.yaml", "has no method '\(workload.arm.name)'",
@@ -169,17 +158,6 @@ package enum Smoothness: Experiment {
       }
     }
     return config
-  }
-
-  private static func arms(of workload: ProbedWorkload) -> [Arm] {
-    switch workload.tunedBy {
-    case LSTMCurves.name: LSTMArms.all
-    case CIFAR10ResNet18.name: ImageArms.all
-    case DeltaGClipResNet18.name: ResNetArms.all
-    case MLPHeavyTails.name: MLPArms.all
-    case NanoGPT.name: LanguageArms.nanoGPT
-    default: LanguageArms.gpt2
-    }
   }
 
   /// Steps of training.

@@ -45,6 +45,11 @@ package enum TheoryBounds: Experiment {
       guard steps34.count >= 2 else {
         throw ConfigError.value("steps34", steps34, "at least two step numbers >= 1")
       }
+      guard !alphas.isEmpty, Set(alphas).count == alphas.count else {
+        throw ConfigError.value("alphas", alphas, "a list of different moment orders")
+      }
+      // The claims are of one record a method.
+      guard seeds.count == 1 else { throw ConfigError.value("seeds", seeds, "one seed") }
       for alpha in alphas where !(alpha > 1 && alpha <= 2) {
         throw ConfigError.value("alphas", alpha, "a moment order in (1, 2]")
       }
