@@ -3,7 +3,6 @@
 import Autodiff
 import Clipping
 import Datasets
-import Foundation
 import Lab
 import LinearAlgebra
 import Models

@@ -26,6 +26,8 @@ package protocol Workload: TrainingTask, SharedMetatype {
   associatedtype Source: WorkloadSource
   /// What the layers of a record are called.
   static var layerName: String { get }
+  /// A mean loss beyond this has diverged.
+  static var lossLimit: Double { get }
   /// What the numbers of `evaluate` are, in order.
   static var metrics: [Metric] { get }
   /// What the training loss of a point is.
@@ -79,10 +81,16 @@ package protocol Workload: TrainingTask, SharedMetatype {
 
 extension Workload {
   package static func resolved(_ settings: Settings, _ source: Source) -> Settings { settings }
+  package static var layerName: String { "parameter" }
+  package var lossLimit: Double { Self.lossLimit }
   package static var ranksRefusal: String? { nil }
+  /// All of them.
+  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
   package var fixedGroups: [ParameterGroup] { [] }
   package var decomposition: Decomposition { .exact }
   package var defaults: Hyperparameters { [:] }
+  package var steps: Int { settings.stepCount }
+  package var stepsPerPoint: Int { settings.pointEvery }
   package var schedule: Schedule { settings.schedule }
   package var measuring: StepMeasuring { .clip }
   package var lossWindow: LossWindow { .sinceLastPoint }

@@ -38,6 +38,10 @@ public protocol TrainingTask: AnyObject {
 extension TrainingTask {
   /// Most tasks watch what they record.
   public var watchedLayers: [String] { parameters.map(\.name) }
+  /// Most tasks record all layers.
+  public var recordedLayers: [String] { parameters.map(\.name) }
+  /// Most tasks go through a batch at once.
+  public var microBatches: Int { 1 }
   /// Most losses are means.
   public var lossScale: Double { 1 }
   /// Most tasks count nothing.

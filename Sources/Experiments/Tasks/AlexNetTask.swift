@@ -2,11 +2,9 @@
 
 import Autodiff
 import Datasets
-import Foundation
 import Lab
 import LinearAlgebra
 import Models
-import Optimizers
 import Storage
 import Training
 
@@ -59,8 +57,7 @@ package struct AlexNetSettings: ImageEpochs {
 }
 
 /// AlexNet on CIFAR-10 (arXiv 2605.02701): every parameter is moved and clipped by the arm, biases included.
-package final class AlexNetTask: Workload {
-  package static let layerName = "parameter"
+package final class AlexNetTask: ModelTask {
   package static let metrics = [
     Metric("epoch", "training epochs done"),
     Metric(
@@ -75,10 +72,6 @@ package final class AlexNetTask: Workload {
   }
   /// A mean loss of an image beyond this has diverged (it starts at log 10).
   package static let lossLimit = 1e3
-
-  package static func placeholder(_ settings: AlexNetSettings) -> LoadedImages {
-    LoadedImages(data: settings.placeholder)
-  }
 
   package static func load(_ settings: AlexNetSettings, folder: String) throws -> LoadedImages {
     let data = try settings.load(folder: folder)
@@ -95,7 +88,6 @@ package final class AlexNetTask: Workload {
   package let model: AlexNet
   package let settings: AlexNetSettings
   package let microBatches: Int
-  package let stepsPerPoint: Int, steps: Int
   package var pending = [0.0, 0.0]  // images classified correctly since the last point, and images
   private let data: ImageData
   private let pool: WorkerPool
@@ -109,7 +101,8 @@ package final class AlexNetTask: Workload {
   package init(
     _ settings: AlexNetSettings, _ arm: Arm, _ source: LoadedImages, seed: UInt64, pool: WorkerPool
   ) throws {
-    (self.settings, self.pool, data) = (settings, pool, source.data)
+    (self.pool, data) = (pool, source.data)
+    self.settings = Self.resolved(settings, source)
     try Self.checkBatch(settings, data)
     let parts = arm.clippedMicroBatches ?? arm.accumulatedMicroBatches ?? 1
     guard settings.batchSize % parts == 0 else {
@@ -128,7 +121,6 @@ package final class AlexNetTask: Workload {
       data.training, size: settings.batchSize,
       augmentation: ImageAugmentation(flip: settings.flip, translate: settings.translate),
       normalization: data.normalization, stream: stream.child("batches"))
-    (stepsPerPoint, steps) = (batches.batchesPerEpoch, settings.epochs * batches.batchesPerEpoch)
     // A micro-batch that is clipped by itself has its own mean; else its part of the batch's mean.
     let (images, weight) = (
       data.training, arm.clippedMicroBatches == nil ? 1 / Float(parts) : 1
@@ -147,14 +139,6 @@ package final class AlexNetTask: Workload {
 
   // MARK: - Training
 
-  package var parameters: [Parameter] { model.parameters }
-  package var modelState: [[Float]] {
-    get { model.values }
-    set { model.values = newValue }
-  }
-  package var recordedLayers: [String] { parameters.map(\.name) }
-  package var lossLimit: Double { Self.lossLimit }
-  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
   package var decomposition: Decomposition {
     .sketch(
       rank: settings.rank, oversampling: settings.oversampling,
@@ -201,5 +185,4 @@ package final class AlexNetTask: Workload {
     ]
   }
 
-  package func save(to path: String) throws { try model.save(to: path) }
 }

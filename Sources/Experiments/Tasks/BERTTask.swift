@@ -6,7 +6,6 @@ import Foundation
 import Lab
 import LinearAlgebra
 import Models
-import Optimizers
 import Storage
 import Training
 
@@ -236,8 +235,6 @@ package final class BERTTask: EpochClassifier {
       count: source.training.count, size: settings.batchSize, order: .reshuffled,
       stream: stream.child("batches"))
   }
-
-  package var network: any Model { model }
 
   package func names(in set: ParameterSet) -> [String] {
     let embeddings = Set(model.embeddingNames)

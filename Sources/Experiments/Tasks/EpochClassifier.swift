@@ -8,13 +8,11 @@ import Training
 
 /// A network that learns to classify, epoch by epoch, all of whose parameters the arm moves and may clip: what the workloads of
 /// arXiv 2404.08624 that classify have in common.
-package protocol EpochClassifier: Workload where Settings: EpochSettings {
+package protocol EpochClassifier: ModelTask where Settings: EpochSettings {
   /// A sample and several: "an image", "images".
   static var sample: (one: String, many: String) { get }
   /// How test samples are shown, after their name: ", each whole and resized,".
   static var testNote: String { get }
-  /// The network, of whatever kind.
-  var network: any Model { get }
   /// Steps before the present one.
   var step: Int { get }
   /// Test samples.
@@ -27,7 +25,8 @@ package protocol EpochClassifier: Workload where Settings: EpochSettings {
 
 extension EpochClassifier {
   package static var testNote: String { "" }
-  package static var layerName: String { "parameter" }
+  /// It starts near the logarithm of the number of classes.
+  package static var lossLimit: Double { 1e3 }
   package static var metrics: [Metric] {
     [
       Metric("epoch", "training epochs done"),
@@ -43,19 +42,6 @@ extension EpochClassifier {
     "mean of the mini-batch losses since the point before (cross-entropy, nats \(sample.one))"
   }
 
-  package var parameters: [Parameter] { network.parameters }
-  package var modelState: [[Float]] {
-    get { network.values }
-    set { network.values = newValue }
-  }
-  package var recordedLayers: [String] { parameters.map(\.name) }
-  package var microBatches: Int { 1 }
-  package var lossScale: Double { 1 }
-  /// A mean loss of a sample beyond this has diverged (it starts near the logarithm of the number of classes).
-  package var lossLimit: Double { 1e3 }
-  package var steps: Int { settings.stepCount }
-  package var stepsPerPoint: Int { settings.stepsPerEpoch }
-  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
   /// Algorithm 2, at most ten singular values of a matrix are clipped, as the paper sets it for images.
   package var decomposition: Decomposition {
     .sketch(rank: 10, oversampling: 5, powerIterations: 1)

@@ -140,6 +140,12 @@ extension Workload where Settings: ImageEpochs, Source: ImageSet {
   }
 }
 
+extension Workload where Settings: ImageEpochs, Source == LoadedImages {
+  package static func placeholder(_ settings: Settings) -> LoadedImages {
+    LoadedImages(data: settings.placeholder)
+  }
+}
+
 extension SearchExperiment where Figure.Task.Settings: ImageEpochs {
   package static func captionSettings(_ config: Config) -> [(String, String)] {
     epochSettings(config)

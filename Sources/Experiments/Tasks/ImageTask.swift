@@ -3,7 +3,6 @@
 import Autodiff
 import Clipping
 import Datasets
-import Foundation
 import Lab
 import LinearAlgebra
 import Models
@@ -167,8 +166,6 @@ package final class ImageTask: Workload {
   }
 
   package let classifier: ImageClassifier
-  /// Steps of an epoch, and of the run.
-  package let stepsPerEpoch: Int, steps: Int
   package var pending = [0.0, 0.0]  // images classified correctly since the last point, and images
   package let settings: ImageSettings
   private let data: ImageData
@@ -185,7 +182,8 @@ package final class ImageTask: Workload {
   package init(
     _ settings: ImageSettings, _ arm: Arm, _ source: PreparedImages, seed: UInt64, pool: WorkerPool
   ) throws {
-    (self.settings, self.pool, data) = (settings, pool, source.data)
+    (self.pool, data) = (pool, source.data)
+    self.settings = Self.resolved(settings, source)
     try Self.checkBatch(settings, data)
     guard let network = ImageNetwork(rawValue: arm.model) else {
       preconditionFailure("arm '\(arm.name)' trains '\(arm.model)', which is no image network")
@@ -199,8 +197,6 @@ package final class ImageTask: Workload {
       data.training, size: settings.batchSize,
       augmentation: ImageAugmentation(flip: settings.flip, translate: settings.translate),
       normalization: data.normalization, stream: stream.child("batches"))
-    stepsPerEpoch = batches.batchesPerEpoch
-    steps = settings.epochs * stepsPerEpoch
   }
 
   // MARK: - Training
@@ -220,8 +216,6 @@ package final class ImageTask: Workload {
   package var recordedLayers: [String] { classifier.filterNames }
   package var microBatches: Int { settings.microBatches }
   package var lossScale: Double { Double(settings.lossScale) }
-  package var lossLimit: Double { Self.lossLimit }
-  package var stepsPerPoint: Int { stepsPerEpoch }
   package var measuring: StepMeasuring { [.clip, .truncation] }
   package var defaults: Hyperparameters { ["momentum": settings.filterMomentum] }
   package var decomposition: Decomposition {
@@ -241,7 +235,7 @@ package final class ImageTask: Workload {
         names,
         SGD(
           momentum: settings.headMomentum, weightDecay: settings.decay / rate, nesterov: true),
-        rate: LearningRate(rate, .linear(), steps: epochs * stepsPerEpoch))
+        rate: LearningRate(rate, .linear(), steps: epochs * settings.stepsPerEpoch))
     }
     return [
       group(classifier.biasNames, settings.biasRate, epochs: settings.epochs),
@@ -256,7 +250,7 @@ package final class ImageTask: Workload {
     self.step = step
     let pass = currentPass(step)
     let chosen = batches.batch(step: step)
-    let epoch = step / stepsPerEpoch
+    let epoch = step / settings.stepsPerEpoch
     let size = chosen.count / settings.microBatches
     let first = chosen.startIndex + microBatch * size
     pass.fill(chosen[first..<(first + size)], data) {
@@ -273,7 +267,8 @@ package final class ImageTask: Workload {
   /// The tape of the present epoch: once the whitening bias is fixed, one that does not differentiate down to it.
   private func currentPass(_ step: Int) -> ImagePass {
     let isTrained =
-      classifier.whiteningBiasName != nil && step < settings.whiteningEpochs * stepsPerEpoch
+      classifier.whiteningBiasName != nil
+      && step < settings.whiteningEpochs * settings.stepsPerEpoch
     let whitening: CifarNet.WhiteningBias = isTrained ? .trained : .frozen
     if let pass, pass.whitening == whitening { return pass.images }
     pass = nil  // its buffers are free before the next ones are made
@@ -300,7 +295,7 @@ package final class ImageTask: Workload {
     let trained = pending[0] / pending[1]
     pending = [0, 0]
     let held = evaluation.measure(.none, count: data.test.count)
-    return [Double(step + 1) / Double(stepsPerEpoch), trained, held.loss, held.accuracy]
+    return [Double(step + 1) / Double(settings.stepsPerEpoch), trained, held.loss, held.accuracy]
   }
 
   /// The error over the final views.
@@ -323,7 +318,7 @@ package final class ImageTask: Workload {
       "network": .string(network.rawValue),
       "parameters": .int(classifier.model.parameterCount),
       "training_images": .int(data.training.count), "test_images": .int(data.test.count),
-      "steps_per_epoch": .int(stepsPerEpoch),
+      "steps_per_epoch": .int(settings.stepsPerEpoch),
       "final_val_loss": last(2, of: lastMetrics),
       "final_val_accuracy": .double(hasDiverged ? .nan : lastMetrics[3]),
       "final_augmented_accuracy": .double(final),

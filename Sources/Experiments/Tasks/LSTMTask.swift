@@ -101,8 +101,7 @@ package struct LSTMSettings: WorkloadSettings {
 
 /// The LSTM on Penn Treebank: columns of the text side by side, the hidden state carried from window to window and set to zero
 /// where the text begins anew.
-package final class LSTMTask: Workload {
-  package static let layerName = "parameter"
+package final class LSTMTask: ModelTask {
   package static let metrics = [
     Metric("val_loss", "cross-entropy on the validation text, nats a word")
   ]
@@ -191,7 +190,6 @@ package final class LSTMTask: Workload {
 
   // MARK: - Training
 
-  package var parameters: [Parameter] { model.parameters }
   /// The weights, and what the layers remember.
   package var modelState: [[Float]] {
     get { model.values + memory.map(\.array) }
@@ -201,11 +199,6 @@ package final class LSTMTask: Workload {
     }
   }
   private var memory: [Buffer] { states.flatMap { [$0.lastHidden, $0.lastCell] } }
-  package var recordedLayers: [String] { parameters.map(\.name) }
-  package var microBatches: Int { 1 }
-  package var lossLimit: Double { Self.lossLimit }
-  package var steps: Int { settings.steps }
-  package var stepsPerPoint: Int { settings.recordEvery }
 
   package func names(in set: ParameterSet) -> [String] {
     let all = parameters.map(\.name)
@@ -251,8 +244,6 @@ package final class LSTMTask: Workload {
       "steps_per_epoch": .int(training.windows),
     ]
   }
-
-  package func save(to path: String) throws { try model.save(to: path) }
 
   private typealias Evaluation = (
     tape: Tape, tokens: Indices, targets: Indices, states: [RecurrentState], loss: Tensor

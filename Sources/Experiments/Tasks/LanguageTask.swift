@@ -3,7 +3,6 @@
 import Autodiff
 import Clipping
 import Datasets
-import Foundation
 import Lab
 import LinearAlgebra
 import Models
@@ -195,7 +194,7 @@ extension ModelConfiguration {
 }
 
 /// A GPT on text.
-package final class LanguageTask: Workload {
+package final class LanguageTask: ModelTask {
   package static let layerName = "matrix parameter"
   package static let metrics = [
     Metric("val_loss", "cross-entropy on validation sequences, nats a token")
@@ -280,15 +279,7 @@ package final class LanguageTask: Workload {
 
   // MARK: - Training
 
-  package var parameters: [Parameter] { model.parameters }
-  package var modelState: [[Float]] {
-    get { model.values }
-    set { model.values = newValue }
-  }
   package var recordedLayers: [String] { model.matrixNames }
-  package var lossLimit: Double { Self.lossLimit }
-  package var steps: Int { settings.steps }
-  package var stepsPerPoint: Int { settings.recordEvery }
   package var decomposition: Decomposition { settings.decomposition }
 
   package func names(in set: ParameterSet) -> [String] {

@@ -2,7 +2,6 @@
 
 import Autodiff
 import Datasets
-import Foundation
 import Lab
 import LinearAlgebra
 import Models
@@ -70,8 +69,7 @@ package struct MLPSettings: WorkloadSettings {
 }
 
 /// The MLP on y = x₁x₂x₃ whose gradients suffer heavy-tailed low-rank noise (§6.4).
-package final class MLPTask: Workload {
-  package static let layerName = "parameter"
+package final class MLPTask: ModelTask {
   package static let metrics = [Metric("val_loss", "mean squared error on the validation samples")]
   package static func trainLossMeaning(_ settings: MLPSettings) -> String {
     "mean of the last \(settings.smoothing) mini-batch losses (mean squared error)"
@@ -146,17 +144,6 @@ package final class MLPTask: Workload {
 
   // MARK: - Training
 
-  package var parameters: [Parameter] { model.parameters }
-  package var modelState: [[Float]] {
-    get { model.values }
-    set { model.values = newValue }
-  }
-  package var recordedLayers: [String] { parameters.map(\.name) }
-  package var microBatches: Int { 1 }
-  package var lossLimit: Double { Self.lossLimit }
-  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
-  package var steps: Int { settings.steps }
-  package var stepsPerPoint: Int { settings.recordEvery }
   package var measuring: StepMeasuring { [.clip, .update] }
   package var lossWindow: LossWindow { .last(settings.smoothing) }
   package var finalLossWindow: LossWindow { .last(Self.finalLosses) }
@@ -183,8 +170,6 @@ package final class MLPTask: Workload {
   package func summary(lastMetrics: [Double]) -> Attributes {
     ["final_val_loss": .double(lastMetrics.first ?? .nan)]
   }
-
-  package func save(to path: String) throws { try model.save(to: path) }
 
   private func makeValidation() -> (tape: Tape, loss: Tensor) {
     let tape = Tape(pool: pool, isTraining: false)

@@ -2,11 +2,9 @@
 
 import Autodiff
 import Datasets
-import Foundation
 import Lab
 import LinearAlgebra
 import Models
-import Optimizers
 import Storage
 import Training
 
@@ -74,10 +72,6 @@ package final class ResNetTask: EpochClassifier {
   package static let ranksRefusal: String? =
     "normalizes over the batch, whose statistics change where it is cut"
 
-  package static func placeholder(_ settings: ResNetSettings) -> LoadedImages {
-    LoadedImages(data: settings.placeholder)
-  }
-
   package static func load(_ settings: ResNetSettings, folder: String) throws -> LoadedImages {
     let data = try settings.load(folder: folder)
     guard data.training.channels == 3 else {
@@ -123,8 +117,6 @@ package final class ResNetTask: EpochClassifier {
     }
   }
 
-  package var network: any Model { model }
-
   package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
     self.step = step
     pass.fill(batches.batch(step: step), data) {
@@ -147,5 +139,4 @@ package final class ResNetTask: EpochClassifier {
     ]
   }
 
-  package func save(to path: String) throws { try model.save(to: path) }
 }

@@ -2,11 +2,9 @@
 
 import Autodiff
 import Datasets
-import Foundation
 import Lab
 import LinearAlgebra
 import Models
-import Optimizers
 import Storage
 import Training
 
@@ -55,8 +53,7 @@ package struct VAESettings: ImageEpochs, DecayingEpochs {
 
 /// The variational autoencoder on Fashion-MNIST (arXiv 2404.08624): the loss that is differentiated is summed over the batch, what
 /// is reported is an image's.
-package final class VAETask: Workload {
-  package static let layerName = "parameter"
+package final class VAETask: ModelTask {
   package static let metrics = [
     Metric("epoch", "training epochs done"),
     Metric(
@@ -70,10 +67,6 @@ package final class VAETask: Workload {
   }
   /// A loss of an image beyond this has diverged (it starts near 200, and a gray image of noise has about 65).
   package static let lossLimit = 1e5
-
-  package static func placeholder(_ settings: VAESettings) -> LoadedImages {
-    LoadedImages(data: settings.placeholder)
-  }
 
   package static func load(_ settings: VAESettings, folder: String) throws -> LoadedImages {
     let data = try settings.load(folder: folder)
@@ -119,18 +112,7 @@ package final class VAETask: Workload {
 
   // MARK: - Training
 
-  package var parameters: [Parameter] { model.parameters }
-  package var modelState: [[Float]] {
-    get { model.values }
-    set { model.values = newValue }
-  }
-  package var recordedLayers: [String] { parameters.map(\.name) }
-  package var microBatches: Int { 1 }
   package var lossScale: Double { Double(settings.batchSize) }
-  package var lossLimit: Double { Self.lossLimit }
-  package func names(in set: ParameterSet) -> [String] { parameters.map(\.name) }
-  package var steps: Int { settings.stepCount }
-  package var stepsPerPoint: Int { settings.stepsPerEpoch }
 
   package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
     self.step = step
@@ -159,7 +141,6 @@ package final class VAETask: Workload {
     ]
   }
 
-  package func save(to path: String) throws { try model.save(to: path) }
 }
 
 /// A recorded pass over some images.

@@ -2,11 +2,9 @@
 
 import Autodiff
 import Datasets
-import Foundation
 import Lab
 import LinearAlgebra
 import Models
-import Optimizers
 import Storage
 import Training
 
@@ -71,10 +69,6 @@ package final class ViTTask: EpochClassifier {
   package static let sample = (one: "an image", many: "images")
   package static let testNote = ", each whole and resized"
 
-  package static func placeholder(_ settings: ViTSettings) -> LoadedImages {
-    LoadedImages(data: settings.placeholder)
-  }
-
   package static func load(_ settings: ViTSettings, folder: String) throws -> LoadedImages {
     let data = try settings.load(folder: folder)
     let images = data.training
@@ -120,8 +114,6 @@ package final class ViTTask: EpochClassifier {
       stream: stream.child("batches"))
     crops = stream.child("crops")
   }
-
-  package var network: any Model { model }
 
   package func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor) {
     self.step = step

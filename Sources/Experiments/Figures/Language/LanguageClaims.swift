@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Lab
-import Foundation
 import LinearAlgebra
 import Storage
 

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Lab
-import Foundation
 import LinearAlgebra
-import Storage
 
 // The claims of Fig 2b.
 

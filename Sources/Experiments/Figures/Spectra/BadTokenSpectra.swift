@@ -2,7 +2,6 @@
 
 import Lab
 import Datasets
-import Foundation
 import LinearAlgebra
 import Models
 import Storage
