@@ -117,6 +117,19 @@ extension ExperimentConfig {
     }
   }
 
+  /// The settings as a caption has them: numbers in decimal, lists with "and".
+  package var captionValues: [(String, String)] {
+    get throws {
+      func words(_ node: Node) -> String? {
+        guard let text = node.scalar?.string else {
+          return node.sequence.map { $0.compactMap(words).joined(separator: " and ") }
+        }
+        return Int(text) == nil ? Double(text).map { "\($0)" } ?? text : text
+      }
+      return try mapping.compactMap { key, value in words(value).map { (key.string ?? "", $0) } }
+    }
+  }
+
   private var mapping: Node.Mapping {
     get throws {
       guard let mapping = try compose(yaml: yaml)?.mapping else {

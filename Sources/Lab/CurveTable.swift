@@ -187,3 +187,28 @@ extension RecordSet {
     return (60 * log10(x[row])).rounded(.down) != (60 * log10(x[row - 1])).rounded(.down)
   }
 }
+
+extension RecordSet {
+  /// What the runs of every method ended with, for a caption: "title words; title: 1 of 3 runs diverged". With the `limit` that
+  /// a diverged run counts as, the lowest geometric mean first; without one, of means in the methods' order.
+  package func ends(
+    _ attribute: String, limit: Double? = nil, title: ((_ method: String) throws -> String)? = nil,
+    _ words: (_ method: String, _ mean: Double) throws -> String
+  ) throws -> String {
+    let lines = try methods.map { method -> (mean: Double, text: String) in
+      let values = try values(attribute, of: method)
+      let summary = limit.map { RunStatistics.geometricMean(values, limit: $0) }
+      let mean = summary?.mean ?? Statistics.mean(values)
+      let diverged = summary?.diverged ?? values.count { !$0.isFinite }
+      let title = try title?(method) ?? self.title(of: method)
+      return (
+        mean,
+        diverged > 0
+          ? "\(title): \(diverged) of \(values.count) runs diverged"
+          : "\(title) \(try words(method, mean))"
+      )
+    }
+    return (limit == nil ? lines : lines.sorted { $0.mean < $1.mean }).map(\.text)
+      .joined(separator: "; ")
+  }
+}

@@ -47,14 +47,17 @@ package struct Suite: Sendable {
   }
 
   /// A caption from its template: {{name}} is replaced by the value the records give it, once: what stands in a value is
-  /// text, and no tag.
+  /// text, and no tag. Besides what the experiment says, every setting has its name, and `data` are the data.
   ///
   /// Throws for a placeholder that has no value.
   package func caption(template: String, file: String, set: RecordSet) throws -> String {
-    try Self.filled(
+    let experiment = try experiment(of: set)
+    return try Self.filled(
       template: template, file: file,
       [("stamp", set.stamp), ("profile", set.profile), ("n", "\(set.seeds.count)")]
-        + experiment(of: set).captionValues(of: set))
+        + experiment.captionValues(of: set)
+        + [("data", escaped(set.records[0].string(attribute: "data")))]
+        + experiment.config(of: set).captionValues)
   }
 
   /// `template` with each {{name}} replaced by its value.

@@ -284,6 +284,12 @@ import Training
       #expect(evidence.lines[0].contains("final training loss"), "\(claim.id)")
     }
     #expect(try MLPHeavyTails.captionValues(of: curves).contains { $0.0 == "ranking" })
+    // Numbers in decimal, as the settings have them: 5e-2 in YAML.
+    var settings = MLPHeavyTails.defaults
+    (settings.noiseScale, settings.hidden) = (0.05, [64, 32])
+    let words = try settings.captionValues
+    #expect(words.contains { $0 == ("noiseScale", "0.05") })
+    #expect(words.contains { $0 == ("hidden", "64 and 32") })
   }
 
   @Test func heatMapStatistics() throws {

@@ -100,7 +100,9 @@ import Training
     let table = try DeltaGClipResNet18.table(of: set)
     #expect(table.blocks.map(\.name) == names + ["final"])
     let values = try DeltaGClipResNet18.captionValues(of: set)
-    #expect(values.contains { $0 == ("decayEpochs", "1 and 2") })
+    let settings = try DeltaGClipResNet18.config(of: set).captionValues
+    #expect(settings.contains { $0 == ("decayEpochs", "1 and 2") })
+    #expect(settings.contains { $0.0 == "trainingImages" && Int($0.1) != nil })
     #expect(values.contains { $0 == ("idle", "δ made a difference in some run") })
     for claim in DeltaGClipResNet18.claims {
       let hasArms = ["deltagclip-resnet18-gclip", "deltagclip-resnet18-ablation"]

@@ -145,18 +145,3 @@ extension Workload where Settings: ImageEpochs, Source == LoadedImages {
     LoadedImages(data: settings.placeholder)
   }
 }
-
-extension SearchExperiment where Figure.Task.Settings: ImageEpochs {
-  package static func captionSettings(_ config: Config) -> [(String, String)] {
-    epochSettings(config)
-  }
-
-  /// What captions say of every network on images.
-  static func epochSettings(_ config: Config) -> [(String, String)] {
-    let s = config.settings
-    return [
-      ("epochs", "\(s.epochs)"), ("batchSize", "\(s.batchSize)"),
-      ("trainingImages", "\(s.trainingImages)"),
-    ]
-  }
-}

@@ -21,8 +21,6 @@ package protocol SearchExperiment: Experiment where Config == SearchConfig<Figur
   static var objectiveTitle: String { get }
   /// The stream of the points.
   static var stream: String { get }
-  /// Settings that the caption mentions.
-  static func captionSettings(_ config: Config) -> [(String, String)]
 }
 
 /// The settings of a search.
@@ -59,10 +57,6 @@ extension SearchExperiment {
       .map { $0 == "val" ? "validation" : $0 == "train" ? "training" : String($0) }
       .joined(separator: " ")
   }
-  package static func captionSettings(_ config: Config) -> [(String, String)] {
-    [("steps", "\(config.settings.stepCount)")]
-  }
-
   /// The search for `arm`; every arm has points of its own.
   static func search(_ arm: Arm, _ config: Config, seed: UInt64) -> HyperparameterSearch {
     HyperparameterSearch(

@@ -162,7 +162,7 @@ extension SearchExperiment {
     return [
       ("rows", rows), ("protocol", try `protocol`(searches, config)),
       ("methods", "\(set.methods.count)"),
-    ] + captionSettings(config)
+    ]
   }
 
   /// How was searched, in a sentence or two.

@@ -33,14 +33,6 @@ package enum DeltaGClipBERTSearch: SearchExperiment {
   package static func objectiveMeaning(_ config: Config) -> String {
     "share of the \(config.selection == .heldOut ? "validation" : "test") texts classified wrongly"
   }
-
-  package static func captionSettings(_ config: Config) -> [(String, String)] {
-    let s = config.settings
-    return [
-      ("epochs", "\(s.epochs)"), ("batchSize", "\(s.batchSize)"),
-      ("trainingTexts", "\(s.trainingTexts)"), ("layers", "\(s.layers)"),
-    ]
-  }
 }
 
 // MARK: - Table and caption
@@ -78,13 +70,9 @@ extension DeltaGClipBERT {
     return [
       ("finals", try finals(of: set)),
       ("encoder", escaped(try encoder(record, layers: settings.layers))),
-      ("data", escaped(try record.string(attribute: "data"))),
-      ("trainingTexts", "\(settings.trainingTexts)"), ("testTexts", "\(settings.testTexts)"),
-      ("cutTexts", "\(try record.int(attribute: "cut_texts"))"), ("length", "\(settings.length)"),
-      ("layers", "\(settings.layers)"), ("heads", "\(settings.heads)"),
-      ("width", "\(try record.int(attribute: "width"))"), ("epochs", "\(settings.epochs)"),
+      ("cutTexts", "\(try record.int(attribute: "cut_texts"))"),
+      ("width", "\(try record.int(attribute: "width"))"),
       ("vocabulary", "\(try record.int(attribute: "vocabulary"))"),
-      ("batchSize", "\(settings.batchSize)"),
       ("parameters", "\(try record.int(attribute: "parameters"))"),
     ]
   }

@@ -62,15 +62,10 @@ extension DeltaGClipClassifier {
 
   /// Final accuracies and the time of a step, method by method.
   static func finals(of set: RecordSet) throws -> String {
-    try set.methods.map { method in
-      let accuracies = try set.values("final_val_accuracy", of: method)
-      let diverged = accuracies.count { !$0.isFinite }
+    try set.ends("final_val_accuracy") { method, accuracy in
       let time = try 1000 * RunStatistics.secondsPerStep(set.records(of: method))
-      return try set.title(of: method)
-        + (diverged > 0
-          ? ": \(diverged) of \(accuracies.count) runs diverged"
-          : " \(significant(100 * Statistics.mean(accuracies), 3)) % (\(significant(time, 2)) ms a step)")
-    }.joined(separator: "; ")
+      return "\(significant(100 * accuracy, 3)) % (\(significant(time, 2)) ms a step)"
+    }
   }
 }
 
@@ -82,8 +77,6 @@ package protocol DeltaGClipImages: DeltaGClipClassifier where Task.Settings: Ima
   static var exponents: [Int] { get }
   /// What the summary figure calls the row.
   static var rowTitle: String { get }
-  /// Numbers of the caption beside those that all have.
-  static func particulars(_ settings: Task.Settings) -> [(String, String)]
 }
 
 extension DeltaGClipImages {
@@ -106,15 +99,10 @@ extension DeltaGClipImages {
   }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let record = set.records[0]
-    let settings = try config(of: set).settings
-    return [
+    [
       ("idle", try idle(set)), ("finals", try finals(of: set)),
-      ("data", escaped(try record.string(attribute: "data"))),
-      ("trainingImages", "\(settings.trainingImages)"), ("testImages", "\(settings.testImages)"),
-      ("epochs", "\(settings.epochs)"), ("batchSize", "\(settings.batchSize)"),
-      ("parameters", "\(try record.int(attribute: "parameters"))"),
-    ] + particulars(settings)
+      ("parameters", "\(try set.records[0].int(attribute: "parameters"))"),
+    ]
   }
 
   package static var summary: [SummaryRow] {

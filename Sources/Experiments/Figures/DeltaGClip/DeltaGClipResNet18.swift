@@ -18,13 +18,6 @@ package enum DeltaGClipResNet18: DeltaGClipImages {
     ResNetSettings(), methods: arms.map(\.name), seeds: [1, 2, 3])
 
   package static func table(of set: RecordSet) throws -> Table { try curves(of: set) }
-
-  package static func particulars(_ settings: ResNetSettings) -> [(String, String)] {
-    [
-      ("widthDivisor", "\(settings.widthDivisor)"),
-      ("decayEpochs", settings.decayEpochs.map(String.init).joined(separator: " and ")),
-    ]
-  }
 }
 
 /// Hyper-parameters of ResNet-18's arms; the curves take the authors' where they have published some.
@@ -33,8 +26,4 @@ package enum DeltaGClipResNet18Search: SearchExperiment {
   package static let name = "resnet18-search"
   package static let defaults = SearchConfig(
     ResNetSettings(), methods: ["spectral-const", "spectral-quantile"])
-
-  package static func captionSettings(_ config: Config) -> [(String, String)] {
-    epochSettings(config) + [("widthDivisor", "\(config.settings.widthDivisor)")]
-  }
 }

@@ -49,28 +49,14 @@ extension DeltaGClipVAE {
   }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let record = set.records[0]
-    let settings = try config(of: set).settings
-    let lines = try set.methods.map { method -> (loss: Double, text: String) in
-      let losses = try set.values("final_val_loss", of: method)
-      let title = try set.title(of: method)
-      let summary = RunStatistics.geometricMean(losses, limit: VAETask.lossLimit)
-      let time = try 1000 * RunStatistics.secondsPerStep(set.records(of: method))
-      return (
-        summary.mean,
-        summary.diverged > 0
-          ? "\(title): \(summary.diverged) of \(losses.count) runs diverged"
-          : "\(title) \(significant(summary.mean, 4)) (\(significant(time, 2)) ms a step)"
-      )
-    }
-    return [
-      ("ranking", lines.sorted { $0.loss < $1.loss }.map(\.text).joined(separator: "; ")),
-      ("data", escaped(try record.string(attribute: "data"))),
-      ("trainingImages", "\(settings.trainingImages)"), ("testImages", "\(settings.testImages)"),
-      ("hidden", "\(settings.hidden)"), ("latent", "\(settings.latent)"),
-      ("epochs", "\(settings.epochs)"), ("batchSize", "\(settings.batchSize)"),
-      ("decayEpochs", settings.decayEpochs.map(String.init).joined(separator: " and ")),
-      ("parameters", "\(try record.int(attribute: "parameters"))"),
+    [
+      (
+        "ranking",
+        try set.ends("final_val_loss", limit: VAETask.lossLimit) { method, loss in
+          let time = try 1000 * RunStatistics.secondsPerStep(set.records(of: method))
+          return "\(significant(loss, 4)) (\(significant(time, 2)) ms a step)"
+        }
+      ), ("parameters", "\(try set.records[0].int(attribute: "parameters"))"),
     ]
   }
 }

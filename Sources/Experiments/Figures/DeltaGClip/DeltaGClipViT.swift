@@ -44,12 +44,4 @@ extension DeltaGClipViT {
     }
     return table
   }
-
-  package static func particulars(_ settings: ViTSettings) -> [(String, String)] {
-    [
-      ("imageSide", "\(settings.imageSide)"), ("smallestCrop", "\(settings.smallestCrop)"),
-      ("width", "\(settings.width)"), ("layers", "\(settings.layers)"),
-      ("heads", "\(settings.heads)"),
-    ]
-  }
 }

@@ -48,11 +48,4 @@ package enum CIFAR10Search: SearchExperiment {
   package static func objectiveMeaning(_ config: Config) -> String {
     "fraction of the \(config.selection == .heldOut ? "held-out training" : "test") images not classified correctly, each in six views"
   }
-
-  package static func captionSettings(_ config: Config) -> [(String, String)] {
-    epochSettings(config) + [
-      ("widthDivisor", "\(config.settings.widthDivisor)"),
-      ("testImages", "\(config.settings.testImages)"),
-    ]
-  }
 }

@@ -64,18 +64,10 @@ enum ImageTable {
 
   /// The numbers of a caption.
   static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let record = set.records[0]
-    let config = try CIFAR10ResNet18.config(of: set).settings
-    let lines = try set.methods.map { method in
-      let accuracies = try set.values("final_val_accuracy", of: method)
-      let diverged = accuracies.count { !$0.isFinite }
+    let finals = try set.ends("final_val_accuracy") { method, accuracy in
       let times = try milliseconds(set.records(of: method))
-      return try set.title(of: method)
-        + (diverged > 0
-          ? ": \(diverged) of \(accuracies.count) runs diverged"
-          : String(
-            format: " %.1f %% (clip %.2g of %.3g ms a step)", 100 * Statistics.mean(accuracies),
-            times.clip, times.step))
+      return String(
+        format: "%.1f %% (clip %.2g of %.3g ms a step)", 100 * accuracy, times.clip, times.step)
     }
     let parameters = try ImageNetwork.allCases.compactMap { network -> String? in
       let own = try set.records.first {
@@ -84,20 +76,14 @@ enum ImageTable {
       return try own.map { "\(network.title) \(try $0.int(attribute: "parameters"))" }
     }
     return [
-      ("finals", lines.joined(separator: "; ")),
+      ("finals", finals),
       (
         "spread",
         set.seeds.count > 1
           ? "mean over n = \(set.seeds.count) seeds with 95 % Student's t bands" : "one seed"
       ),
       ("parameters", parameters.joined(separator: ", ")),
-      ("data", escaped(try record.string(attribute: "data"))),
-      ("trainingImages", "\(config.trainingImages)"), ("testImages", "\(config.testImages)"),
-      ("epochs", "\(config.epochs)"), ("batchSize", "\(config.batchSize)"),
-      ("lossScale", "\(config.lossScale)"), ("widthDivisor", "\(config.widthDivisor)"),
-      ("rank", "\(config.rank)"), ("oversampling", "\(config.oversampling)"),
-      ("powerIterations", "\(config.powerIterations)"),
-      ("steps", "\(try record.ints("step").last ?? 0)"),
+      ("steps", "\(try set.records[0].ints("step").last ?? 0)"),
     ]
   }
 }

@@ -44,21 +44,9 @@ enum LanguageTable {
   static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
     let steps = try record.ints("step").last ?? 0
-    var lines: [(loss: Double, text: String)] = []
-    for method in set.methods {
-      let finals = try set.values("final_val_loss", of: method)
-      let records = try set.records(of: method)
-      let title = try set.title(of: method)
-      let summary = RunStatistics.geometricMean(finals, limit: LanguageTask.lossLimit)
-      let (mean, diverged) = (summary.mean, summary.diverged)
-      let perStep = try 1000 * RunStatistics.secondsPerStep(records)
-      lines.append(
-        (
-          mean,
-          diverged > 0
-            ? "\(title): \(diverged) of \(finals.count) runs diverged"
-            : "\(title) \(threeDigits(mean)) (\(threeDigits(perStep)) ms a step)"
-        ))
+    let ranking = try set.ends("final_val_loss", limit: LanguageTask.lossLimit) { method, loss in
+      let time = try 1000 * RunStatistics.secondsPerStep(set.records(of: method))
+      return "\(threeDigits(loss)) (\(threeDigits(time)) ms a step)"
     }
     let sample = try set.records(of: set.methods[0])[0].string(attribute: "sample")
     func telemetry(_ name: String) -> Int {
@@ -70,21 +58,17 @@ enum LanguageTable {
       if case .int(let bytes)? = record.telemetry.attributes["peak_memory_bytes"] { return bytes }
       return 0
     }
-    let settings = try record.settings()
-    let sketch = ["rank", "oversampling", "powerIterations"].map { name in
-      (name, settings?[name]?.int.map(String.init) ?? "?")
-    }
-    return sketch + [
+    return [
       ("memory", String(format: "%.1f GB", Double(peak.max() ?? 0) / 1e9)),
       (
         "running",
         "\(jobs) run\(jobs == 1 ? "" : "s") side by side on \(telemetry("cores")) cores, "
           + "\(threads) thread\(threads == 1 ? "" : "s") each"
       ),
-      ("steps", "\(steps)"), ("data", escaped(try record.string(attribute: "data"))),
+      ("steps", "\(steps)"),
       ("parameters", "\(try record.int(attribute: "parameters"))"),
       ("vocabulary", "\(try record.int(attribute: "vocabulary"))"),
-      ("ranking", lines.sorted { $0.loss < $1.loss }.map(\.text).joined(separator: "; ")),
+      ("ranking", ranking),
       ("sample", sample.split(separator: "\n").map { "> \($0)" }.joined(separator: "\n")),
     ]
   }

@@ -125,7 +125,7 @@ extension MLPHeatMap {
       ]
     }
     return values + [
-      ("steps", "\(try config(of: set).settings.steps)"), ("good", "\(goodLoss)"),
+      ("good", "\(goodLoss)"),
       ("difference", try difference(set)),
     ]
   }

@@ -39,19 +39,12 @@ extension MLPHeavyTails {
   }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let steps = try set.records[0].ints("step").last ?? 0
-    var ranking: [(title: String, loss: Double, diverged: Int, runs: Int)] = []
-    for method in set.methods {
-      let losses = try set.values("final_train_loss", of: method)
-      let title = try set.title(of: method)
-      let summary = RunStatistics.geometricMean(losses, limit: MLPTask.lossLimit)
-      ranking.append((title, summary.mean, summary.diverged, losses.count))
-    }
-    let lines = ranking.sorted { $0.loss < $1.loss }.map { entry in
-      entry.diverged > 0
-        ? "\(entry.title): \(entry.diverged) of \(entry.runs) runs diverged"
-        : "\(entry.title) \(short(entry.loss))"
-    }
-    return [("steps", "\(steps)"), ("ranking", lines.joined(separator: "; "))]
+    [
+      ("steps", "\(try set.records[0].ints("step").last ?? 0)"),
+      (
+        "ranking",
+        try set.ends("final_train_loss", limit: MLPTask.lossLimit) { _, loss in short(loss) }
+      ),
+    ]
   }
 }

@@ -28,10 +28,6 @@ package enum PerSampleSearch: SearchExperiment {
   package static func objectiveMeaning(_ config: Config) -> String {
     "cross-entropy of the \(config.selection == .heldOut ? "held-out training" : "test") images, nats an image"
   }
-
-  package static func captionSettings(_ config: Config) -> [(String, String)] {
-    epochSettings(config) + [("widthDivisor", "\(config.settings.widthDivisor)")]
-  }
 }
 
 // MARK: - Table and caption
@@ -61,31 +57,18 @@ extension PerSampleAlexNet {
   }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let record = set.records[0]
-    let settings = try config(of: set).settings
-    let lines = try set.methods.map { method -> (loss: Double, text: String) in
-      let losses = try set.values("final_train_loss", of: method)
-      let title = try set.title(of: method)
-      let summary = RunStatistics.geometricMean(losses, limit: AlexNetTask.lossLimit)
-      if summary.diverged > 0 {
-        return (.infinity, "\(title): \(summary.diverged) of \(losses.count) runs diverged")
-      }
-      let accuracy = 100 * Statistics.mean(try set.values("final_val_accuracy", of: method))
-      let time = try 1000 * RunStatistics.secondsPerStep(set.records(of: method))
-      return (
-        summary.mean,
-        "\(title) \(significant(summary.mean, 3)) (\(significant(accuracy, 3)) %, \(significant(time, 2)) ms a step)"
-      )
-    }
-    return [
-      ("ranking", lines.sorted { $0.loss < $1.loss }.map(\.text).joined(separator: "; ")),
-      ("data", escaped(try record.string(attribute: "data"))),
-      ("trainingImages", "\(settings.trainingImages)"), ("testImages", "\(settings.testImages)"),
-      ("widthDivisor", "\(settings.widthDivisor)"), ("epochs", "\(settings.epochs)"),
-      ("batchSize", "\(settings.batchSize)"), ("dropout", "\(settings.dropout)"),
-      ("translate", "\(settings.translate)"), ("microBatches", "\(AlexNetArms.microBatches)"),
-      ("microBatchSize", "\(settings.batchSize / AlexNetArms.microBatches)"),
-      ("rank", "\(settings.rank)"), ("parameters", "\(try record.int(attribute: "parameters"))"),
+    [
+      (
+        "ranking",
+        try set.ends("final_train_loss", limit: AlexNetTask.lossLimit) { method, loss in
+          let accuracy = 100 * Statistics.mean(try set.values("final_val_accuracy", of: method))
+          let time = try 1000 * RunStatistics.secondsPerStep(set.records(of: method))
+          return
+            "\(significant(loss, 3)) (\(significant(accuracy, 3)) %, \(significant(time, 2)) ms a step)"
+        }
+      ), ("microBatches", "\(AlexNetArms.microBatches)"),
+      ("microBatchSize", "\(try config(of: set).batchSize / AlexNetArms.microBatches)"),
+      ("parameters", "\(try set.records[0].int(attribute: "parameters"))"),
     ]
   }
 }

@@ -21,26 +21,19 @@ package enum LSTMCurves: CurveExperiment {
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let record = set.records[0]
-    var lines: [(loss: Double, text: String)] = []
-    for method in set.methods {
-      let finals = try set.values("final_val_loss", of: method)
-      let rate = try set.values("learningRate", of: method)[0]
-      let summary = RunStatistics.geometricMean(finals, limit: LSTMTask.lossLimit)
-      let title = "\(try set.title(of: method)) (rate \(significant(rate, 2)))"
-      lines.append(
-        (
-          summary.mean,
-          summary.diverged > 0
-            ? "\(title): \(summary.diverged) of \(finals.count) runs diverged"
-            : "\(title) \(significant(summary.mean, 3))"
-        ))
-    }
+    let ranking = try set.ends(
+      "final_val_loss", limit: LSTMTask.lossLimit,
+      title: { method in
+        let rate = try set.values("learningRate", of: method)[0]
+        return "\(try set.title(of: method)) (rate \(significant(rate, 2)))"
+      }
+    ) { _, loss in significant(loss, 3) }
     return [
       ("steps", "\(try record.ints("step").last ?? 0)"),
       ("epoch", "\(try record.int(attribute: "steps_per_epoch"))"),
       ("parameters", "\(try record.int(attribute: "parameters"))"),
       ("vocabulary", "\(try record.int(attribute: "vocabulary"))"),
-      ("ranking", lines.sorted { $0.loss < $1.loss }.map(\.text).joined(separator: "; ")),
+      ("ranking", ranking),
     ]
   }
 

@@ -81,7 +81,6 @@ extension Smoothness {
   }
 
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
-    let config = try config(of: set)
     let lines = try set.methods.map { method -> String in
       let record = try set.records(of: method)[0]
       let coefficients = try SmoothnessScatter.estimators.prefix(2).map { estimator in
@@ -96,9 +95,6 @@ extension Smoothness {
         + "; L0 = \(significant(RunStatistics.interval(l0).estimate, 2)), "
         + "L1 = \(significant(RunStatistics.interval(l1).estimate, 2))"
     }
-    return [
-      ("batches", "\(config.batches)"), ("gridPoints", "\(config.gridPoints)"),
-      ("workloads", lines.joined(separator: ". ")),
-    ]
+    return [("workloads", lines.joined(separator: ". "))]
   }
 }
