@@ -9,13 +9,10 @@ import Storage
 import Theory
 
 extension TheoryBounds {
-  /// What Theorem 3.3 is held against: one entry a case.
+  /// What Theorem 3.3 is held against: a row a case.
   private struct Cases33 {
-    var names: [String] = []
-    var steps: [Int] = []
-    var (tau, alpha): ([Double], [Double]) = ([], [])
-    var (optimisation, noise): ([[Double]], [[Double]]) = ([], [])
-    var (measured, biases, excess): ([[Double]], [[Double]], [[Double]]) = ([], [], [])
+    var columns = Columns(axis: "case")
+    var excess: [[Double]] = []
 
     /// Adds a case; `variances` are V of Lemma C.1, one a run.
     mutating func add(
@@ -26,18 +23,24 @@ extension TheoryBounds {
         try Theorem33(
           .b, smoothness: smoothness, initialGap: gap, eta: eta, steps: steps, variance: $0)
       }
-      names.append(name)
-      self.steps.append(steps)
-      self.tau.append(tau)
-      self.alpha.append(alpha)
-      optimisation.append(theorems.map(\.optimization))
-      noise.append(theorems.map(\.noise))
-      measured.append(squaredNorms)
-      biases.append(squaredBiases)
-      excess.append(
-        squaredNorms.indices.map {
-          squaredNorms[$0] - theorems[$0].bound(meanSquaredBias: squaredBiases[$0])
-        })
+      let own = squaredNorms.indices.map {
+        squaredNorms[$0] - theorems[$0].bound(meanSquaredBias: squaredBiases[$0])
+      }
+      excess.append(own)
+      columns.append([
+        ("problem", .text(name), "problem"), ("steps", .count(steps), "number of steps K"),
+        ("tau", .real(tau), "threshold"),
+        ("alpha", .real(alpha), "moment order of the noise term"),
+        (
+          "optimisation", .runs(theorems.map(\.optimization)),
+          "optimisation error of Theorem 3.3(b)"
+        ), ("noise", .runs(theorems.map(\.noise)), "noise term of Theorem 3.3(b), of each run"),
+        ("squared_norm", .runs(squaredNorms), "mean squared gradient norm of each run"),
+        (
+          "squared_bias", .runs(squaredBiases),
+          "mean squared bias of each run, exact at each iterate"
+        ), ("excess", .runs(own), "squared norm minus bound, of each run"),
+      ])
     }
   }
 
@@ -76,22 +79,7 @@ extension TheoryBounds {
       }
     }
     try addTraceRegression(config, stream.child("trace"), to: &cases)
-    var columns = Columns(axis: "case")
-    columns.add("problem", cases.names, "problem")
-    columns.add("steps", cases.steps, "number of steps K")
-    columns.add("tau", cases.tau, "threshold")
-    columns.add("alpha", cases.alpha, "moment order of the noise term")
-    func add(_ name: String, _ values: [[Double]], _ longName: String) {
-      // Cases with fewer runs are filled up with NaN.
-      columns.addRuns(
-        name, values.map { $0 + Array(repeating: .nan, count: config.runs - $0.count) }, longName)
-    }
-    add("optimisation", cases.optimisation, "optimisation error of Theorem 3.3(b)")
-    add("noise", cases.noise, "noise term of Theorem 3.3(b), of each run")
-    add("squared_norm", cases.measured, "mean squared gradient norm of each run")
-    add("squared_bias", cases.biases, "mean squared bias of each run, exact at each iterate")
-    add("excess", cases.excess, "squared norm minus bound, of each run")
-    return columns.set([
+    return cases.columns.record([
       "steps": .int(config.steps33), "violations_total": .int(violations(cases.excess)),
       "instances_total": .int(cases.excess.count),
     ])
@@ -182,14 +170,8 @@ extension TheoryBounds {
       ),
     ]
     let x0 = start(3, 3)
-    var names: [String] = []
-    var (alphas, steps, taus, etas, sigmas, bounds):
-      (
-        [Double], [Int], [Double], [Double], [Double], [Double]
-      ) = ([], [], [], [], [], [])
-    var scheduled: [Int] = []
-    var potentials = [[[Double]]](repeating: [], count: rules.count)
-    var matched: [Double] = []
+    var columns = Columns(axis: "case")
+    var excess: [[Double]] = []
     for (name, problem) in problems {
       for alpha in config.alphas {
         // The tail exponent lies above α, so σ is finite and known: Pareto for α < 2, t for α = 2.
@@ -224,47 +206,41 @@ extension TheoryBounds {
             spectral, try run(.none, config.runs), try run(.norm(theorem.tau), config.runs),
             try run(.norm(own), config.runs),
           ]
-          for (index, result) in results.enumerated() {
-            potentials[index].append(result.map(\.potential))
-          }
-          names.append(name)
-          alphas.append(alpha)
-          steps.append(k)
-          taus.append(theorem.tau)
-          etas.append(theorem.eta)
-          sigmas.append(sigma)
-          bounds.append(theorem.bound)
-          matched.append(own)
-          scheduled.append(
-            Theorem34.scheduledTau(steps: k, alpha: alpha) >= max(1, 8 * sigma) ? 1 : 0)
+          let isScheduled =
+            Theorem34.scheduledTau(steps: k, alpha: alpha) >= max(1, 8 * sigma)
+          columns.append(
+            [
+              ("problem", .text(name), "problem"),
+              ("alpha", .real(alpha), "moment order of the noise"),
+              ("steps", .count(k), "number of steps K"),
+              ("tau", .real(theorem.tau), "threshold of Theorem 3.4"),
+              ("eta", .real(theorem.eta), "step size of Theorem 3.4"),
+              ("sigma", .real(sigma), "noise level, exact"),
+              ("bound", .real(theorem.bound), "bound of Theorem 3.4"),
+              ("matched_tau", .real(own), "norm threshold with the same median update norm"),
+              (
+                "scheduled", .count(isScheduled ? 1 : 0),
+                "1 where tau is K^(1/(3 alpha - 2)), not 8 sigma or 1"
+              ),
+            ]
+              + zip(rules, results).map { rule, result in
+                (
+                  "potential_\(rule)", .runs(result.map(\.potential)),
+                  "mean of min(norm, norm squared) of each run, rule \(rule); infinite if it diverged"
+                )
+              })
+          excess.append(spectral.map { $0.potential - theorem.bound })
         }
       }
     }
-    let excess = zip(potentials[0], bounds).map { runs, bound in runs.map { $0 - bound } }
-    var columns = Columns(axis: "case")
-    columns.add("problem", names, "problem")
-    columns.add("alpha", alphas, "moment order of the noise")
-    columns.add("steps", steps, "number of steps K")
-    columns.add("tau", taus, "threshold of Theorem 3.4")
-    columns.add("eta", etas, "step size of Theorem 3.4")
-    columns.add("sigma", sigmas, "noise level, exact")
-    columns.add("bound", bounds, "bound of Theorem 3.4")
-    columns.add("matched_tau", matched, "norm threshold with the same median update norm")
-    columns.add("scheduled", scheduled, "1 where tau is K^(1/(3 alpha - 2)), not 8 sigma or 1")
-    for (index, rule) in rules.enumerated() {
-      columns.addRuns(
-        "potential_\(rule)", potentials[index],
-        "mean of min(norm, norm squared) of each run, rule \(rule); infinite if it diverged")
-    }
-    return columns.set([
+    return columns.record([
       "violations_total": .int(violations(excess)), "instances_total": .int(excess.count),
     ])
   }
 
   /// The bias of the clipped gradient over τ against 2^(α-1) σ^α τ^(1-α), exactly, on a heavy discrete law.
   static func bias(_ config: Config, _ stream: RandomStream) throws -> Record {
-    var (alphas, taus, measured, bounds): ([Double], [Double], [Double], [Double]) =
-      ([], [], [], [])
+    var columns = Columns(axis: "case")
     var tally = StatementTally(name: "bias by moment")
     let g = 0.1 * start(3, 3)
     for alpha in config.alphas {
@@ -274,18 +250,14 @@ extension TheoryBounds {
         let tau = pow(10, Double(i) / 12)
         let inequality = try Ingredients.biasByMoment(g, law: law, tau: tau, alpha: alpha)
         tally.add(inequality)
-        alphas.append(alpha)
-        taus.append(tau)
-        measured.append(inequality.lhs)
-        bounds.append(inequality.rhs)
+        columns.append([
+          ("alpha", .real(alpha), "moment order"), ("tau", .real(tau), "threshold"),
+          ("bias", .real(inequality.lhs), "norm of the bias of the clipped gradient, exact"),
+          ("bound", .real(inequality.rhs), "2^(alpha-1) sigma^alpha tau^(1-alpha)"),
+        ])
       }
     }
-    var columns = Columns(axis: "case")
-    columns.add("alpha", alphas, "moment order")
-    columns.add("tau", taus, "threshold")
-    columns.add("bias", measured, "norm of the bias of the clipped gradient, exact")
-    columns.add("bound", bounds, "2^(alpha-1) sigma^alpha tau^(1-alpha)")
-    return columns.set([
+    return columns.record([
       "violations_total": .int(tally.violations), "instances_total": .int(tally.instances),
     ])
   }
@@ -293,39 +265,38 @@ extension TheoryBounds {
   /// Iterations of clipped, normalised and fixed-step descent from farther and farther away (paper 3), the decay
   /// of δ-GClip on a wide net (paper 4) and the error of per-sample clipping over n (paper 2).
   static func acceleration(_ config: Config, _ stream: RandomStream) throws -> Record {
-    var (functions, starts): ([String], [Double]) = ([], [])
-    var (clipped, normalised, fixed): ([Int], [Int], [Int]) = ([], [], [])
-    var (clippedBound, fixedBound, lower): ([Double], [Double], [Double]) = ([], [], [])
+    var columns = Columns(axis: "case")
     for f in RelaxedSmoothness.Function.allCases {
       for start in f == .quartic ? [1.0, 2, 4, 8, 16] : [1, 2, 4, 6, 8] {
-        func count(_ rule: RelaxedSmoothness.Descent) -> Int {
-          RelaxedSmoothness.iterations(
-            rule, f, from: [start, -0.5 * start], epsilon: 0.1, limit: 3_000_000)
-        }
         let x = [start, -0.5 * start]
-        clippedBound.append(RelaxedSmoothness.bound(.clipped, f, from: x, epsilon: 0.1) ?? .nan)
-        fixedBound.append(RelaxedSmoothness.bound(.fixed, f, from: x, epsilon: 0.1) ?? .nan)
-        lower.append(RelaxedSmoothness.minimaxLowerBound(f, from: x, epsilon: 0.1))
-        functions.append(f == .quartic ? "x^4" : "cosh")
-        starts.append(start)
-        clipped.append(count(.clipped))
-        normalised.append(count(.normalised))
-        fixed.append(count(.fixed))
+        func count(_ rule: RelaxedSmoothness.Descent) -> Columns.Cell {
+          .count(
+            RelaxedSmoothness.iterations(rule, f, from: x, epsilon: 0.1, limit: 3_000_000))
+        }
+        func bound(_ rule: RelaxedSmoothness.Descent) -> Columns.Cell {
+          .real(RelaxedSmoothness.bound(rule, f, from: x, epsilon: 0.1) ?? .nan)
+        }
+        columns.append([
+          ("function", .text(f == .quartic ? "x^4" : "cosh"), "function"),
+          ("start", .real(start), "first coordinate of the start"),
+          (
+            "clipped", count(.clipped), "iterations of clipped gradient descent to norm 0.1"
+          ), ("normalised", count(.normalised), "iterations of normalised gradient descent"),
+          ("fixed", count(.fixed), "iterations of gradient descent with fixed step"),
+          ("clipped_bound", bound(.clipped), "upper bound for clipped gradient descent"),
+          ("fixed_bound", bound(.fixed), "upper bound for fixed steps"),
+          (
+            "minimax_lower_bound",
+            .real(RelaxedSmoothness.minimaxLowerBound(f, from: x, epsilon: 0.1)),
+            "lower bound for fixed steps over the class"
+          ),
+        ])
       }
     }
-    var columns = Columns(axis: "case")
-    columns.add("function", functions, "function")
-    columns.add("start", starts, "first coordinate of the start")
-    columns.add("clipped", clipped, "iterations of clipped gradient descent to norm 0.1")
-    columns.add("normalised", normalised, "iterations of normalised gradient descent")
-    columns.add("fixed", fixed, "iterations of gradient descent with fixed step")
-    columns.add("clipped_bound", clippedBound, "upper bound for clipped gradient descent")
-    columns.add("fixed_bound", fixedBound, "upper bound for fixed steps")
-    columns.add("minimax_lower_bound", lower, "lower bound for fixed steps over the class")
     let net = DeltaClipping.onWideNet(
       width: 200, samples: 8, inputs: 10, clip: try DeltaClipping(eta: 0.5, gamma: 0.5, delta: 0.1),
       steps: 400, stream: stream.child("net"))
-    var record = columns.set(["wide_net_mu": .double(net.mu)])
+    var record = columns.record(["wide_net_mu": .double(net.mu)])
     record.add(
       .init(
         "wide_net_loss", .double(net.losses), longName: "loss of the wide net under delta-GClip",

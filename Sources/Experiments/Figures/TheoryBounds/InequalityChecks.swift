@@ -25,14 +25,19 @@ struct StatementTally {
 extension TheoryBounds {
   static func record(_ tallies: [StatementTally]) -> Record {
     var columns = Columns(axis: "statement")
-    columns.add("statement", tallies.map(\.name), "statement")
-    columns.add("instances", tallies.map(\.instances), "instances tried")
-    columns.add("violations", tallies.map(\.violations), "instances that fail beyond rounding")
-    columns.add("smallest_slack", tallies.map(\.smallestSlack), "smallest rhs - lhs")
-    columns.add(
-      "smallest_relative_slack", tallies.map(\.smallestRelative),
-      "smallest slack over the size of what was rounded")
-    return columns.set([
+    for tally in tallies {
+      columns.append([
+        ("statement", .text(tally.name), "statement"),
+        ("instances", .count(tally.instances), "instances tried"),
+        ("violations", .count(tally.violations), "instances that fail beyond rounding"),
+        ("smallest_slack", .real(tally.smallestSlack), "smallest rhs - lhs"),
+        (
+          "smallest_relative_slack", .real(tally.smallestRelative),
+          "smallest slack over the size of what was rounded"
+        ),
+      ])
+    }
+    return columns.record([
       "instances_total": .int(tallies.reduce(0) { $0 + $1.instances }),
       "violations_total": .int(tallies.reduce(0) { $0 + $1.violations }),
     ])

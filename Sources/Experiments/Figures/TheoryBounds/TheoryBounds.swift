@@ -150,37 +150,46 @@ package enum TheoryBounds: Experiment {
   }
 }
 
-/// Columns of a record, one after another.
+/// Columns of a record that grow row by row: a cell each, of one kind in a column. The first row says their order.
 struct Columns {
-  private var record = Record()
+  enum Cell {
+    case real(Double), count(Int), text(String)
+    /// A value a run; rows with fewer runs than the first are filled up with NaN.
+    case runs([Double])
+  }
+
   private let axis: String
+  private var columns: [(name: String, longName: String, cells: [Cell])] = []
 
   init(axis: String) { self.axis = axis }
 
-  mutating func add(_ name: String, _ values: [Double], _ longName: String) {
-    record.add(
-      .init(name, .double(values), longName: longName, units: "1", dimensions: [axis]))
+  /// Adds a row: name, cell and long name of each column.
+  mutating func append(_ row: [(String, Cell, String)]) {
+    if columns.isEmpty { columns = row.map { ($0.0, $0.2, []) } }
+    for (index, (_, cell, _)) in row.enumerated() { columns[index].cells.append(cell) }
   }
 
-  mutating func add(_ name: String, _ values: [String], _ longName: String) {
-    record.add(.init(name, .string(values), longName: longName, dimensions: [axis]))
-  }
-
-  mutating func add(_ name: String, _ values: [Int], _ longName: String) {
-    record.add(
-      .init(
-        name, .int64(values.map { Int64($0) }), longName: longName, units: "1", dimensions: [axis]))
-  }
-
-  mutating func addRuns(_ name: String, _ values: [[Double]], _ longName: String) {
-    record.add(
-      .init(
-        name, .double(values.flatMap { $0 }), shape: [values.count, values.first?.count ?? 0],
-        longName: longName, units: "1", dimensions: [axis, "run"]))
-  }
-
-  mutating func set(_ attributes: Attributes) -> Record {
-    for entry in attributes { record.attributes[entry.name] = entry.value }
+  func record(_ attributes: Attributes) -> Record {
+    var record = Record(attributes: attributes)
+    for (name, longName, cells) in columns {
+      let rows: [[Double]] = cells.map { cell in if case .runs(let runs) = cell { runs } else { [] }
+      }
+      let width = rows.map(\.count).max() ?? 0
+      let values: Record.Values =
+        switch cells[0] {
+        case .real: .double(cells.map { if case .real(let x) = $0 { x } else { .nan } })
+        case .count: .int64(cells.map { if case .count(let n) = $0 { Int64(n) } else { -1 } })
+        case .text: .string(cells.map { if case .text(let text) = $0 { text } else { "" } })
+        case .runs:
+          .double(rows.flatMap { $0 + Array(repeating: .nan, count: width - $0.count) })
+        }
+      let isTable = width > 0
+      let isText = if case .text = cells[0] { true } else { false }
+      record.add(
+        .init(
+          name, values, shape: isTable ? [rows.count, width] : nil, longName: longName,
+          units: isText ? "" : "1", dimensions: isTable ? [axis, "run"] : [axis]))
+    }
     return record
   }
 }
