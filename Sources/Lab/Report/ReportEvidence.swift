@@ -134,39 +134,9 @@ extension ReportPage {
     guard let row = figureRows.first(where: { $0.tuned == experiment }),
       let profile = drawnProfile(of: row),
       let set = try? report.results.records(of: row.experiment, profile),
-      let table = try? suite.experiment(named: row.experiment).table(of: set)
+      let type = try? suite.experiment(named: row.experiment) as? any SearchExperiment.Type
     else { return [] }
-    func texts(_ name: String) -> [String] {
-      if case .texts(let values)? = table.variables.first(where: { $0.name == name })?.value {
-        return values
-      }
-      return []
-    }
-    func numbers(_ name: String) -> [Double] {
-      if case .numbers(let values)? = table.variables.first(where: { $0.name == name })?.value {
-        return values
-      }
-      return []
-    }
-    let (titles, best, rates) = (texts("arm_title"), numbers("arm_best"), numbers("arm_rate"))
-    let (low, high, edges) = (numbers("arm_low"), numbers("arm_high"), texts("arm_edge"))
-    return texts("arm").enumerated().compactMap { place, arm in
-      guard let block = table[block: arm],
-        [best, rates, low, high].allSatisfy({ place < $0.count }),
-        place < titles.count, place < edges.count
-      else { return nil }
-      let (losses, lengths) = (block.numbers("loss"), block.numbers("length"))
-      let longest = lengths.max() ?? 0
-      let full = losses.indices.filter { lengths[$0] == longest && losses[$0].isFinite }
-      let near = full.filter { losses[$0] <= best[place] + 0.1 * abs(best[place]) }
-        .map { block.numbers("learningRate")[$0] }
-      func short(_ value: Double) -> String { significant(value, 3) }
-      return [
-        titles[place], "\(short(low[place])) to \(short(high[place]))", short(rates[place]),
-        short(best[place]), "\(near.count) of \(full.count)",
-        near.min().map { "\(short($0)) to \(short(near.max() ?? $0))" } ?? "", edges[place],
-      ]
-    }
+    return (try? type.neighborhoods(of: set)) ?? []
   }
 
   /// The ledger's rows that name the figure, alone or in a list as "Figs 2b and 4", or one of its experiments.

@@ -137,6 +137,27 @@ extension SearchExperiment {
     return table
   }
 
+  /// Of each arm its title, the range of the step size, the winner and its loss, how many trials of its length came within 10 %
+  /// of it, at which step sizes, and what of it lies at an edge.
+  static func neighborhoods(of set: RecordSet) throws -> [[String]] {
+    func short(_ value: Double) -> String { significant(value, 3) }
+    return try recorded(set).map { search in
+      let rate = search.parameters[0]
+      let (losses, lengths) = (try search.record.doubles(objective), try search.lengths())
+      let longest = lengths.filter(\.isFinite).max() ?? 0
+      let full = losses.indices.filter { lengths[$0] == longest && losses[$0].isFinite }
+      let best = try search.record.double(attribute: "best_loss")
+      let rates = try search.record.doubles(rate.name)
+      let near = full.filter { losses[$0] <= best + 0.1 * abs(best) }.map { rates[$0] }
+      let range = try search.range(rate)
+      return [
+        try search.record.string(attribute: "title"), "\(short(range.low)) to \(short(range.high))",
+        short(try search.best(rate)), short(best), "\(near.count) of \(full.count)",
+        near.min().map { "\(short($0)) to \(short(near.max() ?? $0))" } ?? "", try search.edges(),
+      ]
+    }
+  }
+
   /// The rows of the table in its caption, and how many trials and methods there are.
   package static func captionValues(of set: RecordSet) throws -> [(String, String)] {
     let searches = try recorded(set)
