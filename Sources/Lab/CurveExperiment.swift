@@ -68,28 +68,28 @@ extension CurveExperiment {
   }
 
   /// The data's name and digest, the numbers of samples there are, and tuned hyper-parameters.
-  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
+  package static func resolve(_ config: Config, _ folders: RunFolders) throws -> Config {
     var config = config
     config.methods = config.settings.methods(config.methods)
     try checkMethods(config)
-    let source = try Task.load(config.settings, folder: places.data)
+    let source = try Task.load(config.settings, folder: folders.data)
     config.settings = Task.resolved(config.settings, source)
     (config.dataName, config.dataDigest) = (source.name, source.digest)
-    return try tuned(config, places)
+    return try tuned(config, folders)
   }
 
-  package static func planned(_ config: Config, _ places: Places) throws -> Config {
+  package static func planned(_ config: Config, _ folders: RunFolders) throws -> Config {
     var config = config
     config.methods = config.settings.methods(config.methods)
     try checkMethods(config)
-    return try tuned(config, places)
+    return try tuned(config, folders)
   }
 
-  private static func tuned(_ config: Config, _ places: Places) throws -> Config {
+  private static func tuned(_ config: Config, _ folders: RunFolders) throws -> Config {
     var config = config
     config.hyperparameters = try TunedHyperparameters.fill(
       config.hyperparameters, methods: config.methods, arms: arms,
-      file: "\(places.folder)/../\(tunedBy)/tuned.yaml")
+      file: folders.tuned(by: tunedBy))
     return config
   }
 

@@ -21,7 +21,7 @@ package protocol Experiment: Sendable {
   static var version: Int { get }
   /// The independent pieces that the methods and seeds of `config` fall into.
   static func jobs(of config: Config) -> [Job]
-  /// Whether a unit cuts itself into pieces that run side by side (`--threads` is then all cores and
+  /// Whether a job cuts itself into pieces that run side by side (`--threads` is then all cores and
   /// `--jobs` 1, unless told otherwise).
   static var parallelWithinJob: Bool { get }
   /// Whether a run can leave the weights it trained (`RunContext.weightsPath`).
@@ -29,14 +29,14 @@ package protocol Experiment: Sendable {
   /// Why its runs cannot be shared out over the ranks of mpirun, in words that follow its name; nil if they can.
   static var ranksRefusal: String? { get }
   /// Fills in what the configuration leaves to other files, and what identifies the data.
-  static func resolve(_ config: Config, _ places: Places) throws -> Config
+  static func resolve(_ config: Config, _ folders: RunFolders) throws -> Config
   /// The same as far as it goes without reading data: what a plan is made from.
-  static func planned(_ config: Config, _ places: Places) throws -> Config
-  /// How many steps of progress a unit takes.
-  static func work(of unit: Job, _ config: Config) -> Int
-  /// What a unit can be cut into for several processes: the stages of its `ResultBoard`, in the order of the calls of `map`;
+  static func planned(_ config: Config, _ folders: RunFolders) throws -> Config
+  /// How many steps of progress a job takes.
+  static func work(of job: Job, _ config: Config) -> Int
+  /// What a job can be cut into for several processes: the stages of its `ResultBoard`, in the order of the calls of `map`;
   /// none where it cannot.
-  static func stages(of unit: Job, _ config: Config) -> [Stage]
+  static func stages(of job: Job, _ config: Config) -> [Stage]
   /// The methods that may be named, with what they are; empty where a name holds numbers and there is no list.
   static var methodTitles: [(name: String, title: String)] { get }
   /// Seconds of a processor that a step of progress takes, from a small piece of the real work, or of something like it, that
@@ -46,8 +46,8 @@ package protocol Experiment: Sendable {
   static func recordedScale(of method: String, _ config: Config) -> Double
   /// The data the records rest on, as figures name it: "synthetic data", "tiny Shakespeare", …
   static func dataName(_ config: Config) -> String
-  /// Computes the records of a unit, one a method, in the unit's order; times go to their telemetry.
-  static func run(_ unit: Job, _ config: Config, _ context: RunContext) throws -> [Record]
+  /// Computes the records of a job, one a method, in the job's order; times go to their telemetry.
+  static func run(_ job: Job, _ config: Config, _ context: RunContext) throws -> [Record]
   /// Files made from the records that go beside them, by name.
   static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)]
   /// The table its figure is drawn from.
@@ -77,10 +77,10 @@ extension Experiment {
   package static func jobs(of config: Config) -> [Job] {
     config.seeds.flatMap { seed in config.methods.map { Job(methods: [$0], seed: seed) } }
   }
-  /// Most units run on one thread.
+  /// Most jobs run on one thread.
   package static var parallelWithinJob: Bool { false }
   /// And in one piece.
-  package static func stages(of unit: Job, _ config: Config) -> [Stage] { [] }
+  package static func stages(of job: Job, _ config: Config) -> [Stage] { [] }
   /// Most train nothing that is of further use.
   package static var keepsWeights: Bool { false }
   /// Most have many independent pieces.
@@ -92,19 +92,20 @@ extension Experiment {
   /// Most records stand alone.
   package static func sideFiles(of set: RecordSet) throws -> [(name: String, text: String)] { [] }
   /// Most plans are what the configuration says.
-  package static func planned(_ config: Config, _ places: Places) throws -> Config { config }
+  package static func planned(_ config: Config, _ folders: RunFolders) throws -> Config { config }
   /// Most runs take time by their steps.
   package static func recordedScale(of method: String, _ config: Config) -> Double {
     Double(work(of: Job(methods: [method], seed: config.seeds.first ?? 1), config))
   }
   /// Most configurations are complete.
-  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
+  package static func resolve(_ config: Config, _ folders: RunFolders) throws -> Config {
     config
   }
 }
 
-/// Where a configuration finds what it does not say itself.
-package struct Places: Sendable {
+/// The folders of one run, as its command line gave them or `Paths` found them: where a configuration finds what it does not say
+/// itself.
+package struct RunFolders: Sendable {
   /// The experiment's own folder, experiments/<name>.
   package var folder: String
   /// The profile.
@@ -114,10 +115,13 @@ package struct Places: Sendable {
   /// Fresh records of all experiments, and weights that some of them keep.
   package var results: String
 
-  /// Places as given.
+  /// Folders as given.
   package init(folder: String, profile: String, data: String, results: String) {
     (self.folder, self.profile, self.data, self.results) = (folder, profile, data, results)
   }
+
+  /// What the search of `experiment` chose.
+  package func tuned(by experiment: String) -> String { "\(folder)/../\(experiment)/tuned.yaml" }
 }
 
 /// The processor time of `body`, which does a number of steps and returns how many, for one of them.

@@ -105,12 +105,12 @@ extension ExperimentCommand {
     }
     let (file, stated) = try statedConfig(paths, overrides)
     if options.listMethods { return try Self.methodLines(of: stated).forEach(say) }
-    let places = Places(
+    let folders = RunFolders(
       folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
       profile: options.profile, data: dataFolder, results: results)
     // A plan reads no data.
     let config =
-      options.dryRun ? try Body.planned(stated, places) : try Body.resolve(stated, places)
+      options.dryRun ? try Body.planned(stated, folders) : try Body.resolve(stated, folders)
     if options.printConfig {
       return try say(config.yaml.trimmingCharacters(in: .newlines))
     }

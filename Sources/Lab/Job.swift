@@ -7,7 +7,7 @@ package struct Job: Equatable, Sendable {
   /// The seed.
   package var seed: UInt64
 
-  /// A unit of `methods` at `seed`.
+  /// A job of `methods` at `seed`.
   package init(methods: [String], seed: UInt64) {
     self.methods = methods
     self.seed = seed
@@ -22,7 +22,7 @@ package struct Job: Equatable, Sendable {
   func piecesFolder(in folder: String) -> String { "\(folder)/\(label).pieces" }
 }
 
-/// Results of a unit that do not wait for each other, but for those of the stages before.
+/// Results of a job that do not wait for each other, but for those of the stages before.
 package struct Stage: Equatable, Sendable {
   /// How many.
   package var results: Int
@@ -37,7 +37,7 @@ package struct Stage: Equatable, Sendable {
   }
 }
 
-/// A part of a unit that a process of its own computes.
+/// A part of a job that a process of its own computes.
 package struct Share: Equatable, Sendable {
   /// The stage, from 0.
   package var stage: Int
@@ -46,9 +46,9 @@ package struct Share: Equatable, Sendable {
   /// Results in a block.
   package var size: Int
 
-  /// The file of its results, in the folder of its unit's pieces.
+  /// The file of its results, in the folder of its job's pieces.
   var fileName: String { "stage\(stage)-block\(block)-of-\(size).piece" }
 
-  /// Thrown where the share is done, since the unit is not.
+  /// Thrown where the share is done, since the job is not.
   struct Done: Error {}
 }

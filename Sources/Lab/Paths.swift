@@ -3,7 +3,7 @@
 import Foundation
 import Storage
 
-/// The only place that knows where things lie.
+/// Where the project lies and what it holds; the folders of one run are `RunFolders`.
 package struct Paths: Sendable {
   /// The project's folder, which holds `experiments/` and `Package.swift`: SPECTRAL_HOME if that is set, else the nearest one above
   /// the working folder, else above the executable, wherever PATH found it, else the one that the executable was installed

@@ -36,7 +36,7 @@ struct RecordSweep: Sendable {
   static func folders(in results: String) throws -> [String] {
     let files = FileManager.default
     return try files.contentsOfDirectory(atPath: results).sorted().compactMap { name in
-      ["quick", "paper", "full", "seeds"].map { "\(results)/\(name)/\($0)" }
+      ClaimsReport.profiles.map { "\(results)/\(name)/\($0)" }
         .first(where: files.fileExists)
     }
   }

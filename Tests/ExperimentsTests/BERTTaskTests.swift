@@ -69,7 +69,7 @@ import Training
     let set = try run(
       DeltaGClipBERT.self,
       DeltaGClipBERT.resolve(
-        given, Places(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
+        given, RunFolders(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
       scratch.path, jobs: 2)
     for record in set.records {
       #expect(try record.ints("step") == [1, 3, 6])

@@ -124,7 +124,7 @@ import Training
       CIFAR10ResNet18.self,
       CIFAR10ResNet18.resolve(
         config(names),
-        Places(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
+        RunFolders(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
       scratch.path, jobs: 2)
     for (name, layers) in zip(names, [6, 6, 20]) {
       let record = try set.records(of: name)[0]
@@ -257,8 +257,8 @@ import Training
     curves.methods = ["cifarnet-exact", "cifarnet-spectral", "cifarnet-rank5"]
     let beside = scratch.path + "/cifar10-truncation"
     try FileManager.default.createDirectory(atPath: beside, withIntermediateDirectories: true)
-    func places(_ folder: String) -> Places {
-      Places(folder: folder, profile: "quick", data: "nowhere", results: "nowhere")
+    func places(_ folder: String) -> RunFolders {
+      RunFolders(folder: folder, profile: "quick", data: "nowhere", results: "nowhere")
     }
     for complete in [
       try CIFAR10ResNet18.resolve(curves, places(folder)),

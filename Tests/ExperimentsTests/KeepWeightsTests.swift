@@ -100,7 +100,7 @@ import Training
       Runner(
         config: try NanoGPT.resolve(
           runner.config,
-          Places(folder: "x", profile: "test", data: scratch.path, results: scratch.path)),
+          RunFolders(folder: "x", profile: "test", data: scratch.path, results: scratch.path)),
         profile: "test", results: scratch.path, dataFolder: scratch.path,
         telemetry: Telemetry(root: nil, threads: 1, jobs: 1), keepWeights: true)
     }

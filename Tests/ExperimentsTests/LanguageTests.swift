@@ -33,7 +33,7 @@ import Training
       ? ["learningRate": 0.01, "maximumNorm": 0.5] : ["learningRate": 0.01, "tau": 0.05]
   }
 
-  private let places = Places(
+  private let folders = RunFolders(
     folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")
 
   /// Also with sketches that go on from the step before, and in bfloat16 where the CPU has it.
@@ -75,7 +75,7 @@ import Training
   @Test func theRecordSaysWhatHappened() throws {
     let scratch = Scratch()
     let set = try run(
-      NanoGPT.self, NanoGPT.resolve(config(["sgdm-spectral"]), places), scratch.path)
+      NanoGPT.self, NanoGPT.resolve(config(["sgdm-spectral"]), folders), scratch.path)
     let record = set.records[0]
     #expect(try record.ints("step") == [1, 5, 10, 12])
     let losses = try record.doubles("train_loss")
@@ -95,7 +95,8 @@ import Training
     let table = try NanoGPT.table(of: set)
     #expect(table.blocks.count == 2 && table.blocks[0].rows == 4 && table.blocks[1].rows == 1)
     for (mean, loss) in zip(table.blocks[0].numbers("train_loss.mean"), losses) {
-      #expect(abs(mean - loss) <= 4e-16 * loss * (1 + abs(log(loss))))  // exp(log(x))
+      let rounding = 4e-16 * loss * (1 + abs(log(loss)))  // of exp(log(x))
+      #expect(abs(mean - loss) <= rounding)
     }
   }
 
@@ -184,7 +185,7 @@ import Training
     curves.methods = ["sgdm-norm", "muon-spectral"]
     let complete = try NanoGPT.resolve(
       curves,
-      Places(
+      RunFolders(
         folder: scratch.path + "/nanogpt-shakespeare", profile: "quick", data: "nowhere",
         results: "nowhere"))
     #expect(

@@ -206,7 +206,7 @@ import Training
       do {
         _ = try MLPHeavyTails.resolve(
           config,
-          Places(
+          RunFolders(
             folder: scratch.path + "/mlp-heavy-tails", profile: "quick", data: "data",
             results: "results"))
         return ""

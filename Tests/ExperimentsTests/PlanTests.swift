@@ -20,10 +20,10 @@ import Training
     let paths = Paths()
     let file = paths.config(experiment: E.name, profile: profile)
     let text = try String(contentsOfFile: file, encoding: .utf8)
-    let places = Places(
+    let folders = RunFolders(
       folder: URL(fileURLWithPath: file).deletingLastPathComponent().path, profile: profile,
       data: "/nonexistent", results: "/nonexistent")
-    let config = try E.planned(E.defaults.overlaid(yaml: text, file: file), places)
+    let config = try E.planned(E.defaults.overlaid(yaml: text, file: file), folders)
     let runner = Runner<E>(
       config: config, profile: profile, results: "/nonexistent", dataFolder: "/nonexistent",
       telemetry: Telemetry(root: nil, threads: 1, jobs: 1))
@@ -40,7 +40,7 @@ import Training
           let text = try String(contentsOfFile: file, encoding: .utf8)
           let config = try E.planned(
             E.defaults.overlaid(yaml: text, file: file),
-            Places(
+            RunFolders(
               folder: URL(fileURLWithPath: file).deletingLastPathComponent().path,
               profile: profile, data: "/nonexistent", results: "/nonexistent"))
           #expect(!E.jobs(of: config).isEmpty, "\(E.name) \(profile)")

@@ -71,7 +71,7 @@ import Training
     let set = try run(
       DeltaGClipResNet18.self,
       DeltaGClipResNet18.resolve(
-        given, Places(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
+        given, RunFolders(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
       scratch.path, jobs: 2)
     for record in set.records {
       #expect(try record.ints("step") == [1, 2, 4, 6])

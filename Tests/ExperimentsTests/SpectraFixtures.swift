@@ -51,7 +51,7 @@ struct SpectraFixture {
     change(&config)
     return try BadTokenSpectra.resolve(
       config,
-      Places(folder: folder, profile: "test", data: folder, results: folder + "/results"))
+      RunFolders(folder: folder, profile: "test", data: folder, results: folder + "/results"))
   }
 
   /// The samples of a definition.

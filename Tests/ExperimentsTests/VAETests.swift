@@ -70,7 +70,7 @@ import Training
     let set = try run(
       DeltaGClipVAE.self,
       DeltaGClipVAE.resolve(
-        given, Places(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
+        given, RunFolders(folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")),
       scratch.path, jobs: 2)
     for record in set.records {
       #expect(try record.ints("step") == [1, 3, 6])
@@ -165,7 +165,7 @@ import Training
     var given = try config([])
     given.methods = ["adam-authors-code"]
     let complete = try DeltaGClipVAE.resolve(
-      given, Places(folder: folder, profile: "quick", data: "nowhere", results: "nowhere"))
+      given, RunFolders(folder: folder, profile: "quick", data: "nowhere", results: "nowhere"))
     #expect(complete.hyperparameters["adam-authors-code"] == ["learningRate": 0.001])
     #expect(complete.dataName.contains("generated stand-in for Fashion-MNIST"))
     #expect(!DeltaGClipVAESearch.defaults.methods.contains("adam-authors-code"))

@@ -64,15 +64,15 @@ extension SearchExperiment {
       stream: RandomStream(seed: 0, name: "\(stream)/\(arm.name)"))
   }
 
-  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
-    var config = try planned(config, places)
-    let source = try Task.load(config.settings, folder: places.data)
+  package static func resolve(_ config: Config, _ folders: RunFolders) throws -> Config {
+    var config = try planned(config, folders)
+    let source = try Task.load(config.settings, folder: folders.data)
     config.settings = Task.resolved(config.settings, source)
     (config.dataName, config.dataDigest) = (source.name, source.digest)
     return config
   }
 
-  package static func planned(_ config: Config, _ places: Places) throws -> Config {
+  package static func planned(_ config: Config, _ folders: RunFolders) throws -> Config {
     for name in config.methods {
       let arm = try arms.named(name, place: "setting 'methods'")
       guard arm.tunedAs == name else {

@@ -88,7 +88,7 @@ package enum ClipCost: Experiment {
     "Time of exact, randomized and warm-started spectral clipping over size and rank (§5.2); use --jobs 1."
   package static let version = 1
 
-  package static func work(of unit: Job, _ config: Config) -> Int { config.sizes.count }
+  package static func work(of job: Job, _ config: Config) -> Int { config.sizes.count }
 
   package static func secondsPerStep(
     _ config: Config, _ context: RunContext
@@ -106,14 +106,14 @@ package enum ClipCost: Experiment {
   package static func dataName(_ config: Config) -> String { "synthetic data" }
 
   package static func run(
-    _ unit: Job, _ config: Config, _ context: RunContext
+    _ job: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
-    let method = unit.methods[0]
+    let method = job.methods[0]
     var (rows, columns, ranks, clipped): ([Int], [Int], [Int], [Int]) = ([], [], [], [])
     var (errors, medians, fastest): ([Double], [Double], [Double]) = ([], [], [])
     for size in config.sizes {
       let (m, n) = try config.shape(size)
-      let stream = RandomStream(seed: unit.seed, name: "\(name)/\(size)")
+      let stream = RandomStream(seed: job.seed, name: "\(name)/\(size)")
       let (g, tau) = spiked(m, n, config.spikes, stream)
       var reference = g
       let exact = try SpectralClip.exact.clip(&reference, at: tau)

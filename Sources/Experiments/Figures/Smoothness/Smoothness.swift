@@ -126,13 +126,13 @@ package enum Smoothness: Experiment {
     "Gradient norm against local smoothness along the way of training (arXiv 1905.11881)."
   package static let version = 1
 
-  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
-    var config = try planned(config, places)
+  package static func resolve(_ config: Config, _ folders: RunFolders) throws -> Config {
+    var config = try planned(config, folders)
     var names: [String] = []
     config.workloads = []
     for method in config.methods {
       let workload = try workload(method)
-      let (lines, data) = try workload.identify(config.changes(of: method), places.data)
+      let (lines, data) = try workload.identify(config.changes(of: method), folders.data)
       config.workloads += lines.map { "\(method): \($0)" }
       if !names.contains(data) { names.append(data) }
     }
@@ -141,13 +141,13 @@ package enum Smoothness: Experiment {
   }
 
   /// With tuned hyper-parameters.
-  package static func planned(_ config: Config, _ places: Places) throws -> Config {
+  package static func planned(_ config: Config, _ folders: RunFolders) throws -> Config {
     var config = config
     for method in config.methods {
       let workload = try workload(method)
       if config.hyperparameters[method] == nil {
         let tuned = try TunedHyperparameters.read(
-          "\(places.folder)/../\(workload.tunedBy)/tuned.yaml", arms: workload.arms)
+          folders.tuned(by: workload.tunedBy), arms: workload.arms)
         guard let own = tuned[workload.arm.name] else {
           throw ConfigError(
             "experiments/\(workload.tunedBy)/tuned.yaml", "has no method '\(workload.arm.name)'",

@@ -99,28 +99,28 @@ package enum BadTokenSpectra: Experiment {
     "Singular values of gradients as good tokens are replaced by bad ones (Figs 1, 7)."
   package static let version = 1
 
-  package static func planned(_ config: Config, _ places: Places) throws -> Config {
+  package static func planned(_ config: Config, _ folders: RunFolders) throws -> Config {
     var config = config
-    if config.model == .trained { config.weights = (try? TrainedModel.path(places)) ?? "" }
+    if config.model == .trained { config.weights = (try? TrainedModel.path(folders)) ?? "" }
     return config
   }
 
   /// The model's place, and what identifies it and the text.
-  package static func resolve(_ config: Config, _ places: Places) throws -> Config {
+  package static func resolve(_ config: Config, _ folders: RunFolders) throws -> Config {
     var config = config
     if config.model == .trained {
-      config.weights = try TrainedModel.path(places)
+      config.weights = try TrainedModel.path(folders)
     }
-    config.weightsDigest = try TrainedModel.digest(config, places.data)
+    config.weightsDigest = try TrainedModel.digest(config, folders.data)
     let data = try LanguageData.load(
-      config.corpus, folder: places.data, merges: config.merges, block: config.context)
+      config.corpus, folder: folders.data, merges: config.merges, block: config.context)
     config.dataName = data.name
     config.dataDigest = data.digest
     return config
   }
 
   /// A step is a mini-batch with all its replacements.
-  package static func work(of unit: Job, _ config: Config) -> Int { config.pieces }
+  package static func work(of job: Job, _ config: Config) -> Int { config.pieces }
 
   /// Without its weights and text, the records tell.
   package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double? {
@@ -151,12 +151,12 @@ package enum BadTokenSpectra: Experiment {
   package static func dataName(_ config: Config) -> String { config.dataName }
 
   package static func run(
-    _ unit: Job, _ config: Config, _ context: RunContext
+    _ job: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
-    let definition = try TokenDefinition(name: unit.methods[0])
+    let definition = try TokenDefinition(name: job.methods[0])
     let model = try TrainedModel(config, context.dataFolder)
     let pool = WorkerPool(threads: context.threads)
-    let stream = RandomStream(seed: unit.seed, name: name)
+    let stream = RandomStream(seed: job.seed, name: name)
     // All mini-batches of all sizes, then those for calibration: every sample has a context of its own.
     let sizes = (0..<config.pieces).map { config.batchSizes[$0 % config.batchSizes.count] }
     let calibration = Array(

@@ -63,9 +63,9 @@ package struct TrainedModel {
   }
 
   /// Where gpt2-fineweb leaves the weights of our own model.
-  static func path(_ places: Places) throws -> String {
-    let profile = places.profile == "smoke" ? "smoke" : "spectra"
-    let path = "\(places.results)/\(GPT2FineWeb.name)/\(profile)/gpt2-adam-norm-seed1.safetensors"
+  static func path(_ folders: RunFolders) throws -> String {
+    let profile = folders.profile == "smoke" ? "smoke" : "spectra"
+    let path = "\(folders.results)/\(GPT2FineWeb.name)/\(profile)/gpt2-adam-norm-seed1.safetensors"
     guard FileManager.default.fileExists(atPath: path) else {
       throw StorageError(
         "no trained model", at: path,

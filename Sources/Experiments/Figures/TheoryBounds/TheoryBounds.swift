@@ -67,7 +67,7 @@ package enum TheoryBounds: Experiment {
     "Lemma C.1, Theorems 3.3 and 3.4, Section 2.3 and the neighbours' theorems, checked numerically."
   package static let version = 1
 
-  package static func work(of unit: Job, _ config: Config) -> Int { 1 }
+  package static func work(of job: Job, _ config: Config) -> Int { 1 }
 
   /// The methods have nothing in common: their records tell.
   package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double? {
@@ -88,12 +88,12 @@ package enum TheoryBounds: Experiment {
   package static func dataName(_ config: Config) -> String { "problems of known constants" }
 
   package static func run(
-    _ unit: Job, _ config: Config, _ context: RunContext
+    _ job: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     try context.willStep?(0)
-    let stream = RandomStream(seed: unit.seed, name: "theory/\(unit.methods[0])")
+    let stream = RandomStream(seed: job.seed, name: "theory/\(job.methods[0])")
     defer { context.advance(1) }
-    switch unit.methods[0] {
+    switch job.methods[0] {
     case "inequalities": return [try inequalities(config, stream)]
     case "adversarial": return [try adversarial(config, stream)]
     case "theorem33": return [try theorem33(config, stream)]

@@ -122,8 +122,8 @@ package enum TraceRegression: Experiment {
     }
   }
 
-  package static func work(of unit: Job, _ config: Config) -> Int {
-    unit.methods.count * config.steps
+  package static func work(of job: Job, _ config: Config) -> Int {
+    job.methods.count * config.steps
   }
 
   package static func secondsPerStep(
@@ -132,10 +132,10 @@ package enum TraceRegression: Experiment {
     try timePerStep {
       var short = config
       short.steps = min(config.steps, 2000)
-      let unit = Job(methods: config.methods, seed: config.seeds.first ?? 0)
+      let job = Job(methods: config.methods, seed: config.seeds.first ?? 0)
       short.denseSteps = 1
-      _ = try run(unit, short, RunContext())
-      return work(of: unit, short)
+      _ = try run(job, short, RunContext())
+      return work(of: job, short)
     }
   }
 
@@ -144,17 +144,17 @@ package enum TraceRegression: Experiment {
   }
 
   package static func run(
-    _ unit: Job, _ config: Config, _ context: RunContext
+    _ job: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     switch config.rng {
     case .philox:
-      let stream = RandomStream(seed: unit.seed, name: name)
+      let stream = RandomStream(seed: job.seed, name: name)
       return try run(
-        unit, config, context, problem: stream.child("problem").cursor(),
+        job, config, context, problem: stream.child("problem").cursor(),
         samples: { _ in stream.child("samples").cursor() })
     case .numpy:
       return try run(
-        unit, config, context, problem: NumPyGenerator(seed: unit.seed), samples: { $0 })
+        job, config, context, problem: NumPyGenerator(seed: job.seed), samples: { $0 })
     }
   }
 }
@@ -192,7 +192,7 @@ extension TraceRegression {
   }
 
   private static func run<Source: DrawSource>(
-    _ unit: Job, _ config: Config, _ context: RunContext, problem source: Source,
+    _ job: Job, _ config: Config, _ context: RunContext, problem source: Source,
     samples: (Source) -> Source
   ) throws -> [Record] {
     var source = source
@@ -200,7 +200,7 @@ extension TraceRegression {
       dimension: config.dimension, termCount: config.terms, noise: config.noise, using: &source)
     let start = [Double](repeating: 0, count: config.dimension * config.dimension)
     func threshold(_ method: Int) throws -> Threshold {
-      try Threshold(config.rule(for: unit.methods[method]))
+      try Threshold(config.rule(for: job.methods[method]))
     }
 
     var checkpoint = context.checkpoint(State<Source>.self)
@@ -209,16 +209,16 @@ extension TraceRegression {
       ?? State(source: samples(source), x: start, threshold: try threshold(0))
     context.advance(state.method * config.steps + state.step)
 
-    while state.method < unit.methods.count {
+    while state.method < job.methods.count {
       try advance(&state, problem, config, context, &checkpoint)
       state.finished.append(state.series)
       state.series = Series()
       state.method += 1
       state.step = 0
       state.x = start
-      if state.method < unit.methods.count { state.threshold = try threshold(state.method) }
+      if state.method < job.methods.count { state.threshold = try threshold(state.method) }
     }
-    return zip(unit.methods, state.finished).map { record($0, $1, problem, config) }
+    return zip(job.methods, state.finished).map { record($0, $1, problem, config) }
   }
 
   /// Takes the present method from where it stands to the last step.
