@@ -48,8 +48,8 @@ public struct ImageData: Sendable {
     /// The same, gray and cut to 28×28, which stand in for Fashion-MNIST.
     case grayStandIn = "gray-stand-in"
 
-    /// The command that gets more images of the kind.
-    public var command: String {
+    /// How to get more images of the kind, in words.
+    public var moreImages: String {
       switch self {
       case .fashionMNIST, .fashionMNISTOrStandIn, .grayStandIn:
         "make data-fashion gets Fashion-MNIST"
@@ -82,7 +82,7 @@ public struct ImageData: Sendable {
     guard batch <= data.training.count else {
       throw StorageError(
         "\(data.training.count) training images of \(data.name) are fewer than a batch of \(batch)",
-        at: folder, hint: "use a smaller batch or a larger set (\(source.command))")
+        at: folder, hint: "use a smaller batch or a larger set (\(source.moreImages))")
     }
     return data
   }

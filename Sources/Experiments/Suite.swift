@@ -77,7 +77,9 @@ extension Suite {
       note: "numbers not legible in the text; searched anew (`table2` to `table4` likewise)",
       links: [
         ("1", out("mlp-search.caption.md")), ("2", out("cifar10-search.caption.md")),
-        ("3", out("nanogpt-search.caption.md")), ("4", out("gpt2-search.caption.md")),
+        ("3", out("nanogpt-search.caption.md")),
+        ("3, short search", out("nanogpt-search-short.caption.md")),
+        ("4", out("gpt2-search.caption.md")),
       ]),
     FigureEntry(
       "Lemma C.1, Theorems 3.3 and 3.4, §2.3", make: "theory",

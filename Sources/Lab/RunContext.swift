@@ -8,9 +8,9 @@ import Training
 package struct RunContext: Sendable {
   /// Where the run saves its unfinished state, nil for none.
   package var checkpointPath: String?
-  /// A folder in which processes that share a unit leave their results, and what else the unit's own state is, nil for none.
+  /// A folder in which processes that share a job leave their results, and what else the job's own state is, nil for none.
   package var piecesFolder: String?
-  /// The only part of the unit to compute, nil for all of it.
+  /// The only part of the job to compute, nil for all of it.
   package var share: Share?
   /// Whether nothing is to be computed but what is left when all results are there.
   package var onlyGathers = false
@@ -78,7 +78,7 @@ package struct RunContext: Sendable {
       warn: note)
   }
 
-  /// What is known already of the results of a unit, of this process and of others.
+  /// What is known already of the results of a job, of this process and of others.
   fileprivate func known<Result: Codable>(_ count: Int) throws -> [Result?] {
     var files = checkpointPath.map { [$0] } ?? []
     if let folder = piecesFolder {

@@ -228,7 +228,10 @@ package struct Runner<E: Experiment>: Sendable {
     context.onlyGathers = onlyGathers
     let resumed = FileManager.default.fileExists(atPath: context.checkpointPath ?? "")
     let freshWeights = "\(folder)/.\(job.label).safetensors.tmp"
-    if keepWeights { context.weightsPath = freshWeights }
+    if keepWeights {
+      precondition(job.methods.count == 1, "\(job.label): weights of several methods")
+      context.weightsPath = freshWeights
+    }
     context.progress = { units, status in
       progress?.advance(by: units) {
         let text = status()
@@ -252,8 +255,10 @@ package struct Runner<E: Experiment>: Sendable {
       var record = try stamped(record, method, job.seed, seconds: seconds, resumed: resumed)
       try keepOtherData(method, job.seed, from: record, progress)
       if keepWeights {
-        record.telemetry.attributes["weights"] = .string(
-          try SafetensorsFile(freshWeights).seal ?? "")
+        guard let seal = try SafetensorsFile(freshWeights).seal else {
+          throw StorageError("has no checksum", at: freshWeights, hint: "report this as a bug")
+        }
+        record.telemetry.attributes[Self.weightsAttribute] = .string(seal)
         try Self.move(freshWeights, to: weightsPath(method, job.seed))
       }
       try record.write(to: path(method, job.seed))
@@ -305,7 +310,10 @@ package struct Runner<E: Experiment>: Sendable {
       if keepWeights {
         // The weights of another run may lie beside it, where one was ended between the two.
         let file = try SafetensorsFile(weights)
-        guard let seal = file.seal, record.telemetry.attributes["weights"] == .string(seal) else {
+        guard let seal = file.seal,
+          record.telemetry.attributes[Self.weightsAttribute] == .string(seal)
+        else {
+          progress?.note("\(weights) are not the weights of its record (computing both anew)")
           return false
         }
         try file.verify()
@@ -336,16 +344,22 @@ package struct Runner<E: Experiment>: Sendable {
     let place = "\(folder)/other-data"
     try FileManager.default.createDirectoryOrExplain(place)
     let aside = "\(place)/\(method)-seed\(seed)-\(key.prefix(8))"
-    try Self.move(file, to: aside + ".h5")
+    // The weights first: after a kill between the two the record still says that both have to go.
     let weights = weightsPath(method, seed)
-    if FileManager.default.fileExists(atPath: weights) {
+    if let seal = (try? SafetensorsFile(weights))?.seal,
+      old.telemetry.attributes[Self.weightsAttribute] == .string(seal)
+    {
       try Self.move(weights, to: aside + ".safetensors")
     }
+    try Self.move(file, to: aside + ".h5")
     progress?.note(
       "\(file) rested on other data (\(text("data", of: old))); it is now \(aside).h5")
   }
 
-  /// Renames a file, over one that may be there: of the same key, and so the same.
+  /// In a record's telemetry, the checksum of the weights that its run left.
+  private static var weightsAttribute: String { "weights" }
+
+  /// Renames a file, over one that may be there.
   private static func move(_ file: String, to place: String) throws {
     guard rename(file, place) == 0 else {
       throw StorageError(

@@ -47,7 +47,8 @@ package struct Suite: Sendable {
   }
 
   /// A caption from its template: {{name}} is replaced by the value the records give it, once: what stands in a value is
-  /// text, and no tag. Besides what the experiment says, every setting has its name, and `data` are the data.
+  /// text, and no tag. Besides what the experiment says, which comes first, every setting that is a value or a list has its
+  /// name, and `data` are the data.
   ///
   /// Throws for a placeholder that has no value.
   package func caption(template: String, file: String, set: RecordSet) throws -> String {

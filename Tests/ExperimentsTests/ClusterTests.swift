@@ -239,6 +239,7 @@ import Training
   ])
   func whatIsForSlurmGoesWithIt(_ option: String) throws {
     _ = try ClusterOptions.parse([option, "--engine=slurm"])
+    _ = try ClusterOptions.parse([option, "--collect"])
     let error = #expect(throws: (any Error).self) { try ClusterOptions.parse([option]) }
     let text = error.map { ClusterOptions.message(for: $0) } ?? ""
     #expect(text == "\(option.prefix { $0 != "=" }) goes with --engine slurm")

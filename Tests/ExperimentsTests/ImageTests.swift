@@ -257,12 +257,12 @@ import Training
     curves.methods = ["cifarnet-exact", "cifarnet-spectral", "cifarnet-rank5"]
     let beside = scratch.path + "/cifar10-truncation"
     try FileManager.default.createDirectory(atPath: beside, withIntermediateDirectories: true)
-    func places(_ folder: String) -> RunFolders {
+    func folders(_ folder: String) -> RunFolders {
       RunFolders(folder: folder, profile: "quick", data: "nowhere", results: "nowhere")
     }
     for complete in [
-      try CIFAR10ResNet18.resolve(curves, places(folder)),
-      try CIFAR10Truncation.resolve(curves, places(beside)),
+      try CIFAR10ResNet18.resolve(curves, folders(folder)),
+      try CIFAR10Truncation.resolve(curves, folders(beside)),
     ] {
       #expect(complete.hyperparameters.names.count == 3 && complete.trainingImages == 24)
       for method in curves.methods { #expect(complete.hyperparameters[method] == chosen) }
@@ -270,7 +270,7 @@ import Training
     #expect(throws: ConfigError.self) {
       var other = CIFAR10Search.defaults
       other.methods = ["cifarnet-rank5"]
-      _ = try CIFAR10Search.resolve(other, places(folder))
+      _ = try CIFAR10Search.resolve(other, folders(folder))
     }
   }
 

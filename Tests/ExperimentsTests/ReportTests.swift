@@ -23,7 +23,8 @@ import Testing
     func files() throws -> [(path: String, content: String)] {
       try ReportPage(.clipping, report, root: root).files
     }
-    // Row 8 of the ledger is about "Figs 2b and 4", row 31 about "Figs 2c, 6a".
+    // Row 8 of the ledger is about "Figs 2b and 4", row 31 about "Figs 2c, 6a", row 38 about
+    // "Fig 1, Fig 7".
     let reportPage = try ReportPage(.clipping, report, root: root)
     func rows(_ title: String) -> Set<String> {
       let figure = FigureEntry(title, make: "x", links: [])
@@ -33,6 +34,7 @@ import Testing
       rows("4: x").contains("8") && rows("2b: x").contains("8") && !rows("2: x").contains("8"))
     #expect(rows("2c, 6a, 6b: x").contains("31") && rows("6a: x").contains("31"))
     #expect(rows("6b: x").isDisjoint(with: ["8", "31"]))
+    #expect(rows("1: x").contains("38") && rows("7: x").contains("38"))
     let (first, second) = (try files(), try files())
     #expect(
       first.map(\.path) == second.map(\.path) && first.map(\.content) == second.map(\.content))

@@ -63,7 +63,7 @@ struct SearchTests {
     }
   }
 
-  @Test func everyArmGetsTheSameCompute() {
+  @Test func everyArmGetsTheSameCompute() throws {
     let found = [[rate], [rate, tau], [rate, level]].map { parameters in
       searched(parameters) { values in 1 + distance(values["learningRate"], 50) }
     }
@@ -77,6 +77,19 @@ struct SearchTests {
     #expect(
       abs(plan.work(continuing: true) - (3 * (3 + 9.0 * (2.0 / 9) + 3 * (2.0 / 3)) + 3)) < 1e-12)
     #expect(plan.trialCount == 3 * 39 + 6)
+    // Confirmed at the whole length; at half of it, as it was before it could be set, records keep their keys.
+    var whole = plan
+    whole.confirmationFraction = 1
+    #expect(whole.work(continuing: false) == plan.work(continuing: false) + 3)
+    let confirmed = searched([rate, tau], plan: whole) { distance($0["tau"], 1) + 1 }
+    #expect(confirmed.trials.filter(\.isConfirmation).allSatisfy { $0.fraction == 1 })
+    let config = MLPSearch.defaults
+    var longer = config
+    longer.confirmationFraction = 1
+    #expect(try !config.lines.contains { $0.hasPrefix("confirmationFraction") })
+    #expect(try longer.lines.contains("confirmationFraction = 1e+0"))
+    longer.confirmationFraction = 0
+    #expect(throws: ConfigError.self) { try longer.checked() }
   }
 
   @Test func aFractionEndsAtItsLimit() throws {
@@ -217,7 +230,7 @@ struct SearchTests {
     var settings = LanguageSettings.nanoGPT
     (settings.contextLength, settings.corpus) = (8, .standIn)
     let data = try LanguageTask.load(settings, folder: "nowhere")
-    let held = try data.holdingOut()
+    let held = data.holdingOut()
     #expect(held.training + held.validation == data.training)
     #expect(held.validation.count == data.training.count / 10)
     #expect(held.digest != data.digest)

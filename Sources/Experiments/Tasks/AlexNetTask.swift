@@ -184,5 +184,4 @@ package final class AlexNetTask: ModelTask {
       "final_val_loss": last(2, of: lastMetrics), "final_val_accuracy": last(3, of: lastMetrics),
     ]
   }
-
 }

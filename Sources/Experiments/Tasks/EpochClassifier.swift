@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Autodiff
 import Lab
-import Models
 import Storage
 import Training
 

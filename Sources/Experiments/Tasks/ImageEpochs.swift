@@ -88,11 +88,6 @@ extension DecayingEpochs {
     own.decayEpochs = decayEpochs.map(part)
     return own
   }
-
-  func checkDecay() throws {
-    try check(
-      "decayEpochs", decayEpochs, decayEpochs.allSatisfy { $0 >= 0 }, "a list of epochs >= 0")
-  }
 }
 
 extension Bound {
@@ -135,7 +130,7 @@ extension Workload where Settings: ImageEpochs, Source: ImageSet {
       throw ConfigError(
         "setting 'batchSize'",
         "\(data.training.count) training images of \(data.name) are fewer than a batch of \(settings.batchSize)",
-        hint: "use a smaller batch or a larger set (\(settings.images.command))")
+        hint: "use a smaller batch or a larger set (\(settings.images.moreImages))")
     }
   }
 }

@@ -56,7 +56,6 @@ package struct ResNetSettings: ImageEpochs, DecayingEpochs {
       "widthDivisor", widthDivisor,
       narrowest % widthDivisor == 0,
       "a divisor of \(narrowest), the width of the first stage")
-    try checkDecay()
     try checkBatch()
   }
 
@@ -138,5 +137,4 @@ package final class ResNetTask: EpochClassifier {
       "training_images": .int(data.training.count), "test_images": .int(data.test.count),
     ]
   }
-
 }

@@ -37,7 +37,6 @@ package struct VAESettings: ImageEpochs, DecayingEpochs {
   ]
 
   package func validate() throws {
-    try checkDecay()
     try checkBatch()
   }
 
@@ -140,7 +139,6 @@ package final class VAETask: ModelTask {
       "final_val_loss": last(2, of: lastMetrics),
     ]
   }
-
 }
 
 /// A recorded pass over some images.

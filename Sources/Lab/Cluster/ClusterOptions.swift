@@ -59,6 +59,8 @@ package struct ClusterOptions: ParsableArguments {
   /// Checks what can be checked without Slurm.
   package mutating func validate() throws {
     try settings(threads: 1).validate()
+    // What is collected was submitted by the same command.
+    if collect, engine == .local { return }
     if engine == .local {
       let given: [(String, Bool)] = [
         ("partition", partition != nil), ("time", time != nil), ("concurrent", concurrent != nil),

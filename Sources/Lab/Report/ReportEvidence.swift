@@ -146,8 +146,8 @@ extension ReportPage {
         String.init))
     let experiments = Set(rows.map(\.experiment))
     func names(_ line: Substring) -> Bool {
-      let figures = line.matches(of: /\bFigs? (\w+(?:(?:, | and )\w+)*)/)
-        .flatMap { $0.1.replacing(" and ", with: ", ").split(separator: ", ").map(String.init) }
+      let figures = line.matches(of: /\bFigs? (\w+(?:(?:, | and )(?:Figs? )?\w+)*)/)
+        .flatMap { $0.1.matches(of: /\d\w*/).map { String($0.0) } }
       return !own.isDisjoint(with: figures)
         || experiments.contains { name in
           line.ranges(of: name).contains { range in

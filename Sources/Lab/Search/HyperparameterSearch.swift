@@ -107,7 +107,7 @@ struct HyperparameterSearch {
         plan.confirmationSeeds.map {
           Trial(
             candidate: finalist.candidate, round: -1, seed: $0,
-            fraction: SearchKeys.confirmationFraction)
+            fraction: plan.confirmationFraction)
         }
       }, next)
   }

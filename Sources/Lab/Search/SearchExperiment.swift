@@ -101,7 +101,7 @@ extension SearchExperiment {
     }
     let confirmation = Stage(
       results: SearchKeys.finalists * plan.confirmationSeeds.count,
-      work: Int((SearchKeys.confirmationFraction * steps).rounded(.up)))
+      work: Int((plan.confirmationFraction * steps).rounded(.up)))
     return (0..<plan.rounds).flatMap { _ in rungs }
       + (plan.confirmationSeeds.isEmpty ? [] : [confirmation])
   }

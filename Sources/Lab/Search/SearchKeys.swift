@@ -5,8 +5,8 @@
 /// A round begins with `candidates` that are trained for a part of the figure's full length; one of `reduction` of them goes
 /// on to the next rung, which is `reduction` times as long, until the last rung trains the full length (successive halving;
 /// Jamieson and Talwalkar, arXiv 1502.07943). The next round looks more closely around the best so far, or beyond an edge of
-/// the range that the best lies near. At the end the best three are trained on fresh seeds for half the length, and the mean
-/// over these decides.
+/// the range that the best lies near. At the end the best three are trained on fresh seeds for `confirmationFraction` of the
+/// length, and the mean over these decides.
 ///
 /// They are what a search adds to the workload's settings, which are those of a trial of full length.
 package struct SearchKeys: ExperimentConfig {
@@ -28,6 +28,8 @@ package struct SearchKeys: ExperimentConfig {
   package var reduction = 3
   /// Fresh seeds that decide between the best three.
   package var confirmationSeeds: [UInt64] = [2001, 2002]
+  /// For which part of the full length: what wins at half of it need not at its end.
+  package var confirmationFraction = 0.5
   /// On what candidates are compared.
   package var selection = Selection.heldOut
   /// Filled in from the data.
@@ -42,7 +44,13 @@ package struct SearchKeys: ExperimentConfig {
     "candidates": 1...100_000, "rounds": 1...1000, "rungs": 1...20, "reduction": 2...1000,
   ]
 
+  package static let later = ["confirmationFraction": "5e-1"]
+
   package func validate() throws {
+    guard confirmationFraction > 0, confirmationFraction <= 1 else {
+      throw ConfigError.value(
+        "confirmationFraction", confirmationFraction, "a part of the length, in (0, 1]")
+    }
     guard seeds.count == 1 else {
       throw ConfigError.value(
         "seeds", seeds, "one seed (the fresh ones of the end are confirmationSeeds)")
@@ -53,8 +61,6 @@ package struct SearchKeys: ExperimentConfig {
 extension SearchKeys {
   /// How many candidates of the end are trained again.
   package static let finalists = 3
-  /// Part of the full length of the confirmation.
-  package static let confirmationFraction = 0.5
 
   /// Candidates in `rung` = 0, 1, ….
   package func count(rung: Int) -> Int {
@@ -79,6 +85,6 @@ extension SearchKeys {
       return work + Double(count(rung: rung)) * (fraction(rung: rung) - before)
     }
     return Double(rounds) * perRound
-      + Double(Self.finalists * confirmationSeeds.count) * Self.confirmationFraction
+      + Double(Self.finalists * confirmationSeeds.count) * confirmationFraction
   }
 }

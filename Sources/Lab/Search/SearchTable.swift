@@ -205,7 +205,7 @@ extension SearchExperiment {
       + "range that the best lies within a tenth of. "
       + (own.confirmationSeeds.isEmpty
         ? ""
-        : "The best three are trained on \(own.confirmationSeeds.count) fresh seeds for half the length, and the mean "
+        : "The best three are trained on \(own.confirmationSeeds.count) fresh seeds for \(own.confirmationFraction == 0.5 ? "half the length" : own.confirmationFraction == 1 ? "the whole length" : "\(own.confirmationFraction) of the length"), and the mean "
           + "over these decides (column fresh seeds, the winner first). ")
       + "Candidates are compared \(own.selection == .heldOut ? selectionMeaning : "by what the figure reports")."
   }

@@ -9,9 +9,13 @@ import Theory
 // The claims of the theory.
 
 extension TheoryBounds {
-  /// The record of one kind of check, whose data sets all have its cases along the first axis, but for those of `acceleration`.
+  /// The first seed's record of one kind of check.
   static func record(_ set: RecordSet, _ method: String) throws -> Record {
-    let record = try set.records(of: method)[0]
+    try checked(set.records(of: method)[0], method)
+  }
+
+  /// A record whose data sets all have its cases along the first axis, but for those of `acceleration`.
+  private static func checked(_ record: Record, _ method: String) throws -> Record {
     let names = record.root.dataSets.map(\.name)
     let groups =
       method == "acceleration"
@@ -97,27 +101,35 @@ extension TheoryBounds {
         : "no instance has lhs - rhs > 16·max(m, n)·ε·(|lhs| + |rhs| + carrier); exact expectations, "
           + "constants of ours, least slack relative to what was rounded", isInvariant: true
     ) { set in
-      let record = try record(set, method)
-      guard let names = try? record.strings("statement") else {
-        let tried = try record.int(attribute: "instances_total")
+      let records = try set.records(of: method).map { try checked($0, method) }
+      guard records.allSatisfy({ $0["statement"] != nil }) else {
+        func total(_ name: String) throws -> Int {
+          try records.reduce(0) { try $0 + $1.int(attribute: name) }
+        }
         return Evidence([
           .exact(
-            "violations", Double(try record.int(attribute: "violations_total")), noViolations,
-            count: tried, unit: "case")
+            "violations", Double(try total("violations_total")), noViolations,
+            count: try total("instances_total"), unit: "case")
         ])
       }
-      let (instances, violations) = (try record.ints("instances"), try record.ints("violations"))
-      let slack = try record.doubles("smallest_relative_slack")
-      let rows = names.indices.filter { only == nil || names[$0].hasPrefix(only ?? "") }
+      let rows = try records.flatMap { record in
+        let (names, slack) = (
+          try record.strings("statement"), try record.doubles("smallest_relative_slack")
+        )
+        let (instances, violations) = (
+          try record.ints("instances"), try record.ints("violations")
+        )
+        return names.indices.map { (names[$0], instances[$0], violations[$0], slack[$0]) }
+      }.filter { only == nil || $0.0.hasPrefix(only ?? "") }
       guard !rows.isEmpty else { return Evidence(obstacle: .noRecords(only ?? method)) }
       return Evidence(
         [
           .exact(
-            "violations", Double(rows.reduce(0) { $0 + violations[$1] }), noViolations,
-            count: rows.reduce(0) { $0 + instances[$1] }, unit: "instance")
+            "violations", Double(rows.reduce(0) { $0 + $1.2 }), noViolations,
+            count: rows.reduce(0) { $0 + $1.1 }, unit: "instance")
         ],
         remarks: rows.map {
-          "\(names[$0]): \(instances[$0]) tried, \(violations[$0]) violated, least slack \(short(slack[$0]))"
+          "\($0): \($1) tried, \($2) violated, least slack \(short($3))"
         })
     }
   }
