@@ -215,7 +215,8 @@ import Testing
           _ = try config.lines
           let old = old[key] ?? ""
           if Int(old) != nil || value == ".nan" && Double(old) != nil {
-            #expect(!["-1", "1000000000000", ".nan"].contains(value), "\(E.name) took \(key)=\(value)")
+            #expect(
+              !["-1", "1000000000000", ".nan"].contains(value), "\(E.name) took \(key)=\(value)")
           }
         } catch {
           let text = "\(error)"

@@ -178,6 +178,13 @@ import Training
     let set = try run(NanoGPTSearch.self, config, scratch.path + "/results", threads: 2)
     try FileManager.default.createDirectory(
       atPath: scratch.path + "/nanogpt-shakespeare", withIntermediateDirectories: true)
+    // A trial of the confirmation is no point of the picture: it has another seed.
+    let trials = try set.records(of: "sgdm-norm")[0].ints("round")
+    let shown = try #require(try NanoGPTSearch.table(of: set)[block: "sgdm-norm"])
+    let searched = trials.filter { $0 >= 0 }
+    let losses = shown.numbers("loss")
+    #expect(shown.rows == searched.count && shown.rows < trials.count)
+    #expect(losses.allSatisfy(\.isFinite))
     let companion = try #require(try NanoGPTSearch.sideFiles(of: set).first)
     try companion.text.write(
       toFile: scratch.path + "/nanogpt-shakespeare/tuned.yaml", atomically: true, encoding: .utf8)

@@ -112,13 +112,15 @@ extension SearchExperiment {
     let searches = try recorded(set)
     for search in searches {
       var block = Table.Block(search.arm.name)
-      for parameter in search.parameters {
-        block.add(parameter.name, try search.record.doubles(parameter.name))
-      }
       let lengths = try search.lengths()
+      let trials = lengths.indices.filter { !lengths[$0].isNaN }
+      for parameter in search.parameters {
+        let values = try search.record.doubles(parameter.name)
+        block.add(parameter.name, trials.map { values[$0] })
+      }
       let losses = try search.record.doubles(objective)
-      block.add("loss", zip(losses, lengths).map { $1.isNaN ? .nan : $0 })
-      block.add("length", lengths.map { $0.isNaN ? 0 : $0 })
+      block.add("loss", trials.map { losses[$0] })
+      block.add("length", trials.map { lengths[$0] })
       table.add(block)
     }
     func setNumbers(_ name: String, _ value: (RecordedSearch) throws -> Double) rethrows {
