@@ -59,15 +59,14 @@ package struct ClusterOptions: ParsableArguments {
   /// Checks what can be checked without Slurm.
   package mutating func validate() throws {
     try settings(threads: 1).validate()
-    // What is collected was submitted by the same command.
-    if collect, engine == .local { return }
     if engine == .local {
       let given: [(String, Bool)] = [
         ("partition", partition != nil), ("time", time != nil), ("concurrent", concurrent != nil),
         ("memory", memory != nil), ("sbatch", !others.isEmpty), ("then", then != nil),
         ("group", group != 1), ("grace", grace != 120),
       ]
-      if let (name, _) = given.first(where: \.1) {
+      // What is collected was submitted by the same command.
+      if !collect, let (name, _) = given.first(where: \.1) {
         throw ValidationError("--\(name) goes with --engine slurm")
       }
     } else if collect || element != nil {

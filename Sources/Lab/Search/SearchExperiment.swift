@@ -57,6 +57,7 @@ extension SearchExperiment {
       .map { $0 == "val" ? "validation" : $0 == "train" ? "training" : String($0) }
       .joined(separator: " ")
   }
+
   /// The search for `arm`; every arm has points of its own.
   static func search(_ arm: Arm, _ config: Config, seed: UInt64) -> HyperparameterSearch {
     HyperparameterSearch(

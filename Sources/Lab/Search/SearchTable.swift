@@ -200,6 +200,9 @@ extension SearchExperiment {
     let lengths = (0..<own.rungs).map {
       "\(Int((own.fraction(rung: $0) * Double(steps)).rounded(.up)))"
     }
+    let part =
+      [0.5: "half the length", 1: "the whole length"][own.confirmationFraction]
+      ?? "\(own.confirmationFraction) of the length"
     return
       "Successive halving, the same compute for every method: \(own.rounds) round\(own.rounds == 1 ? "" : "s") of "
       + "\(own.candidates) candidates (scrambled Halton points) at \(lengths.joined(separator: ", ")) steps, one in "
@@ -207,7 +210,7 @@ extension SearchExperiment {
       + "range that the best lies within a tenth of. "
       + (own.confirmationSeeds.isEmpty
         ? ""
-        : "The best three are trained on \(own.confirmationSeeds.count) fresh seeds for \(own.confirmationFraction == 0.5 ? "half the length" : own.confirmationFraction == 1 ? "the whole length" : "\(own.confirmationFraction) of the length"), and the mean "
+        : "The best three are trained on \(own.confirmationSeeds.count) fresh seeds for \(part), and the mean "
           + "over these decides (column fresh seeds, the winner first). ")
       + "Candidates are compared \(own.selection == .heldOut ? selectionMeaning : "by what the figure reports")."
   }

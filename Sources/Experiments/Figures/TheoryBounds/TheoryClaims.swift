@@ -119,17 +119,19 @@ extension TheoryBounds {
         let (instances, violations) = (
           try record.ints("instances"), try record.ints("violations")
         )
-        return names.indices.map { (names[$0], instances[$0], violations[$0], slack[$0]) }
-      }.filter { only == nil || $0.0.hasPrefix(only ?? "") }
+        return names.indices.map {
+          (name: names[$0], tried: instances[$0], violated: violations[$0], slack: slack[$0])
+        }
+      }.filter { only == nil || $0.name.hasPrefix(only ?? "") }
       guard !rows.isEmpty else { return Evidence(obstacle: .noRecords(only ?? method)) }
       return Evidence(
         [
           .exact(
-            "violations", Double(rows.reduce(0) { $0 + $1.2 }), noViolations,
-            count: rows.reduce(0) { $0 + $1.1 }, unit: "instance")
+            "violations", Double(rows.reduce(0) { $0 + $1.violated }), noViolations,
+            count: rows.reduce(0) { $0 + $1.tried }, unit: "instance")
         ],
         remarks: rows.map {
-          "\($0): \($1) tried, \($2) violated, least slack \(short($3))"
+          "\($0.name): \($0.tried) tried, \($0.violated) violated, least slack \(short($0.slack))"
         })
     }
   }
