@@ -7,7 +7,8 @@
 public struct CharacterVocabulary: Sendable, Equatable {
   /// The characters in the order of their ids, which is that of their code points.
   public let characters: [Unicode.Scalar]
-  private let ids: [Unicode.Scalar: Int]
+  /// By code point, -1 for what is no character of the text.
+  private let ids: [Int32]
 
   /// The vocabulary of `text`, Python's `sorted(set(text))`; CR LF counts as two characters.
   public init(of text: some StringProtocol) {
@@ -16,7 +17,9 @@ public struct CharacterVocabulary: Sendable, Equatable {
 
   private init(sorted characters: [Unicode.Scalar]) {
     self.characters = characters
-    ids = Dictionary(uniqueKeysWithValues: zip(characters, 0...))
+    var ids = [Int32](repeating: -1, count: characters.last.map { Int($0.value) + 1 } ?? 0)
+    for (id, scalar) in characters.enumerated() { ids[Int(scalar.value)] = Int32(id) }
+    self.ids = ids
   }
 
   /// The number of characters; ids lie in 0..<count.
@@ -25,10 +28,11 @@ public struct CharacterVocabulary: Sendable, Equatable {
   /// The ids [scalars of text]; throws a `VocabularyError` for a character outside the vocabulary.
   public func encode(_ text: some StringProtocol) throws -> [Int] {
     try text.unicodeScalars.enumerated().map { position, scalar in
-      guard let id = ids[scalar] else {
+      let place = Int(scalar.value)
+      guard place < ids.count, ids[place] >= 0 else {
         throw VocabularyError.unknownCharacter(scalar, position: position, size: count)
       }
-      return id
+      return Int(ids[place])
     }
   }
 

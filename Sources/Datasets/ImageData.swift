@@ -75,9 +75,9 @@ public struct ImageData: Sendable {
       case .cifar100: try cifar100(folder)
       case .fashionMNIST: try fashionMNIST(folder)
       case .fashionMNISTOrStandIn:
-        hasFashionMNIST(folder) ? try fashionMNIST(folder) : try grayStandIn()
-      case .standIn: try standIn()
-      case .grayStandIn: try grayStandIn()
+        hasFashionMNIST(folder) ? try fashionMNIST(folder) : grayStandIn
+      case .standIn: standIn
+      case .grayStandIn: grayStandIn
       }
     guard batch <= data.training.count else {
       throw StorageError(
@@ -132,7 +132,7 @@ public struct ImageData: Sendable {
     let (hasSubset, hasJPEG) = (isThere("cifar10-lossless-subset"), isThere("cifar10-jpeg"))
     if hasSubset && (prefersExact || !hasJPEG) { return try subsetOfCIFAR10(folder) }
     if hasJPEG { return try jpegCIFAR10(folder) }
-    return try standIn()
+    return standIn
   }
 
   private static func canonicalCIFAR10(_ folder: String) throws -> ImageData {
@@ -154,7 +154,10 @@ public struct ImageData: Sendable {
 
   private static func cifar100(_ folder: String) throws -> ImageData {
     let place = "\(folder)/cifar-100-binary"
-    guard CIFARFiles.areIn(place, .hundred) else { return try standIn(for: "CIFAR-100") }
+    guard CIFARFiles.areIn(place, .hundred) else {
+      return standIn(
+        for: "CIFAR-100", training: standIn.training, test: standIn.test, digest: standIn.digest)
+    }
     let files = try CIFARFiles(place, .prefix, of: .hundred)
     let isWhole = files.training.count == 50_000 && files.test.count == 10_000
     return ImageData(
@@ -175,24 +178,27 @@ public struct ImageData: Sendable {
       normalization: .cifar10, digest: files.digest)
   }
 
-  private static func standIn(for set: String = "CIFAR-10") throws -> ImageData {
+  /// The stand-in for CIFAR-10, made once a process.
+  private static let standIn: ImageData = {
     let all = StandInImages.all
-    let training = all.images(0..<StandInImages.trainingCount)
-    return ImageData(
-      name: "generated stand-in for \(set)", isStandIn: true, classes: StandInImages.classes,
-      training: training, test: all.images(StandInImages.trainingCount..<all.count),
-      normalization: ImageNormalization(of: training),
+    return standIn(
+      for: "CIFAR-10", training: all.images(0..<StandInImages.trainingCount),
+      test: all.images(StandInImages.trainingCount..<all.count),
       digest: Digest.sha256(of: Data(all.pixels + all.labels)))
-  }
+  }()
 
   /// The stand-in for Fashion-MNIST: the middle of the generated images, the mean of their channels.
-  private static func grayStandIn() throws -> ImageData {
-    let color = try standIn()
-    let training = color.training.gray(side: 28)
-    return ImageData(
-      name: "generated stand-in for Fashion-MNIST", isStandIn: true, classes: color.classes,
-      training: training, test: color.test.gray(side: 28),
-      normalization: ImageNormalization(of: training), digest: "\(color.digest), gray")
+  private static let grayStandIn = standIn(
+    for: "Fashion-MNIST", training: standIn.training.gray(side: 28),
+    test: standIn.test.gray(side: 28), digest: "\(standIn.digest), gray")
+
+  private static func standIn(
+    for set: String, training: LabeledImages, test: LabeledImages, digest: String
+  ) -> ImageData {
+    ImageData(
+      name: "generated stand-in for \(set)", isStandIn: true, classes: StandInImages.classes,
+      training: training, test: test, normalization: ImageNormalization(of: training),
+      digest: digest)
   }
 
   // MARK: - Fashion-MNIST

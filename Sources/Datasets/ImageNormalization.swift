@@ -41,10 +41,12 @@ public struct ImageNormalization: Sendable, Equatable {
     var counts = [Int](repeating: 0, count: 256 * channels)
     counts.withUnsafeMutableBufferPointer { counts in
       images.pixels.withUnsafeBufferPointer { pixels in
-        var channel = 0
-        for value in pixels {
-          counts[channel &<< 8 | Int(value)] &+= 1
-          channel = channel &+ 1 == channels ? 0 : channel &+ 1
+        for channel in 0..<channels {
+          var place = channel
+          while place < pixels.count {
+            counts[channel &<< 8 | Int(pixels[place])] &+= 1
+            place &+= channels
+          }
         }
       }
     }

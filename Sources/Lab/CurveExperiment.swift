@@ -115,7 +115,7 @@ extension CurveExperiment {
         hint: "add it to tuned.yaml (the search writes it), or to `hyperparameters`")
     }
     let settings = config.settings
-    let source = try Task.load(settings, folder: context.dataFolder)
+    let source = try context.data.source(of: Task.self, settings)
     let run = try TrainingRun<Task>(
       settings, arm, values, source, seed: job.seed, pool: WorkerPool(threads: context.threads))
     try run.trainer.share(over: context.ranks)

@@ -25,7 +25,7 @@ package struct RunContext: Sendable {
   /// The processes that share the run.
   package var ranks: any Ranks = SingleRank()
   /// Where data sets lie.
-  package var dataFolder = "data"
+  package var data = DataFolder("data")
   /// Where warnings go.
   package var note: @Sendable (String) -> Void = { _ in }
   /// Called as steps are done, with what there is to say of the run.

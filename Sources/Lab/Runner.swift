@@ -19,7 +19,7 @@ package struct Runner<E: Experiment>: Sendable {
   /// Records go to `results`/<experiment>/<profile>/.
   package let results: String
   /// Where data sets lie.
-  package let dataFolder: String
+  private let data: DataFolder
   /// What the records say about process and machine.
   package let telemetry: Telemetry
   /// Seconds between two checkpoints of a run.
@@ -37,7 +37,7 @@ package struct Runner<E: Experiment>: Sendable {
   ) {
     self.ranks = ranks
     self.keepWeights = keepWeights
-    self.dataFolder = dataFolder
+    data = DataFolder(dataFolder)
     self.config = config
     self.wanted = wanted ?? config.methods
     self.profile = profile
@@ -108,7 +108,7 @@ package struct Runner<E: Experiment>: Sendable {
   /// records in the folder `records`; nil where neither tells.
   package func estimatedSeconds(records: String) throws -> Double? {
     var context = RunContext()
-    context.dataFolder = dataFolder
+    context.data = data
     var rehearsed = config
     rehearsed.methods = config.methods.filter { method in
       jobs.contains { $0.methods.contains(method) }
@@ -280,7 +280,7 @@ package struct Runner<E: Experiment>: Sendable {
       of: config, job.methods.joined(separator: " "), job.seed)
     context.checkpointSeconds = checkpointSeconds
     context.threads = telemetry.threads
-    context.dataFolder = dataFolder
+    context.data = data
     context.ranks = ranks
     return context
   }

@@ -104,13 +104,15 @@ import Testing
     let (x, state) = (Parameter("x", shape: [1, 1, 1]), RecurrentState(count: 1, width: 64))
     x.tensor.assign([1])
     state.cell.assign((0..<64).map { Float($0) / 64 })
+    // The output gate at -80 … -95, the others moderate or far out as well.
+    let biases = (0..<256).map { (i: Int) -> Float in
+      i < 192 ? Float(i % 5) * -21 : -80 - Float(i - 192) / 4
+    }
     let weights = LSTMWeights(
       inputWeight: Parameter("wi", shape: [256, 1]),
       hiddenWeight: Parameter("wh", shape: [256, 64]),
       inputBias: Parameter("bi", shape: [256]), hiddenBias: Parameter("bh", shape: [256]))
-    // The output gate at -80 … -95, the others moderate or far out as well.
-    weights.inputBias.tensor.assign(
-      (0..<256).map { $0 < 192 ? Float($0 % 5) * -21 : -80 - Float($0 - 192) / 4 })
+    weights.inputBias.tensor.assign(biases)
     let tape = Tape()
     let y = tape.lstm(x.tensor, weights, state)
     let loss = tape.sum(y)

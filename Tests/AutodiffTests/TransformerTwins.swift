@@ -71,7 +71,7 @@ extension Twin {
       forward: { inputs in
         (0..<m).flatMap { i in
           let x = normal(inputs[0][(i * n)..<(i * n + n)]).values
-          return (0..<n).map { x[$0] * inputs[1][$0] + inputs[2][$0] }
+          return (0..<n).map { (j: Int) -> Double in x[j] * inputs[1][j] + inputs[2][j] }
         }
       },
       backward: { inputs, dy in
@@ -79,9 +79,9 @@ extension Twin {
         var (dw, db) = ([Double](repeating: 0, count: n), [Double](repeating: 0, count: n))
         for i in 0..<m {
           let (x, scale) = normal(inputs[0][(i * n)..<(i * n + n)])
-          let g = (0..<n).map { dy[i * n + $0] * inputs[1][$0] }
+          let g = zip(dy[(i * n)..<(i * n + n)], inputs[1]).map(*)
           let first = g.reduce(0, +) / Double(n)
-          let second = zip(g, x).reduce(0) { $0 + $1.0 * $1.1 } / Double(n)
+          let second = zip(g, x).map(*).reduce(0, +) / Double(n)
           for j in 0..<n {
             dx[i * n + j] = scale * (g[j] - first - x[j] * second)
             dw[j] += dy[i * n + j] * x[j]

@@ -32,7 +32,9 @@ extension Twin {
 
   /// Inputs mean and log variance.
   static func reparametrization(_ shape: [Int]) -> Twin {
-    let noise = (0..<shape.reduce(1, *)).map { Double(Float(0.7 * Double($0 % 7) - 1.9)) }
+    let noise = (0..<shape.reduce(1, *)).map { (i: Int) -> Double in
+      Double(Float(0.7 * Double(i % 7) - 1.9))
+    }
     return Twin(
       name: "reparametrization \(shape)", shapes: [shape, shape],
       forward: { inputs in

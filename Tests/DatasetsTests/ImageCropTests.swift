@@ -28,7 +28,7 @@ import Testing
   }
 
   @Test func wholeImagesOfTheSameSizeStayThemselves() {
-    let pixels = (0..<(2 * 27)).map { UInt8($0 * 37 % 256) }
+    let pixels = (0..<54).map { UInt8($0 * 37 % 256) }
     let images = LabeledImages(height: 3, width: 3, channels: 3, pixels: pixels, labels: [0, 1])
     var x = [Float](repeating: -1, count: 27)
     x.withUnsafeMutableBufferPointer { buffer in

@@ -239,8 +239,9 @@ import Testing
     #expect((images.count, images.height, images.width, images.channels) == (5000, 28, 28, 1))
     #expect(data.test.count == 1000)
     // Row 3, column 5 of image 2 is row 5, column 7 of the colored one: two pixels are cut off on each side.
-    let color = StandInImages.all.pixels[((2 * 32 + 5) * 32 + 7) * 3..<((2 * 32 + 5) * 32 + 8) * 3]
-    #expect(Int(images.pixels[(2 * 28 + 3) * 28 + 5]) == color.reduce(0) { $0 + Int($1) } / 3)
+    let color = ((2 * 32 + 5) * 32 + 7) * 3
+    let sum = (0..<3).reduce(0) { $0 + Int(StandInImages.all.pixels[color + $1]) }
+    #expect(Int(images.pixels[(2 * 28 + 3) * 28 + 5]) == sum / 3)
     let colored = try ImageData.load(.standIn, folder: folder.path)
     #expect(images.labels == colored.training.labels && data.digest != colored.digest)
     #expect(try ImageData.load(.grayStandIn, folder: folder.path).test == data.test)

@@ -170,8 +170,8 @@ import Testing
     let folder = try Folder()
     let place = folder.path + "/gpt2-basic-463k"
     try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-    var entries = (0..<65_537).map { i in
-      (text: [1, UInt8(i >> 16), UInt8(i >> 8 & 255), UInt8(i & 255)] as [UInt8], id: i)
+    var entries = (0..<65_537).map { (i: Int) -> (text: [UInt8], id: Int) in
+      (text: [1, UInt8(i >> 16), UInt8(i >> 8 & 255), UInt8(i & 255)], id: i)
     }
     for byte in 0...255 { entries[65_536 - byte].text = [UInt8(byte)] }
     try folder.write(entries)

@@ -86,7 +86,7 @@ import Training
       #expect(abs(after - 1e-3) <= 1e-8)
     }
     // Eight samples of norm at most √k/1000 each.
-    let bound = (1...8).reduce(0) { $0 + Double($1).squareRoot() } * 1e-3 / 8
+    let bound = (1...8).map { Double($0).squareRoot() }.reduce(0, +) * 1e-3 / 8
     let own = try set.records(of: "sgdm-per-sample")[0]
     #expect(try own.doubles("clipped_fraction", axes: 2).values.allSatisfy { $0 == 1 })
     for after in try own.doubles("grad_norm_post") { #expect(after > 0 && after <= bound) }

@@ -33,16 +33,14 @@ import Training
     let whole = try run(TraceRegression.self, config, scratch.path + "/whole")
     let path = try killed(scratch.path + "/damaged")
     let good = try Data(contentsOf: URL(fileURLWithPath: path))
-    let damages: [(Data) -> Data] =
-      [0, 3, 12, 15, good.count / 3, good.count / 2, good.count - 1].map { place in
-        { data in
-          var data = data
-          data[place] ^= 1 << UInt8(place % 8)
-          return data
-        }
-      } + [{ $0.prefix(7) }, { $0.dropLast() }, { _ in Data() }, { $0 + [0] }]
-    for (index, damage) in damages.enumerated() {
-      try damage(good).write(to: URL(fileURLWithPath: path))
+    var damaged = [0, 3, 12, 15, good.count / 3, good.count / 2, good.count - 1].map { place in
+      var data = good
+      data[place] ^= 1 << UInt8(place % 8)
+      return data
+    }
+    damaged += [good.prefix(7), good.dropLast(), Data(), good + [0]]
+    for (index, data) in damaged.enumerated() {
+      try data.write(to: URL(fileURLWithPath: path))
       let warnings = Warnings()
       let checkpoint = Checkpoint<[Int]>(path: path, identity: [], secondsBetween: 1) {
         warnings.add($0)

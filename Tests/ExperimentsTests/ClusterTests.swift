@@ -229,8 +229,8 @@ import Training
         """
         search --profile full --engine slurm --partition=long --set steps=3 --time 1:00 --group 9 --jobs 4 --threads=2 --then x \
         --sbatch --account=a --sbatch=--qos=b --dry-run --method m
-        """.split(separator: " ").map(String.init))
-        == "search --profile full --set steps=3 --method m".split(separator: " ").map(String.init))
+        """.words)
+        == "search --profile full --set steps=3 --method m".words)
   }
 
   @Test(arguments: [
@@ -321,10 +321,11 @@ import Training
     let (list, place) = (try ElementList(of: runner), ElementList.place(in: runner.folder))
     typealias Queue = [SlurmTask: (state: String, reason: String)]
     func states(_ queue: Queue?) throws -> [ElementState] {
-      try ElementStates(folder: runner.folder, list: list) { user in
+      let known = try ElementStates(folder: runner.folder, list: list) { user in
         #expect(user == "me")
         return queue
-      }.states
+      }
+      return known.states
     }
     #expect(list.elements.count == 9)
     #expect(try states([:]) == Array(repeating: .new, count: 9))
@@ -336,7 +337,7 @@ import Training
 
     try compute(list.elements[0], runner)
     func journal(_ index: Int, _ lines: String...) throws {
-      let journal = try Journal.open(resuming: list.elements[index].journal(in: place)).journal
+      let (journal, _) = try Journal.open(resuming: list.elements[index].journal(in: place))
       for line in lines { try journal.append(line) }
       journal.release()
     }

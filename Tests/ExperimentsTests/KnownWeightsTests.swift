@@ -87,8 +87,8 @@ import Testing
   @Test func aSpectrumIsDrawn() throws {
     let input = tool.file("g.safetensors")
     var tensors = (0..<9).map { index in
-      SafetensorsTensor(
-        "m<\(index)&", shape: [2, 2], floats: [Float(index + 1), 0, 0, Float(index + 1) / 10])
+      let sigma = Float(index + 1)
+      return SafetensorsTensor("m<\(index)&", shape: [2, 2], floats: [sigma, 0, 0, sigma / 10])
     }
     tensors.append(SafetensorsTensor("zero", shape: [2, 2], floats: [0, 0, 0, 0]))
     try SafetensorsFile.write(tensors, to: input)
@@ -100,8 +100,9 @@ import Testing
     #expect(lines.count == 7 && text.hasPrefix("<svg ") && text.contains("<title>"))
     #expect(text.contains("m&lt;8&amp;") && !text.contains("m<"))
     // A factor of ten between the two values is a tenth power on the axis: one of two decades of 360 units.
-    let points = try #require(lines.first).split(separator: "\"")[1].split(separator: " ").map {
-      $0.split(separator: ",").compactMap { Double($0) }
+    let path = try #require(lines.first).split(separator: "\"")[1]
+    let points = path.split(separator: " ").map { point in
+      point.split(separator: ",").compactMap { Double($0) }
     }
     #expect(points.count == 2 && points[0][0] == 70 && points[1][0] == 530)
     #expect(abs(points[1][1] - points[0][1] - 360 / 2) < 0.02, "\(points)")

@@ -32,9 +32,10 @@ import Testing
       let (good, bad) = (try file.ints("good"), try file.ints("bad"))
       let contexts = try file.ints("context")
       return (0..<batch).map { i in
-        TokenSample(
-          context: contexts[(10 * i)..<(10 * i + 10)].map { Int32($0) }, good: Int32(good[i]),
-          bad: Int32(bad[i]), goodProbability: .nan, badProbability: .nan)
+        let context = contexts[(10 * i)..<(10 * i + 10)].map(Int32.init)
+        return TokenSample(
+          context: context, good: Int32(good[i]), bad: Int32(bad[i]), goodProbability: .nan,
+          badProbability: .nan)
       }
     }
 

@@ -18,7 +18,7 @@ import Testing
   }
 
   @Test func moments() {
-    let x = [2.0, 4, 4, 4, 5, 5, 7, 9]
+    let x: [Double] = [2, 4, 4, 4, 5, 5, 7, 9]
     #expect(Statistics.mean(x) == 5)
     #expect(Statistics.populationStandardDeviation(x) == 2)
     #expect(Statistics.sampleVariance(x) == 32.0 / 7)

@@ -46,7 +46,7 @@ import Testing
     for x: Float in [least, -least, 1, -.infinity, 0] {
       #expect(VectorMath.flushed(.init(repeating: x))[5].bitPattern == x.bitPattern)
     }
-    for x: Float in [least.nextDown, -least.nextDown, 1e-45, -1e-40] {
+    for x: Float in [least.nextDown, -least.nextDown, 0x1p-149, -0x1p-140] {
       #expect(VectorMath.flushed(.init(repeating: x))[5] == 0)
     }
     #expect(VectorMath.flushed(.init(repeating: .nan))[5].isNaN)

@@ -180,11 +180,10 @@ import Testing
       for y in 0..<7 {
         for x in 0..<7 {
           let first = image * 8 * row + y * row + 3 * x
-          let response = (0..<12).map { filter in
-            (0..<6).reduce(0.0) { sum, k in
-              sum + Double(weight[12 * filter + k]) * Double(images[first + k])
-                + Double(weight[12 * filter + 6 + k]) * Double(images[first + row + k])
-            }
+          var response = [Double](repeating: 0, count: 12)
+          for k in 0..<12 {
+            let value = Double(images[first + k / 6 * row + k % 6])
+            for filter in 0..<12 { response[filter] += Double(weight[12 * filter + k]) * value }
           }
           for i in 0..<144 { moments[i] += response[i / 12] * response[i % 12] / (30 * 49) }
         }

@@ -123,7 +123,7 @@ extension SearchExperiment {
   ) throws -> [Record] {
     let arm = try arms.named(job.methods[0], place: "method")
     let settings = config.settings
-    let given = try Task.load(settings, folder: context.dataFolder)
+    let given = try context.data.source(of: Task.self, settings)
     let source = config.selection == .heldOut ? try given.holdingOut() : given
     let board = try context.board(Trial.self, count: config.own.trialCount)
     let states = TrialStates<Task>()

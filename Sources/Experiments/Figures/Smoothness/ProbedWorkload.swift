@@ -41,9 +41,9 @@ package struct ProbedWorkload: Sendable {
     (self.name, self.title, self.arm) = (name, title, arm)
     (arms, tunedBy) = (Figure.arms, Figure.name)
     @Sendable func settings(_ changes: [String]) throws -> Task.Settings {
-      try CurveConfig(defaults, methods: [arm.name], seeds: [1]).overlaid(
-        yaml: "", file: "setting '\(name)'", overrides: changes
-      ).settings
+      let config = try CurveConfig(defaults, methods: [arm.name], seeds: [1]).overlaid(
+        yaml: "", file: "setting '\(name)'", overrides: changes)
+      return config.settings
     }
     steps = { try settings($0).stepCount }
     identify = { changes, folder in
@@ -61,7 +61,7 @@ package struct ProbedWorkload: Sendable {
     }
     measure = { config, seed, context in
       let settings = try settings(config.changes(of: name))
-      let source = try Task.load(settings, folder: context.dataFolder)
+      let source = try context.data.source(of: Task.self, settings)
       let run = try TrainingRun<Task>(
         settings, arm, try config.values(of: name), source, seed: seed,
         pool: WorkerPool(threads: context.threads))

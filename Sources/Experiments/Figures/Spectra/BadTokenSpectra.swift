@@ -124,7 +124,7 @@ package enum BadTokenSpectra: Experiment {
 
   /// Without its weights and text, the records tell.
   package static func secondsPerStep(_ config: Config, _ context: RunContext) throws -> Double? {
-    guard let model = try? TrainedModel(config, context.dataFolder) else { return nil }
+    guard let model = try? TrainedModel(config, context.data.path) else { return nil }
     let sweep = ReplacementSweep(
       model.gpt, context: config.context, top: config.top,
       pool: WorkerPool(threads: context.threads))
@@ -154,7 +154,7 @@ package enum BadTokenSpectra: Experiment {
     _ job: Job, _ config: Config, _ context: RunContext
   ) throws -> [Record] {
     let definition = try TokenDefinition(name: job.methods[0])
-    let model = try TrainedModel(config, context.dataFolder)
+    let model = try TrainedModel(config, context.data.path)
     let pool = WorkerPool(threads: context.threads)
     let stream = RandomStream(seed: job.seed, name: name)
     // All mini-batches of all sizes, then those for calibration: every sample has a context of its own.
