@@ -3,7 +3,7 @@
 import Foundation
 import LinearAlgebra
 
-/// Floats at a fixed address, aligned to a cache line, zero at first.
+/// Floats at a fixed address: of one's own, aligned to a cache line and zero at first, or borrowed.
 public final class Buffer: @unchecked Sendable {
   /// The first of them.
   public let base: UnsafeMutablePointer<Float>

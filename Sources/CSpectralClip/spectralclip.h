@@ -25,11 +25,11 @@ typedef int32_t spectralclip_status;
 enum {
   SPECTRALCLIP_OK = 0,
   SPECTRALCLIP_NULL_POINTER = 1,     /* a pointer that is needed is NULL */
-  SPECTRALCLIP_BAD_SIZE = 2,         /* rows, columns or a count below 1 */
+  SPECTRALCLIP_BAD_SIZE = 2,         /* rows, columns or a count below 1, more than a million layers, another number than the clipper has */
   SPECTRALCLIP_BAD_STRIDE = 3,       /* row_stride below columns */
   SPECTRALCLIP_TOO_LARGE = 4,        /* more than 2^31 - 1 entries, a shorter side above 16384, or an address that overflows */
   SPECTRALCLIP_MISALIGNED = 5,       /* a pointer that is no multiple of the entry's size */
-  SPECTRALCLIP_OVERLAP = 6,          /* two layers that share memory */
+  SPECTRALCLIP_OVERLAP = 6,          /* two layers whose memory, from first to last entry, overlaps: columns of one matrix too */
   SPECTRALCLIP_NOT_FINITE = 7,       /* a NaN or an infinity among the entries */
   SPECTRALCLIP_BAD_THRESHOLD = 8,    /* a threshold that is negative or NaN; 0 is allowed, and infinity switches clipping off */
   SPECTRALCLIP_BAD_PARAMETER = 9,    /* rank, oversampling, power iterations, threads, coefficient, level or window out of range */

@@ -40,7 +40,7 @@ public struct ClipStatistics: Equatable, Sendable, Codable {
   public var route: Route
   /// σ_1(G), or nil where a cheaper bound made it unnecessary to know; of `.randomized`, an estimate from below.
   public var sigmaMax: Double?
-  /// An upper bound on σ_1(G): σ_1 itself or ‖G‖_F where they are known, else infinite.
+  /// An upper bound on σ_1(G): σ_1 itself, ‖G‖_F, or another that the route has proved (at best τ); infinite without any.
   public var sigmaMaxBound: Double
   /// The threshold applied; infinite where there was none.
   public var tau: Double

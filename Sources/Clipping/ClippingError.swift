@@ -14,6 +14,8 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
   case differentLayers(rule: [String], gradients: [String])
   /// A rule on single samples met a gradient whose samples are summed already.
   case needsFactors(layer: String)
+  /// A rule on single samples met layers with different numbers of them.
+  case otherSamples(layer: String, held: Int, expected: Int)
   /// A sketch that was to start from the directions of a matrix of another size.
   case otherStart(held: Int, columns: Int, expected: Int)
 
@@ -28,6 +30,10 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
       return
         "the gradient of layer '\(layer)' is not kept sample by sample, which this rule needs; "
         + "record it on a tape that keeps all factors"
+    case .otherSamples(let layer, let held, let expected):
+      return
+        "the gradient of layer '\(layer)' tells \(held) samples apart, that of the first layer \(expected); this rule needs layers "
+        + "that see each sample once"
     case .otherStart(let held, let columns, let expected):
       return
         "the saved start of a sketch has \(held) values in rows of \(columns), this gradient's rows have "

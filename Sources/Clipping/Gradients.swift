@@ -26,7 +26,7 @@ public struct Layer {
 /// The gradients of a model's layers, what the last rule did to each, and the scratch that rules work in.
 ///
 /// Made once and used at every step: a rule changes the layers' gradients in place and overwrites
-/// `statistics`, and nothing is allocated in a step.
+/// `statistics`.
 public final class Gradients {
   /// The layers, in the order of the model.
   public let layers: [Layer]

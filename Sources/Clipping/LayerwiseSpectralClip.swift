@@ -111,7 +111,8 @@ extension LayerwiseSpectralClip: GradientTransform {
 
   /// Clips the singular values of each layer at the layer's own threshold, and updates the thresholds.
   ///
-  /// Throws `ClippingError.differentLayers` unless the layers' names are those of `layers`, in their order.
+  /// Throws `ClippingError.differentLayers` unless the layers' names are those of `layers`, in their order. After an error of a
+  /// layer it is open which others are clipped and observed.
   public mutating func apply(to gradients: Gradients) throws {
     let found = gradients.layers
     guard found.count == layers.count, thresholds.count == layers.count,

@@ -45,12 +45,15 @@ public struct SpectralClip: Codable, Equatable, Sendable {
 
   /// Clips the `rank` largest singular values, Algorithm 2.
   ///
-  /// Throws `ClippingError.invalidParameter` for a rank below 1 or a negative count of the others.
+  /// Throws `ClippingError.invalidParameter` for a rank below 1 or a negative count of the others; beyond what a matrix has
+  /// they count as all of it.
   public static func randomized(
     rank: Int, oversampling: Int = 5, powerIterations: Int = 1
   ) throws -> SpectralClip {
-    try require("rank", Double(rank), rank >= 1, "a whole number >= 1")
-    try require("oversampling", Double(oversampling), oversampling >= 0, "a whole number >= 0")
+    try require("rank", Double(rank), 1...1 << 31 ~= rank, "a whole number from 1 to 2^31")
+    try require(
+      "oversampling", Double(oversampling), 0...1 << 31 ~= oversampling,
+      "a whole number from 0 to 2^31")
     try require(
       "powerIterations", Double(powerIterations), powerIterations >= 0, "a whole number >= 0")
     return SpectralClip(

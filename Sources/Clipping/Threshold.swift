@@ -112,6 +112,8 @@ public struct Threshold: Codable, Equatable, Sendable {
 
   /// Takes the top singular value of the raw gradient of this step into account; call once a step.
   public mutating func observe(sigmaMax: Double) {
+    // A norm may overflow where no entry does.
+    let sigmaMax = min(sigmaMax, .greatestFiniteMagnitude)
     switch rule {
     case .constant: break
     case .ema(let theta, let variant):

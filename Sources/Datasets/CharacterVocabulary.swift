@@ -2,8 +2,6 @@
 
 /// One token a character, as nanoGPT's `shakespeare_char`: the ids number the sorted set of the Unicode
 /// scalars of a text.
-///
-/// Coded as one string, the characters in the order of their ids.
 public struct CharacterVocabulary: Sendable, Equatable {
   /// The characters in the order of their ids, which is that of their code points.
   public let characters: [Unicode.Scalar]
@@ -46,24 +44,5 @@ public struct CharacterVocabulary: Sendable, Equatable {
       text.append(characters[id])
     }
     return String(text)
-  }
-}
-
-extension CharacterVocabulary: Codable {
-  /// Reads the string of characters; throws if it is not strictly ascending.
-  public init(from decoder: any Decoder) throws {
-    let container = try decoder.singleValueContainer()
-    let characters = Array(try container.decode(String.self).unicodeScalars)
-    guard zip(characters, characters.dropFirst()).allSatisfy({ $0 < $1 }) else {
-      throw DecodingError.dataCorruptedError(
-        in: container, debugDescription: "the characters of a vocabulary are not in order")
-    }
-    self.init(sorted: characters)
-  }
-
-  /// Writes the string of characters.
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    try container.encode(try decode(Array(characters.indices)))
   }
 }

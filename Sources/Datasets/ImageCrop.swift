@@ -16,7 +16,8 @@ public struct ImageCrop: Sendable, Equatable {
   }
 
   /// The rectangle of torchvision's RandomResizedCrop in an image[height, width]: its part of the area is uniform on `scale`, the
-  /// logarithm of its aspect ratio on ±log 4/3, its place uniform; after ten tries that do not fit, the largest square in the middle.
+  /// logarithm of its aspect ratio on ±log 4/3, its place uniform; after ten tries that do not fit, the largest square in the middle
+  /// (torchvision keeps all of an image that is nearly square, which square images, ours, are).
   public static func random(
     height: Int, width: Int, scale: ClosedRange<Double>, using generator: inout RandomCursor
   ) -> ImageCrop {

@@ -31,7 +31,7 @@ public struct LabeledTexts: Equatable, Sendable {
     guard let all = String(validating: try FileBytes.read(path), as: UTF8.self) else {
       throw StorageError("is not UTF-8", at: path, hint: hint)
     }
-    var lines = all.split(separator: "\n", omittingEmptySubsequences: false)
+    var lines = all.lines
     if lines.last?.isEmpty ?? false { lines.removeLast() }
     guard !lines.isEmpty else { throw StorageError("is empty, no text", at: path, hint: hint) }
     (place, texts, labels) = (path, [], [])

@@ -86,13 +86,7 @@ public struct LanguageData: Sendable {
 
   /// A text by characters: the vocabulary is what occurs, the last tenth is held out.
   static func characters(of corpus: TextCorpus) throws -> LanguageData {
-    let vocabulary = CharacterVocabulary(of: corpus.text)
-    guard vocabulary.count <= 1 << 16 else {
-      throw StorageError(
-        "\(vocabulary.count) different characters, but ids of a corpus have 16 bits",
-        at: corpus.name, hint: "use GPT-2's tokens (fileTokens: gpt2)")
-    }
-    let tokens = try vocabulary.encode(corpus.text).map { UInt16($0) }
+    let (vocabulary, tokens) = corpus.isStandIn ? try standIn.get() : try encoded(corpus)
     let cut = Int(0.9 * Double(tokens.count))
     return LanguageData(
       name: corpus.name, isStandIn: corpus.isStandIn, vocabulary: vocabulary.count,
@@ -100,6 +94,21 @@ public struct LanguageData: Sendable {
       digest: "\(corpus.digest) characters",
       tokenizer: .characters(try vocabulary.decode(Array(0..<vocabulary.count))),
       decode: { (try? vocabulary.decode($0)) ?? "" })
+  }
+
+  /// The stand-in's, made once a process.
+  private static let standIn = Result { try encoded(.load(.standIn, folder: "")) }
+
+  private static func encoded(
+    _ corpus: TextCorpus
+  ) throws -> (vocabulary: CharacterVocabulary, tokens: [UInt16]) {
+    let vocabulary = CharacterVocabulary(of: corpus.text)
+    guard vocabulary.count <= 1 << 16 else {
+      throw StorageError(
+        "\(vocabulary.count) different characters, but ids of a corpus have 16 bits",
+        at: corpus.name, hint: "use GPT-2's tokens (fileTokens: gpt2)")
+    }
+    return (vocabulary, try vocabulary.encode(corpus.text).map { UInt16($0) })
   }
 
   /// WikiText-2: an end-of-text before every article, the last tenth of the articles held out.
@@ -139,7 +148,7 @@ public struct LanguageData: Sendable {
   /// WikiText's articles begin with a line " = Title = " (sub-headings have more equal signs).
   static func articles(of text: String) -> [String] {
     var articles: [String] = []
-    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+    for line in text.lines {
       let isTitle = line.hasPrefix(" = ") && !line.hasPrefix(" = =") && line.hasSuffix(" = ")
       if isTitle || articles.isEmpty { articles.append("") }
       articles[articles.count - 1] += line + "\n"
@@ -147,18 +156,16 @@ public struct LanguageData: Sendable {
     return articles
   }
 
-  /// nanoGPT's files hold token ids and nothing else: the vocabulary ends at the largest of the training part.
+  /// nanoGPT's files hold token ids and nothing else: the vocabulary ends at the largest of both.
   static func binaries(_ place: String, name: String) throws -> LanguageData {
-    let training = try TokenFile(path: place + "/train.bin")
-    let vocabulary = Int(training.tokens.max() ?? 0) + 1
-    let validation = try TokenFile(path: place + "/val.bin")
-    try validation.check(vocabularySize: vocabulary)
+    let files = ["train.bin", "val.bin"].map { "\(place)/\($0)" }
+    let parts = try files.map { try TokenFile(path: $0).tokens }
+    let largest = parts.compactMap { $0.max() }.max() ?? 0
     return LanguageData(
-      name: name, isStandIn: false, vocabulary: vocabulary,
-      training: training.tokens, validation: validation.tokens,
-      digest: try ["train.bin", "val.bin"].map {
-        Digest.sha256(of: try FileBytes.read("\(place)/\($0)"))
-      }.joined(separator: " "), decode: { $0.map(String.init).joined(separator: " ") })
+      name: name, isStandIn: false, vocabulary: Int(largest) + 1,
+      training: parts[0], validation: parts[1],
+      digest: try files.map { try Digest.sha256(ofFile: $0) }.joined(separator: " "),
+      decode: { $0.map(String.init).joined(separator: " ") })
   }
 
   /// Nothing is held out: all of the text is what the model was trained on.

@@ -82,3 +82,10 @@ public struct TextCorpus: Sendable {
     return text
   }
 }
+
+extension String {
+  /// The lines, of which an empty one follows a last line break; a break is LF or CR LF, which is one character.
+  var lines: [Substring] {
+    split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+  }
+}

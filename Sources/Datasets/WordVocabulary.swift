@@ -72,17 +72,16 @@ extension LanguageData {
   /// Penn Treebank by words (Mikolov's version): training and validation files, lines joined by `<eos>`.
   static func pennTreebank(_ folder: String) throws -> LanguageData {
     let corpora = try TextCorpus.parts(["ptb/ptb.train.txt", "ptb/ptb.valid.txt"], folder: folder)
-    let name = "Penn Treebank"
-    guard let corpora else {
-      // Nine lines in ten to train on.
-      let corpus = try TextCorpus.load(.standIn, folder: folder)
-      let lines = corpus.text.split(separator: "\n", omittingEmptySubsequences: true)
-      let cut = lines.count - lines.count / 10
-      let parts = [lines[..<cut], lines[cut...]].map { $0.joined(separator: "\n") + "\n" }
-      return words(parts, name: "generated stand-in for \(name)", isStandIn: true)
-    }
-    return words(corpora, name: name, isStandIn: false)
+    return corpora.map { words($0, name: "Penn Treebank", isStandIn: false) } ?? standInTreebank
   }
+
+  /// The stand-in, nine lines in ten to train on, made once a process.
+  private static let standInTreebank: LanguageData = {
+    let lines = StandInText.text.split(separator: "\n", omittingEmptySubsequences: true)
+    let cut = lines.count - lines.count / 10
+    let parts = [lines[..<cut], lines[cut...]].map { $0.joined(separator: "\n") + "\n" }
+    return words(parts, name: "generated stand-in for Penn Treebank", isStandIn: true)
+  }()
 
   /// A training and a validation text by words; the vocabulary is the training text's.
   static func words(_ texts: [String], name: String, isStandIn: Bool) -> LanguageData {

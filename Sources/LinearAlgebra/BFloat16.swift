@@ -9,7 +9,7 @@ public enum BFloat16 {
   public static let isSupported = bf16_is_supported()
 
   /// The half of the distance from 1 to the next number: what one rounding adds, relative.
-  public static let unitRoundoff = 0x1p-9
+  public static let unitRoundoff = 0x1p-8
 
   /// A factor op(x)[outer, depth] of a product over `depth`, rounded and packed in the memory of the caller, which it must not
   /// outlive.

@@ -3,7 +3,8 @@
 import COpenBLAS
 import Foundation
 
-/// Which BLAS and LAPACK this process runs on, and the one place that sets BLAS threads.
+/// Which BLAS and LAPACK this process runs on, and where the suite's own programs set BLAS threads (a library's caller has
+/// `withSingleThreadedBLAS`).
 public struct BLASEnvironment: Sendable, Equatable {
   /// The CPU kernel family that OpenBLAS picked, e.g. "SkylakeX", "Zen", "Haswell".
   public let core: String

@@ -12,7 +12,7 @@ public enum Transpose: Sendable {
   var cblas: CBLAS_TRANSPOSE { self == .yes ? CblasTrans : CblasNoTrans }
 }
 
-/// c[m,n] = alpha · op(a)[m,k] · op(b)[k,n] + beta · c[m,n], on one BLAS thread.
+/// c[m,n] = alpha · op(a)[m,k] · op(b)[k,n] + beta · c[m,n], on as many threads as BLAS is set to (`BLASEnvironment`: one).
 public func gemm<Scalar>(
   _ a: MatrixView<Scalar>, _ transposeA: Transpose, _ b: MatrixView<Scalar>,
   _ transposeB: Transpose, alpha: Scalar = 1, beta: Scalar = 0,
@@ -25,7 +25,8 @@ public func gemm<Scalar>(
     "gemm: [\(m), \(k)] times [\(kB), \(n)] into [\(c.rows), \(c.columns)]")
   guard m > 0, n > 0 else { return }
   guard k > 0 else {
-    c.scale(by: beta)
+    // As in BLAS, what c held is not looked at where beta is 0.
+    if beta == 0 { c.base.update(repeating: 0, count: c.count) } else { c.scale(by: beta) }
     return
   }
   Scalar._gemm(

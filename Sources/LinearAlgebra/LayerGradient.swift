@@ -84,7 +84,7 @@ public final class LayerGradient: @unchecked Sendable {
   /// up to three quarters of min(rows, columns). Beyond, the products of r×r matrices cost what the smaller
   /// decomposition saves.
   package static func isThin(rank: Int, rows: Int, columns: Int) -> Bool {
-    4 * rank <= 3 * min(rows, columns)
+    rank > 0 && 4 * rank <= 3 * min(rows, columns)
   }
 
   /// Makes the matrix a sum over samples, not yet added up.
@@ -124,6 +124,7 @@ public final class LayerGradient: @unchecked Sendable {
   public func addRankOne(
     _ scale: Float, _ u: UnsafePointer<Float>, _ v: UnsafePointer<Float>, sample: Int
   ) {
+    if isSum { materialize() }
     guard let (left, right) = factors else {
       for i in 0..<rows {
         let factor = scale * u[i]

@@ -16,8 +16,8 @@ public enum LinearAlgebraError: Error, Equatable, CustomStringConvertible {
       return "entry (\(row), \(column)) is \(value); a decomposition needs finite entries, "
         + "so look at the step that produced it (a loss that overflowed, a division by zero)"
     case .notConverged(let routine, let info, let rows, let columns):
-      return "\(routine) did not converge on a matrix[\(rows), \(columns)] (info = \(info)), "
-        + "nor did its fallback; scale the matrix or check it for extreme entries"
+      return "\(routine) did not converge on a matrix[\(rows), \(columns)] (info = \(info)); "
+        + "scale the matrix or check it for extreme entries"
     case .illegalArgument(let routine, let info):
       return "\(routine) refused argument \(-info); check which LAPACK library is loaded "
         + "(`spectral info` prints it)"

@@ -70,7 +70,8 @@ public struct Matrix<Scalar: RealScalar>: Equatable, Sendable {
     Matrix(rows: columns, columns: rows) { elements[$1 * columns + $0] }
   }
 
-  /// The Frobenius norm, accumulated in `Double`; finite and non-zero whenever the entries are.
+  /// The Frobenius norm, accumulated in `Double`; not zero unless all entries are, and infinite for finite ones only where it
+  /// lies beyond `Double` itself.
   public var frobeniusNorm: Double { withView { $0.frobeniusNorm } }
 
   /// The same matrix with entries of another precision.

@@ -5,8 +5,8 @@ import COpenBLAS
 
 /// The element types of this library, `Float` and `Double`, with the BLAS and LAPACK routines of each.
 ///
-/// The requirements take raw column-major buffers exactly as LAPACK does; `Gemm.swift`, `SVD.swift`
-/// and `QR.swift` are their only callers. Everything else takes `Matrix` or a matrix view.
+/// The requirements take raw buffers: column-major where LAPACK does, row-major for products. Outside this package everything
+/// takes `Matrix` or a matrix view.
 public protocol RealScalar: RandomReal, SIMDScalar, Codable {
   /// c[m,n] = alpha · op(a) · op(b) + beta · c, row-major (cblas_?gemm).
   static func _gemm(

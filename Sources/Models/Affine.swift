@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Autodiff
+import LinearAlgebra
 import Storage
 
 /// NAME.weight[out, …] and NAME.bias[out]: of a linear layer, a convolution or a layer norm.
@@ -15,6 +16,11 @@ struct Affine: Sendable {
   var parameters: [Parameter] { [weight, bias] }
   /// Values of x that an output sees.
   var fanIn: Int { weight.count / weight.shape[0] }
+
+  /// torch.nn.Linear's default, and a convolution's: both uniform on ±1/√fan-in.
+  func initialize(_ stream: RandomStream) {
+    for parameter in parameters { parameter.initializeLinear(fanIn: fanIn, stream) }
+  }
 
   /// x[…, in] · weightᵀ + bias.
   func callAsFunction(_ tape: Tape, _ x: Tensor) -> Tensor {
@@ -36,7 +42,7 @@ struct NamedShapes {
   private let model: String
 
   /// `model` is what errors call it; `parameterName` its name of a tensor that the file calls otherwise.
-  init(_ path: String, model: String, _ parameterName: (String) -> String) throws {
+  init(_ path: String, model: String, _ parameterName: (String) -> String = { $0 }) throws {
     (self.path, self.model) = (path, model)
     file = try TensorFile(path)
     entries = Dictionary(

@@ -51,25 +51,20 @@ public struct AlexNet: Model {
   ///
   /// Throws a `StorageError` for a file that cannot be read or is of another model.
   public init(loading path: String) throws {
-    let file = try TensorFile(path)
-    func width(_ name: String) throws -> Int {
-      try file.shape("\(name).weight", model: "alexnet")[0]
+    let file = try NamedShapes(path, model: "alexnet")
+    func hidden(_ number: Int) throws -> Int {
+      try file.shape("classifier.\(number).weight", axes: 2)[0]
     }
     self.init(
-      filters: try ["0", "3", "6", "8", "10"].map { try width("features.\($0)") },
-      hidden: try ["1", "4"].map { try width("classifier.\($0)") },
-      classes: try width("classifier.6"),
-      channels: try file.channels("features.0.weight", model: "alexnet"))
+      filters: try [0, 3, 6, 8, 10].map { try file.shape("features.\($0).weight", axes: 4)[0] },
+      hidden: try [1, 4].map(hidden), classes: try hidden(6),
+      channels: try file.shape("features.0.weight", axes: 4)[1])
     try load(from: path)
   }
 
   /// PyTorch's default for both kinds of layer: weights and biases uniform on ±1/√fan-in.
   public func initialize(_ stream: RandomStream) {
-    for layer in features + classifier {
-      for parameter in layer.parameters {
-        parameter.initializeLinear(fanIn: layer.fanIn, stream)
-      }
-    }
+    for layer in features + classifier { layer.initialize(stream) }
   }
 
   /// The logits [B, classes] of normalized images[B, H, W, channels] with sides in `imageSides`; values are dropped on a tape that

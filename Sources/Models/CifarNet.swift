@@ -108,7 +108,7 @@ public struct CifarNet: Model {
 extension CifarNet {
   /// PyTorch's defaults, uniform on ±1/√fan-in; then as many filters of every trained convolution as it has channels
   /// pass a channel through (dirac), and the head is divided by its standard deviation. The whitening weight is
-  /// drawn as well: `whiten` replaces it.
+  /// drawn as well, to be replaced by `whiteningWeight`.
   public func initialize(_ stream: RandomStream) {
     for group in groups {
       for norm in [group.norm1, group.norm2] { norm.reset() }
@@ -123,7 +123,7 @@ extension CifarNet {
       }
     }
     for parameter in [whiten.weight, whiten.bias] {
-      parameter.initializeLinear(fanIn: 12, stream)
+      parameter.initializeLinear(fanIn: 4 * channels, stream)
     }
     head.initializeLinear(fanIn: head.shape[1], stream)
     let values = head.tensor.array.map(Double.init)
@@ -133,18 +133,11 @@ extension CifarNet {
     head.tensor.assign(values.map { Float($0 / variance.squareRoot()) })
   }
 
-  /// Sets the whitening weight from normalised training images[count, height, width, 3], of which the authors take the
-  /// first 5000.
-  ///
-  /// Throws a `LinearAlgebraError` for images with NaN.
-  public func whiten(from images: [Float], height: Int, width: Int) throws {
-    whiten.weight.tensor.assign(
-      try Self.whiteningWeight(of: images, height: height, width: width))
-  }
-
   /// The weight [8 channels, 2, 2, channels] that whitens 2×2 patches of images[count, height, width, channels]:
   /// eigenvectors of the patches' uncentred covariance by ascending eigenvalue λ, divided by √(λ + 5e-4), then their negatives. The largest entry of
-  /// an eigenvector is positive.
+  /// an eigenvector is positive. The authors take the first 5000 training images.
+  ///
+  /// Throws a `LinearAlgebraError` for images with NaN.
   public static func whiteningWeight(
     of images: [Float], height: Int, width: Int, channels: Int = 3
   ) throws -> [Float] {
@@ -196,34 +189,11 @@ extension CifarNet {
   ///
   /// Throws a `StorageError` for a file that cannot be read or is of another model.
   public init(loading path: String) throws {
-    let file = try TensorFile(path)
-    let shapes = try
-      (["layers.1", "layers.2", "layers.3"].map { $0 + ".conv1.weight" }
-      + ["head.weight"]).map { try file.shape($0, model: "cifarnet") }
+    let file = try NamedShapes(path, model: "cifarnet")
     self.init(
-      widths: shapes[..<3].map { $0[0] }, classes: shapes[3][0],
-      channels: try file.channels("whiten.weight", model: "cifarnet"))
+      widths: try (1...3).map { try file.shape("layers.\($0).conv1.weight", axes: 4)[0] },
+      classes: try file.shape("head.weight", axes: 2)[0],
+      channels: try file.shape("whiten.weight", axes: 4)[1])
     try load(from: path)
-  }
-}
-
-extension TensorFile {
-  /// The channels that the filters `name` of that model take; 3 if the tensor is no filter, which loading says.
-  func channels(_ name: String, model: String) throws -> Int {
-    let shape = try shape(name, model: model)
-    return shape.count == 4 ? shape[1] : 3
-  }
-
-  /// The shape of a tensor with at least one axis and no empty one, which a file of that model must hold.
-  func shape(_ name: String, model: String) throws -> [Int] {
-    guard let entry = entries.first(where: { $0.name == name }) else {
-      throw StorageError("no tensor \(name)", at: path, hint: "is it a file of a \(model)?")
-    }
-    guard !entry.shape.isEmpty, !entry.shape.contains(0) else {
-      throw StorageError(
-        "the tensor \(name) has the shape \(entry.shape)", at: path,
-        hint: "is it a file of a \(model)?")
-    }
-    return entry.shape
   }
 }

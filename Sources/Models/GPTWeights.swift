@@ -76,6 +76,10 @@ extension GPT {
     let configuration = heads == nil ? try ModelConfiguration(of: file) : nil
     try configuration?.check("n_embd", "hidden_size", is: width)
     try configuration?.check("n_layer", "num_hidden_layers", is: layers)
+    try configuration?.check(
+      "activation_function",
+      says: form == .gpt2 ? ["gelu_new", "gelu_pytorch_tanh", "gelu_fast"] : ["gelu"])
+    try configuration?.check("layer_norm_epsilon", number: 1e-5)
     let heads = try resolvedHeads(
       heads, width: width, configuration, convention: form == .gpt2 ? 64 : nil, at: path,
       note: note)

@@ -117,12 +117,13 @@ extension Model {
     }
     let hasStatistics = entries.keys.contains(where: isStatistic)
     var values: [[Float]] = []
-    for (want, old) in zip(wanted, self.values) {
+    lazy var old = self.values
+    for (index, want) in wanted.enumerated() {
       guard let entry = entries[want.name] else {
         if kept.contains(want.name) || want.name.hasSuffix(".num_batches_tracked")
           || isStatistic(want.name) && !hasStatistics
         {
-          values.append(old)
+          values.append(old[index])
           continue
         }
         throw StorageError(
@@ -134,8 +135,16 @@ extension Model {
           "the tensor \(entry.name) has the shape \(entry.shape)", at: path,
           hint: "this model needs \(want.shape)")
       }
-      if entry.type.reading == .integer, want.shape.isEmpty {
-        values.append(try file.ints(entry.name).map { Float($0) })
+      if want.name.hasSuffix(".num_batches_tracked") {
+        let batches =
+          entry.type.reading == .integer
+          ? try file.ints(entry.name).map { Float($0) } : try file.floats(entry.name)
+        guard batches.allSatisfy({ 0...0x1p24 ~= $0 }) else {
+          throw StorageError(
+            "the tensor \(entry.name) counts \(batches[0]) batches", at: path,
+            hint: "write it from 0 to 2^24, or leave it out")
+        }
+        values.append(batches.map { $0.rounded() })
       } else {
         values.append(
           Parameter.values(try file.floats(entry.name), fromFileShape: want.shape))

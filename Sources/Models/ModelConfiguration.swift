@@ -84,6 +84,24 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// Attention heads, under any of the names that are in use.
   public var heads: Int? { int("n_head", "num_attention_heads", "num_heads") }
 
+  /// Throws a `StorageError` where it says that something is computed otherwise than here: under any of these names another text
+  /// than one of `texts`, or a number that is not `number`.
+  func check(_ names: String..., says texts: [String] = [], number: Double? = nil) throws {
+    for name in names {
+      let said: String? =
+        switch JSON.object(members)[name] {
+        case .string(let text)? where !texts.isEmpty && !texts.contains(text): text
+        case .number(let digits)? where number != nil && Double(digits) != number: digits
+        default: nil
+        }
+      guard let said else { continue }
+      throw StorageError(
+        "says \(name) \(said), and this model computes with \(texts.first ?? number.map { "\($0)" } ?? "")",
+        at: place,
+        hint: "such a model is not in this suite; move the file away if it is not this model's")
+    }
+  }
+
   /// Throws a `StorageError` where it says another number than the shapes: then it is of another model, and its heads are too.
   func check(_ names: String..., is size: Int) throws {
     guard let said = int(names), said != size else { return }

@@ -23,7 +23,7 @@ public struct ResNet: Model {
 
   /// What filters begin as.
   public enum FilterStart: Sendable {
-    /// Normal with variance 2/(9·width) (He et al. 2015, fan-out), as torchvision's.
+    /// Normal with variance 2/fan-out (He et al. 2015), as torchvision's: 2/(9·width), and 2/width for shortcuts.
     case normal
     /// Uniform on ±1/√fan-in, as PyTorch's convolutions begin where nobody says otherwise.
     case uniform
@@ -185,16 +185,14 @@ public struct ResNet: Model {
   ///
   /// Throws a `StorageError` for a file that cannot be read or is of another model.
   public init(loading path: String, depth given: Depth? = nil) throws {
-    let file = try TensorFile(path)
-    let isTwenty = file.entries.contains { $0.name == "layer1.2.conv1.weight" }
-    let depth = given ?? (isTwenty ? .twenty : .eighteen)
-    let model = "resnet\(depth.rawValue)"
-    let widths = try depth.widths.indices.map {
-      try file.shape("layer\($0 + 1).0.conv1.weight", model: model)[0]
-    }
+    let file = try NamedShapes(path, model: given.map { "resnet\($0.rawValue)" } ?? "resnet")
+    let depth = given ?? (file.contains("layer1.2.conv1.weight") ? .twenty : .eighteen)
     self.init(
-      depth, widths: widths, classes: try file.shape("fc.weight", model: model)[0],
-      channels: try file.channels("conv1.weight", model: model))
+      depth,
+      widths: try depth.widths.indices.map {
+        try file.shape("layer\($0 + 1).0.conv1.weight", axes: 4)[0]
+      }, classes: try file.shape("fc.weight", axes: 2)[0],
+      channels: try file.shape("conv1.weight", axes: 4)[1])
     try load(from: path)
   }
 }

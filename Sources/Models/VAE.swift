@@ -37,7 +37,7 @@ public struct VAE: Model {
   ///
   /// Throws a `StorageError` for a file that cannot be read or is of another model.
   public init(loading path: String) throws {
-    let file = try NamedShapes(path, model: "vae") { $0 }
+    let file = try NamedShapes(path, model: "vae")
     let (first, mean) = (
       try file.shape("Encoder.FC_layer_1.weight", axes: 2),
       try file.shape("Encoder.FC_mean.weight", axes: 2)
@@ -49,9 +49,7 @@ public struct VAE: Model {
   /// torch.nn.Linear's default: weights and biases uniform on ±1/√in.
   public func initialize(_ stream: RandomStream) {
     for layer in encoder + [mean, logVariance] + decoder + [reconstruction] {
-      for parameter in layer.parameters {
-        parameter.initializeLinear(fanIn: layer.fanIn, stream)
-      }
+      layer.initialize(stream)
     }
   }
 

@@ -35,13 +35,15 @@ public struct ACClip: Optimizer {
       let (x, g, count) = (parameter.base, parameter.gradient.materialized.base, parameter.count)
       first.with(index, of: parameters) { m in
         thresholds.with(index, of: parameters) { tau in
-          for i in 0..<count {
-            let mean = m[i].addingProduct(w1, g[i] - m[i])
-            let limit = tau[i].addingProduct(w2, g[i].magnitude - tau[i])
-            m[i] = mean
-            tau[i] = limit
-            let factor = limit / (mean.magnitude + epsilon)
-            x[i].addProduct(-rate * (factor < 1 ? factor : 1), mean)
+          pool.forRanges(of: count, size: pieceSize) { range in
+            for i in range {
+              let mean = m[i].addingProduct(w1, g[i] - m[i])
+              let limit = tau[i].addingProduct(w2, g[i].magnitude - tau[i])
+              m[i] = mean
+              tau[i] = limit
+              let factor = limit / (mean.magnitude + epsilon)
+              x[i].addProduct(-rate * (factor < 1 ? factor : 1), mean)
+            }
           }
         }
       }

@@ -40,7 +40,7 @@ public struct Adam: Optimizer {
     _ parameters: [Parameter], learningRate: Double, pool: WorkerPool
   ) {
     step += 1
-    // Complements are taken in Double, as PyTorch does: 1 - Float(0.999) is off by 5e-5.
+    // Complements are taken in Double, as PyTorch does: 1 - Float(0.999) is off by 1.3e-5 of it.
     let (w1, b2, w2) = (Float(1 - betas[0]), Float(betas[1]), Float(1 - betas[1]))
     let size = Float(learningRate / (1 - pow(betas[0], Double(step))))
     let root = Float(1 / (1 - pow(betas[1], Double(step))).squareRoot())

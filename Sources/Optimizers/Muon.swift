@@ -69,11 +69,13 @@ public struct Muon: Optimizer {
       let (g, count) = (parameter.gradient.materialized, parameter.count)
       directions[index].withMutableView { direction in
         buffers.with(index, of: parameters) { m in
-          for i in 0..<count {
-            let next = m[i].addingProduct(1 - beta, g.base[i] - m[i])
-            m[i] = next
-            direction.base[i] =
-              form == .torch ? g.base[i].addingProduct(beta, next - g.base[i]) : next
+          pool.forRanges(of: count, size: pieceSize) { range in
+            for i in range {
+              let next = m[i].addingProduct(1 - beta, g.base[i] - m[i])
+              m[i] = next
+              direction.base[i] =
+                form == .torch ? g.base[i].addingProduct(beta, next - g.base[i]) : next
+            }
           }
         }
       }

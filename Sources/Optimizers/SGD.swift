@@ -35,7 +35,9 @@ public struct SGD: Optimizer {
     for (index, parameter) in parameters.enumerated() {
       let (x, g, count) = (parameter.base, parameter.gradient.materialized.base, parameter.count)
       if momentum == 0 {
-        for i in 0..<count { x[i].addProduct(-rate, g[i] + decay * x[i]) }
+        pool.forRanges(of: count, size: pieceSize) { range in
+          for i in range { x[i].addProduct(-rate, g[i] + decay * x[i]) }
+        }
         continue
       }
       // m = 0 at first, so that β·0 + g is the g PyTorch starts from.

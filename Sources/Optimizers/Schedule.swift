@@ -6,9 +6,10 @@ import Foundation
 public enum Schedule: Codable, Equatable, Sendable {
   /// The base rate throughout.
   case constant
-  /// Up from 0 over `warmup` steps, then linearly down to 0 at the last step.
+  /// Up from 1/`warmup` of the base rate over `warmup` steps, then down by equal parts, which would reach 0 one step behind
+  /// the last.
   case linear(warmup: Int = 0)
-  /// Up from 0 over `warmup` steps, then along half a cosine down to `floor` times the base rate.
+  /// Up in the same way, then along half a cosine that would reach `floor` times the base rate one step behind the last.
   case cosine(warmup: Int = 0, floor: Double = 0)
   /// The base rate times `factor` for every one of these steps that has come.
   case steps(at: [Int], factor: Double)

@@ -124,7 +124,10 @@ struct Strided<Scalar: RealScalar> {
 
 /// Refuses where the machine would not give so many bytes.
 func requireMemory(_ bytes: Int) throws {
-  guard let probe = malloc(bytes) else { throw Refusal(SPECTRALCLIP_OUT_OF_MEMORY) }
+  // A kernel that promises more than there is would end the process at the first use.
+  guard UInt64(bytes) <= ProcessInfo.processInfo.physicalMemory, let probe = malloc(bytes) else {
+    throw Refusal(SPECTRALCLIP_OUT_OF_MEMORY)
+  }
   free(probe)
 }
 

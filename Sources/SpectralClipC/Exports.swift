@@ -19,7 +19,7 @@ public func message(_ status: Int32) -> UnsafePointer<CChar>? {
     case SPECTRALCLIP_TOO_LARGE:
       "the matrix is too large: at most 2^31 - 1 entries, and 16384 on its shorter side"
     case SPECTRALCLIP_MISALIGNED: "a matrix does not begin at a multiple of its entries' size"
-    case SPECTRALCLIP_OVERLAP: "two layers share memory"
+    case SPECTRALCLIP_OVERLAP: "the memory of two layers overlaps, from first to last entry"
     case SPECTRALCLIP_NOT_FINITE: "the matrix holds a NaN or an infinity"
     case SPECTRALCLIP_BAD_THRESHOLD: "a threshold is a number >= 0 (infinity: no clipping)"
     case SPECTRALCLIP_BAD_PARAMETER: "a parameter is out of its range"

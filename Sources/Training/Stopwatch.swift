@@ -3,7 +3,7 @@
 import Dispatch
 import Foundation
 
-/// Wall-clock seconds; the only clock outside progress lines. Nothing it measures enters a result.
+/// Wall-clock seconds. Nothing it measures enters a result.
 public struct Stopwatch: Sendable {
   private let start: UInt64
 

@@ -84,7 +84,8 @@ public struct Telemetry: Sendable {
     let folder = root + "/Sources"
     guard let walker = FileManager.default.enumerator(atPath: folder) else { return nil }
     var text = ""
-    for case let file as String in walker where file.hasSuffix(".swift") { text += file + "\n" }
+    for case let file as String in walker
+    where [".swift", ".c", ".h"].contains(where: file.hasSuffix) { text += file + "\n" }
     let files = text.split(separator: "\n").sorted()
     guard !files.isEmpty else { return nil }
     var content = Data()

@@ -40,7 +40,8 @@ public final class Trainer<Task: TrainingTask> {
   public let clipsMicroBatches: Bool
   /// The step to be done next, from 0.
   public private(set) var step = 0
-  /// The step at which the run diverged: the loss was beyond the task's limit, or the loss or a gradient was not finite.
+  /// The step at which the run diverged: the loss was beyond the task's limit, or the loss or a gradient that the rule looks
+  /// at was not finite (others make the next loss so).
   /// Nil while it has not; a run that has diverged must not be continued.
   public private(set) var divergedAt: Int?
   /// Seconds in forward, in backward, and in all of the steps (clip and optimizers included; data, evaluation, measuring and

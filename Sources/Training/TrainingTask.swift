@@ -26,7 +26,8 @@ public protocol TrainingTask: AnyObject {
   func load(step: Int, microBatch: Int) -> (tape: Tape, loss: Tensor)
   /// Called after the forward pass of a micro-batch whose loss is finite.
   func observe(step: Int, microBatch: Int)
-  /// Called when the gradient of a step is complete, before it is clipped: where noise is added.
+  /// Called when the gradient of a step is complete, before it is clipped: where noise is added. Not where micro-batches are
+  /// clipped one by one.
   func perturbGradient(step: Int)
   /// What the task itself must remember between two steps, beyond the model: sums over the micro-batches since the last
   /// recorded point, of whole numbers, so that ranks may add up theirs.

@@ -84,6 +84,47 @@ import Testing
     }
   }
 
+  /// Every input that is a parameter may be frozen; the others' gradients stay what they are.
+  @Test(arguments: Twin.all.filter { $0.shapes.count > 1 })
+  func aFrozenParameterGetsNoGradient(_ twin: Twin) {
+    func gradients(freezing frozen: Int?) -> [[Float]] {
+      let parameters = zip(twin.shapes, inputs(twin)).enumerated().map { index, input in
+        let parameter = Parameter("p\(index)", shape: input.0)
+        parameter.tensor.assign(input.1.map { Float($0) })
+        return index == frozen ? parameter.frozen : parameter
+      }
+      let tape = Tape()
+      let loss = tape.sum(twin.record(tape, parameters))
+      for _ in 0..<2 {
+        tape.forward()
+        tape.backward(from: loss)
+      }
+      return parameters.map { parameter in
+        let gradient = parameter.gradient.materialized
+        return (0..<gradient.count).map { gradient.base[$0] }
+      }
+    }
+    let all = gradients(freezing: nil)
+    for frozen in twin.shapes.indices {
+      var expected = all
+      expected[frozen] = all[frozen].map { _ in 0 }
+      #expect(gradients(freezing: frozen) == expected, "\(twin.name), input \(frozen)")
+    }
+  }
+
+  /// x + dropout(x): both shares of x's gradient arrive.
+  @Test func anInputThatIsDroppedAndKeptGetsBothGradients() {
+    let x = Parameter("x", shape: [4096])
+    x.tensor.value.fill(1)
+    let tape = Tape()
+    let y = tape.add(x.tensor, x.tensor, dropout: 0.5)
+    let loss = tape.sum(y)
+    tape.forward()
+    tape.backward(from: loss)
+    let gradient = (0..<4096).map { x.gradient.base[$0] }
+    #expect(gradient == y.array && Set(gradient) == [1, 3])
+  }
+
   @Test func nanPassesThroughReLU() {
     let x = Parameter("x", shape: [3])
     x.tensor.assign([.nan, -1, 2])

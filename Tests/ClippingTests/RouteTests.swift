@@ -166,4 +166,18 @@ import Testing
     try clip.clip(&batch, at: 0.5)
     #expect(batch.allSatisfy { $0.magnitude <= 0.5 * (1 + 1e-14) })
   }
+
+  @Test func aThresholdThatIsNoneIsRefusedInBatchesOf3x3Too() throws {
+    let clip = SmallBatchClip(rows: 3, columns: 3)
+    let diagonal: [Double] = [4, 0, 0, 0, 2, 0, 0, 0, 1]
+    for bad in [-1, Double.nan] {
+      var batch = diagonal + diagonal.map { 10 * $0 }
+      var sigmaMax = [Double](repeating: 0, count: 2)
+      #expect(throws: ClippingError.self) {
+        try clip.clip(&batch, sigmaMax: &sigmaMax) { $0 > 5 ? 3 : bad }
+      }
+      #expect(Array(batch[..<9]) == diagonal)
+      #expect(abs((batch[9...].max() ?? 0) - 3) <= 1e-14)
+    }
+  }
 }

@@ -288,6 +288,25 @@ import Testing
     }
   }
 
+  @Test(arguments: [4, 6]) func layersHaveTheSameSamples(_ count: Int) throws {
+    let fixture = Fixture(noise: 0)
+    let factor = [Float](repeating: 1, count: 8 * count)
+    try factor.withUnsafeBufferPointer { factor in
+      let base = try #require(factor.baseAddress)
+      let layer = fixture.layers[1].gradient
+      layer.setProduct(
+        left: MatrixView(rows: count, columns: layer.rows, base: base),
+        right: MatrixView(rows: count, columns: layer.columns, base: base))
+      let error = ClippingError.otherSamples(layer: "layer1", held: count, expected: 5)
+      #expect(throws: error) { try fixture.applying(PerSampleClip(scale: 1, moment: 2)) }
+      for inner in [MicroBatchClip.Inner.norm(limit: 1e-3), .spectral(tau: 1e-3)] {
+        #expect(throws: error) {
+          try fixture.applying(MicroBatchClip(microBatches: .max, inner: inner))
+        }
+      }
+    }
+  }
+
   @Test func parametersOutOfRangeAreRefused() {
     #expect(throws: ClippingError.self) { try SoftSpectralClip(limit: 0) }
     #expect(throws: ClippingError.self) { try CoordinateClip(limit: -1) }

@@ -51,6 +51,18 @@ import Testing
     #expect(abs(high[2] - 7.8) <= 1e-15 * 8)
   }
 
+  /// Of a gradient whose norm overflows though none of its entries does.
+  @Test(arguments: [
+    ThresholdRule.ema(coefficient: 0.9, .repository),
+    .quantile(level: 0.5, window: 5, .interpolated),
+  ])
+  func aNormThatOverflowsDoesNotLast(_ rule: ThresholdRule) throws {
+    var threshold = try Threshold(rule)
+    for _ in 0..<3 { threshold.observe(sigmaMax: .infinity) }
+    for _ in 0..<20 { threshold.observe(sigmaMax: 1) }
+    #expect(threshold.tau(sigmaMax: 1).isFinite)
+  }
+
   @Test func theWindowForgetsDuplicatesOneByOne() throws {
     let stream = RandomStream(seed: 3, name: "window")
     let sigmas = (0..<400).map { Double(stream.integer(below: 7, at: $0)) }

@@ -37,11 +37,11 @@ import Testing
 @Suite struct ImageNormalizationTests {
   @Test func equalsPyTorchsToTheBit() throws {
     let goldens = try ImageGoldens.read()
-    for golden in goldens.whitening {
+    for golden in goldens.normalized {
       let images = golden.images
       let last = (images.count - 1)..<images.count
       let x = written(images, last, goldens.normalization(channels: golden.channels))
-      #expect(x == golden.normalized)
+      #expect(x == golden.values)
     }
     #expect(goldens.normalization(channels: 3) == .cifar10)
   }

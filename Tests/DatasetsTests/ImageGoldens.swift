@@ -17,10 +17,9 @@ struct ImageGoldens: Decodable {
     let image: [Int], weight: [Int], outputs: [Double]
   }
 
-  struct Whitening: Decodable {
-    let height: Int, width: Int, channels: Int, size: Int, count: Int
-    let pixels: [UInt8], normalized: [Float]
-    let covariance: [Double], values: [Double], filters: [Double]
+  struct Normalized: Decodable {
+    let height: Int, width: Int, channels: Int
+    let pixels: [UInt8], values: [Float]
 
     var images: LabeledImages {
       let count = pixels.count / (height * width * channels)
@@ -34,7 +33,7 @@ struct ImageGoldens: Decodable {
   let mean: [Float], deviation: [Float]
   let maps: [Map]
   let views: Views
-  let whitening: [Whitening]
+  let normalized: [Normalized]
 
   func normalization(channels: Int) -> ImageNormalization {
     ImageNormalization(

@@ -26,11 +26,13 @@ import Testing
   @Test func readsTheThreeParts() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     try write("i am glad;joy\na; b;fear\r\n", "train")
-    try write("so sad;sadness\n", "val")
+    try write("so sad;sadness\r\nvery;love\r\n", "val")
     try write("oh;surprise", "test")
     let data = try EmotionTexts.load(.emotion, folder: folder)
     #expect(data.training.texts == ["i am glad", "a; b"] && data.training.labels == [1, 4])
-    #expect(data.validation.labels == [0] && data.test.labels == [5])
+    #expect(
+      data.validation.texts == ["so sad", "very"] && data.validation.labels == [0, 2]
+        && data.test.labels == [5])
     #expect(!data.isStandIn && data.name == "Emotion" && data.digest.count == 3 * 64 + 2)
     #expect(data.training.first(1).texts == ["i am glad"] && data.training.first(9).count == 2)
   }

@@ -77,6 +77,8 @@ import Testing
     let text = " \n = A = \n \n = = B = = \n x\n = C = \ny"
     #expect(
       LanguageData.articles(of: text) == [" \n", " = A = \n \n = = B = = \n x\n", " = C = \ny\n"])
+    let windows = text.replacingOccurrences(of: "\n", with: "\r\n")
+    #expect(LanguageData.articles(of: windows) == LanguageData.articles(of: text))
   }
 
   @Test func nanoGPTsTokenFilesAreReadAndChecked() throws {
@@ -88,10 +90,9 @@ import Testing
     let data = try LanguageData.load(.binary, folder: folder, block: 2)
     #expect(data.training == [3, 1, 4, 1, 5] && data.validation == [2, 0, 5])
     #expect(data.vocabulary == 6)
-    try TokenFile.write([2, 6, 5], to: place + "/val.bin", as: .plain)
-    #expect(throws: StorageError.self) {
-      try LanguageData.load(.binary, folder: folder, block: 2)
-    }
+    // The largest token may be in the validation part.
+    try TokenFile.write([2, 8, 5], to: place + "/val.bin", as: .plain)
+    #expect(try LanguageData.load(.binary, folder: folder, block: 2).vocabulary == 9)
   }
 
   @Test func shardsAreReadInOrderAndChecked() throws {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Datasets
 import Foundation
 import LinearAlgebra
 import Models
@@ -9,6 +8,7 @@ import Storage
 import Testing
 import Training
 
+@testable import Datasets
 @testable import Experiments
 @testable import Lab
 
@@ -294,6 +294,27 @@ import Training
     #expect(message { $0.epochs = 0 }.contains("'epochs'"))
     #expect(
       message { $0.hyperparameters["cifarnet-none"] = ["learningRate": 1] }.contains("'momentum'"))
+    // Images that a network does not take, and such as a shift leaves nothing of.
+    func refusal(_ network: String, side: Int) -> String {
+      let pixels = [UInt8](repeating: 1, count: 4 * side * side * 3)
+      let images = LabeledImages(
+        height: side, width: side, channels: 3, pixels: pixels, labels: [0, 1, 2, 3])
+      let data = ImageData(
+        name: "some", isStandIn: true, classes: ["a", "b", "c", "d"], training: images,
+        test: images,
+        normalization: .cifar10, digest: "")
+      var settings = CIFAR10ResNet18.defaults.settings
+      (settings.batchSize, settings.widthDivisor, settings.translate) = (4, 64, 4)
+      do {
+        _ = try ImageTask(
+          settings, CIFAR10ResNet18.arms.named("\(network)-none", place: "here"),
+          PreparedImages(data), seed: 1, pool: .single)
+        return ""
+      } catch { return "\(error)" }
+    }
+    #expect(refusal("cifarnet", side: 24).contains("CifarNet takes sides of 25 to 48"))
+    #expect(refusal("resnet18", side: 4).contains("'translate'"))
+    #expect(refusal("resnet18", side: 24) == "")
     // The stand-in has 5 000 images; a set without files is not replaced unless it may be.
     var large = CIFAR10ResNet18.defaults.settings
     (large.images, large.batchSize) = (.standIn, 6000)

@@ -20,9 +20,6 @@ import Testing
     let paths = Paths()
     let root = try #require(paths.root)
     let report = try ClaimsReport(.clipping, results: paths.results)
-    func files() throws -> [(path: String, content: String)] {
-      try ReportPage(.clipping, report, root: root).files
-    }
     // Row 8 of the ledger is about "Figs 2b and 4", row 31 about "Figs 2c, 6a", row 38 about
     // "Fig 1, Fig 7".
     let reportPage = try ReportPage(.clipping, report, root: root)
@@ -35,7 +32,8 @@ import Testing
     #expect(rows("2c, 6a, 6b: x").contains("31") && rows("6a: x").contains("31"))
     #expect(rows("6b: x").isDisjoint(with: ["8", "31"]))
     #expect(rows("1: x").contains("38") && rows("7: x").contains("38"))
-    let (first, second) = (try files(), try files())
+    let first = reportPage.files
+    let second = try ReportPage(.clipping, report, root: root).files
     #expect(
       first.map(\.path) == second.map(\.path) && first.map(\.content) == second.map(\.content))
     #expect(Set(first.map(\.path)).count == first.count)

@@ -20,7 +20,7 @@ struct BFloat16Tests {
 
   @Test func roundingIsToTheNearest() {
     #expect(rounded(1 + 0x1p-8) == 1 && rounded(1 + 0x1.8p-8) == 1 + 0x1p-7)
-    #expect(BFloat16.unitRoundoff == (rounded(1 + 0x1.8p-8) - 1) / 4)
+    #expect(BFloat16.unitRoundoff == (rounded(1 + 0x1.8p-8) - 1) / 2)
   }
 
   /// Ragged and whole panels, one and several blocks of terms, factors as they stand and transposed.

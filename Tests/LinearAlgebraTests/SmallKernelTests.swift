@@ -384,6 +384,35 @@ import Testing
     }
   }
 
+  /// A product of no terms is zero, whatever was there before.
+  @Test func aBatchOfNoSamplesHasNoGradient() {
+    let none: [Float] = [.nan]
+    let gradient = LayerGradient(rows: 2, columns: 3)
+    gradient.base.update(repeating: .nan, count: 6)
+    none.withUnsafeBufferPointer { none in
+      guard let base = none.baseAddress else { return }
+      gradient.setProduct(
+        left: MatrixView(rows: 0, columns: 2, base: base),
+        right: MatrixView(rows: 0, columns: 3, base: base))
+    }
+    #expect(!LayerGradient.isThin(rank: 0, rows: 2, columns: 3))
+    #expect(array(gradient.materialized) == [Float](repeating: 0, count: 6))
+  }
+
+  @Test func aSumOverSamplesTakesAFurtherTerm() {
+    final class Ones: SampleSum {
+      let sampleCount = 2
+      func add(weights: [Double]?, into base: UnsafeMutablePointer<Float>) {
+        base.update(repeating: 1, count: 2)
+      }
+      func addSquaredNorms(to squares: UnsafeMutablePointer<Double>) {}
+    }
+    let gradient = LayerGradient(rows: 2, columns: 1)
+    gradient.setSum(Ones())
+    gradient.addRankOne(2, [1, 3], [10], sample: 0)
+    #expect(array(gradient.materialized) == [21, 61])
+  }
+
   private func array(_ view: MutableMatrixView<Float>) -> [Float] {
     (0..<view.count).map { view.base[$0] }
   }

@@ -137,6 +137,20 @@ import Testing
     #expect(throws: StorageError.self) { try fresh.load(from: path) }
     try write { !$0.hasSuffix("1.conv2.weight") }
     #expect(throws: StorageError.self) { try fresh.load(from: path) }
+    // A number of batches that is none: 2^63 - 1, NaN.
+    let counter = try #require(saved.entries.first { $0.name.hasSuffix("tracked") }).name
+    for count in [
+      SafetensorsTensor(counter, shape: [], ints: [.max]),
+      SafetensorsTensor(counter, shape: [], floats: [.nan]),
+    ] {
+      let others = try saved.entries.filter { $0.name != counter }.map {
+        SafetensorsTensor($0, bytes: try saved.bytes($0.name))
+      }
+      try SafetensorsFile.write(others + [count], to: path)
+      let error = #expect(throws: StorageError.self) { try fresh.load(from: path) }
+      #expect(error?.what.contains(counter) == true)
+    }
+    #expect(fresh.values == copy.values)
   }
 
   @Test func evaluationUsesTheRunningStatistics() throws {
@@ -153,9 +167,9 @@ import Testing
     let file = try SafetensorsFile(Self.golden("whitening"))
     let shape = try file.entry("images").shape
     let images = Parameter.values(try file.floats("images"), fromFileShape: shape)
-    let model = CifarNet(widths: [8, 8, 8])
-    try model.whiten(from: images, height: shape[2], width: shape[3])
-    guard case .parameter(let weight) = model.state[0] else { return }
+    let weight = Parameter("whiten.weight", shape: [24, 2, 2, 3])
+    weight.tensor.assign(
+      try CifarNet.whiteningWeight(of: images, height: shape[2], width: shape[3]))
     let got = weight.fileValues(weight.tensor.array)
     let want = try file.floats("weight")
     for filter in 0..<12 {

@@ -76,6 +76,7 @@ import Testing
   @Test(arguments: [
     (#"{"n_head": 2}"#, 2), (#"{"num_attention_heads": 8, "n_layer": 2}"#, 8),
     (#"{"n_head": 1, "n_embd": 8, "other": [1, {"a": null}]}"#, 1),
+    (#"{"n_head": 2, "activation_function": "gelu", "layer_norm_epsilon": 0.00001}"#, 2),
   ]) func configurationsOfOthersAreRead(_ text: String, _ heads: Int) throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let path = try saved(model(.nanoGPT), nil)
@@ -86,6 +87,8 @@ import Testing
   @Test(arguments: [
     (#"{"n_head": 3}"#, "3 heads"), (#"{"n_head": 2, "n_embd": 16}"#, "n_embd 16"),
     (#"{"n_head": 2, "num_hidden_layers": 3}"#, "num_hidden_layers 3"),
+    (#"{"n_head": 2, "activation_function": "relu"}"#, "activation_function relu"),
+    (#"{"n_head": 2, "layer_norm_epsilon": 1e-6}"#, "layer_norm_epsilon 1e-6"),
     (#"{"n_head": 0}"#, "0 heads"), ("[]", "not an object"), (#"{"n_head": "#, "not JSON"),
     (String(repeating: "[", count: 100_000), "not JSON"), (#"{"n_head": 1e999}"#, "do not say"),
   ]) func wrongConfigurationsAreOneLine(_ text: String, _ words: String) throws {

@@ -66,6 +66,7 @@ final class BatchNorm: Operation {
         && residual.map { $0.shape == x.shape } ?? true,
       "batch norm: x\(x.shape), weight\(weight.shape), bias\(bias.shape), residual\(residual?.shape ?? [])"
     )
+    precondition(residual !== x, "batch norm of x added to x: its gradient would overwrite itself")
     precondition(
       !tape.isTraining || x.rows >= 2, "batch norm of \(x.rows) value a channel, x\(x.shape)")
     self.x = x

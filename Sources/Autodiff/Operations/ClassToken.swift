@@ -77,10 +77,14 @@ final class ClassToken: Operation {
         }
       }
     }
-    token.gradient.setMaterialized()
+    if token.tensor.needsGradient {
+      token.gradient.setMaterialized()
+      let dToken = token.gradient.base
+      for j in 0..<width { dToken[j] = (beta[1] == 0 ? 0 : dToken[j]) + mapped.base[j] }
+    }
+    guard positions.tensor.needsGradient else { return }
     positions.gradient.setMaterialized()
-    let (dToken, dPositions) = (token.gradient.base, positions.gradient.base)
-    for j in 0..<width { dToken[j] = (beta[1] == 0 ? 0 : dToken[j]) + mapped.base[j] }
+    let dPositions = positions.gradient.base
     if beta[2] == 0 { dPositions.update(repeating: 0, count: positions.count) }
     for place in 0..<places {
       for source in 0..<sources {

@@ -75,15 +75,16 @@ final class Dropout: Operation {
     let dy = inputs[0].gradient?.base
     let dx = inputs.count > 1 ? inputs[1].gradient?.base : nil
     pool.forRanges(of: output.count, size: pieceSize) { range in
-      if let dx { accumulate(dz, range, into: dx, beta: beta[1]) }
-      guard let dy else { return }
-      mask.forFactors(of: range, step: tape.step) { start, factors, count in
-        if beta[0] == 0 {
-          for i in 0..<count { dy[start &+ i] = factors[i] * dz[start &+ i] }
-        } else {
-          for i in 0..<count { dy[start &+ i].addProduct(factors[i], dz[start &+ i]) }
+      if let dy {
+        mask.forFactors(of: range, step: tape.step) { start, factors, count in
+          if beta[0] == 0 {
+            for i in 0..<count { dy[start &+ i] = factors[i] * dz[start &+ i] }
+          } else {
+            for i in 0..<count { dy[start &+ i].addProduct(factors[i], dz[start &+ i]) }
+          }
         }
       }
+      if let dx { accumulate(dz, range, into: dx, beta: beta[1]) }
     }
   }
 }

@@ -50,16 +50,19 @@ final class Embedding: Operation {
   func backward(_ pool: WorkerPool, beta: [Float]) {
     guard let dy = output.gradient?.base else { return }
     let (width, length) = (output.columns, indices.shape.last ?? 1)
-    for (parameter, beta) in zip([table] + (positions.map { [$0] } ?? []), beta) {
+    func gradient(_ parameter: Parameter, _ beta: Float) -> UnsafeMutablePointer<Float>? {
+      guard parameter.tensor.needsGradient else { return nil }
       parameter.gradient.setMaterialized()
       if beta == 0 { parameter.gradient.base.update(repeating: 0, count: parameter.count) }
+      return parameter.gradient.base
     }
-    let (dTable, dPositions) = (table.gradient.base, positions?.gradient.base)
+    let dTable = gradient(table, beta[0])
+    let dPositions = positions.flatMap { gradient($0, beta[1]) }
     // Columns are shared out; each adds up its tokens in order.
     pool.forRanges(of: width, size: 64) { range in
       for i in 0..<indices.count {
         let given = dy + i &* width
-        if padding != Int(indices.base[i]) {
+        if let dTable, padding != Int(indices.base[i]) {
           let a = dTable + Int(indices.base[i]) &* width
           for j in range { a[j] += given[j] }
         }

@@ -206,7 +206,7 @@ final class LSTM: Operation {
     let pieceGates = max(64, (width + 7) & ~7)
     for (weight, right, beta) in [
       (weights.inputWeight, x.matrix.readOnly, beta[1]), (weights.hiddenWeight, before, beta[2]),
-    ] {
+    ] where weight.tensor.needsGradient {
       weight.gradient.setMaterialized()
       pool.forRanges(of: 4 * width, size: pieceGates) { range in
         gemm(
@@ -214,7 +214,8 @@ final class LSTM: Operation {
           into: weight.gradient.entries.rows(range))
       }
     }
-    for (bias, beta) in [(weights.inputBias, beta[3]), (weights.hiddenBias, beta[4])] {
+    for (bias, beta) in [(weights.inputBias, beta[3]), (weights.hiddenBias, beta[4])]
+    where bias.tensor.needsGradient {
       bias.gradient.setMaterialized()
       addRows(dGates, to: bias.gradient.base, beta: beta, pool)
     }

@@ -64,8 +64,6 @@ final class LayerNorm: Operation {
     guard let dy = output.gradient?.base else { return }
     let n = x.columns
     let dx = x.gradient?.base
-    weight.gradient.setMaterialized()
-    bias.gradient.setMaterialized()
     pool.forRanges(of: x.rows, size: pieceRows) { range in
       let dWeight = partial.base + range.lowerBound / pieceRows &* 2 &* n
       let dBias = dWeight + n
@@ -103,9 +101,10 @@ final class LayerNorm: Operation {
       }
     }
     let pieces = (x.rows + pieceRows - 1) / pieceRows
-    for (target, offset, beta) in [
-      (weight.gradient.base, 0, beta[1]), (bias.gradient.base, n, beta[2]),
-    ] {
+    for (parameter, offset, beta) in [(weight, 0, beta[1]), (bias, n, beta[2])]
+    where parameter.tensor.needsGradient {
+      parameter.gradient.setMaterialized()
+      let target = parameter.gradient.base
       if beta == 0 { target.update(repeating: 0, count: n) }
       for piece in 0..<pieces {
         let source = partial.base + (2 &* piece &* n &+ offset)

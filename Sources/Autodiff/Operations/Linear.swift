@@ -159,15 +159,30 @@ final class Linear: Operation {
           into: MutableMatrixView(rows: x.rows, columns: width, base: dx.base).rows(range))
       }
     }
+    if weight.tensor.needsGradient { differentiateWeight(dOutput, beta: beta[1], pool) }
+    guard let bias, bias.tensor.needsGradient else { return }
+    if let ones {
+      precondition(beta[2] == 0, "\(bias.name) is used twice on a tape that keeps factors")
+      bias.gradient.setProduct(
+        left: dOutput, right: MatrixView(rows: x.rows, columns: 1, base: UnsafePointer(ones.base)))
+    } else {
+      bias.gradient.setMaterialized()
+      addRows(dOutput, to: bias.gradient.base, beta: beta[2], pool)
+    }
+  }
+
+  private func differentiateWeight(
+    _ dOutput: MatrixView<Float>, beta: Float, _ pool: WorkerPool
+  ) {
     let (left, right) =
       layout == .outIn ? (dOutput, x.matrix.readOnly) : (x.matrix.readOnly, dOutput)
     if keepsFactors {
-      precondition(beta[1] == 0, "\(weight.name) is used twice on a tape that keeps factors")
+      precondition(beta == 0, "\(weight.name) is used twice on a tape that keeps factors")
       weight.gradient.setProduct(left: left, right: right)
     } else if let halves {
       weight.gradient.setMaterialized()
       multiply(
-        left, transposed: true, right, transposed: true, beta: beta[1], in: halves,
+        left, transposed: true, right, transposed: true, beta: beta, in: halves,
         into: weight.gradient.base, pool)
     } else {
       weight.gradient.setMaterialized()
@@ -176,17 +191,9 @@ final class Linear: Operation {
         of: left.columns, about: left.columns >= 1024 ? 256 : max(64, left.columns / 4))
       pool.forRanges(of: left.columns, size: size) { range in
         gemm(
-          left, columns: range, transposedTimes: right, beta: beta[1],
+          left, columns: range, transposedTimes: right, beta: beta,
           into: weight.gradient.entries.rows(range))
       }
-    }
-    if let bias, let ones {
-      precondition(beta[2] == 0, "\(bias.name) is used twice on a tape that keeps factors")
-      bias.gradient.setProduct(
-        left: dOutput, right: MatrixView(rows: x.rows, columns: 1, base: UnsafePointer(ones.base)))
-    } else if let bias {
-      bias.gradient.setMaterialized()
-      addRows(dOutput, to: bias.gradient.base, beta: beta[2], pool)
     }
   }
 }

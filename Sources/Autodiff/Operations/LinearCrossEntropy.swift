@@ -198,15 +198,19 @@ final class LinearCrossEntropy: Operation {
   }
 
   func backward(_ pool: WorkerPool, beta: [Float]) {
-    guard let dx, let dWeight, let seed = output.gradient?.base[0] else { return }
-    var parts = [(dx, x.gradient?.base, beta[0]), (dWeight, weight.gradient.base, beta[1])]
-    weight.gradient.setMaterialized()
-    if let bias, let dBias {
-      bias.gradient.setMaterialized()
-      parts.append((dBias, bias.gradient.base, beta[2]))
+    guard let dx, let dWeight else {
+      preconditionFailure("the gradient of a linear cross-entropy on a tape that does not train")
     }
+    guard let seed = output.gradient?.base[0] else { return }
+    var parts = x.gradient.map { [(dx, $0.base, beta[0])] } ?? []
+    func add(_ source: Buffer, to parameter: Parameter, _ beta: Float) {
+      guard parameter.tensor.needsGradient else { return }
+      parameter.gradient.setMaterialized()
+      parts.append((source, parameter.gradient.base, beta))
+    }
+    add(dWeight, to: weight, beta[1])
+    if let bias, let dBias { add(dBias, to: bias, beta[2]) }
     for (source, target, beta) in parts {
-      guard let target else { continue }
       pool.forRanges(of: source.count, size: pieceSize) { range in
         if beta == 0 {
           for i in range { target[i] = seed * source.base[i] }
@@ -220,7 +224,8 @@ final class LinearCrossEntropy: Operation {
 
 extension Tape {
   /// The cross-entropy of softmax(x[…, C] · weight[V, C]ᵀ + bias[V]) against targets[…] in 0 ..< V, summed over
-  /// all rows and divided by `total` (the number of rows unless a batch is accumulated in parts): a scalar.
+  /// all rows and divided by `total` (the number of rows unless a batch is accumulated in parts): a scalar, which has
+  /// gradients on a tape that trains.
   public func linearCrossEntropy(
     _ x: Tensor, _ weight: Parameter, bias: Parameter? = nil, _ targets: Indices,
     total: Int? = nil

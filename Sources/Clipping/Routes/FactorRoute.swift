@@ -72,7 +72,9 @@ extension SpectralClip {
   private func clipBySmallEigenproblem(
     _ gradient: LayerGradient, _ threshold: ThresholdSource, _ workspace: FactoredSpectrum
   ) throws -> ClipStatistics {
-    try workspace.decompose()
+    guard (try? workspace.decompose()) != nil else {  // not converged
+      return try clipByQR(gradient, threshold, workspace)
+    }
     let sigma = workspace.singularValues
     let sigmaMax = sigma.last ?? 0
     let tau = try threshold.tau(sigmaMax: sigmaMax)

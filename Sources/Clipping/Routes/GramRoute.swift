@@ -7,16 +7,18 @@ extension SpectralClip {
   /// the right, whichever Gram matrix is smaller): no more is decomposed than what is clipped.
   ///
   /// The Gram matrix has rounding errors of ε σ_1², so a value near τ is found to ε σ_1²/(2τ). Returns nil where
-  /// σ_1/τ is so large that this would show (`gramReach`), or where squares would leave the range of Double.
+  /// σ_1/τ is so large that this would show (`gramReach`), and where the eigenvalues do not converge.
   func clipByGram<Scalar>(
     _ g: MutableMatrixView<Scalar>, _ norm: Double, _ threshold: ThresholdSource
   ) throws -> ClipStatistics? {
-    guard hasSafeSquares(norm) else { return nil }
     let isWide = g.rows <= g.columns
-    let head = try SpectrumHead(
-      of: isWide ? gram(ofRows: g.readOnly) : gram(ofColumns: g.readOnly), threshold: threshold,
-      reach: gramReach(Scalar.self))
-    guard let head else { return nil }
+    let found: SpectrumHead?
+    do {
+      found = try SpectrumHead(
+        of: isWide ? gram(ofRows: g.readOnly) : gram(ofColumns: g.readOnly), threshold: threshold,
+        reach: gramReach(Scalar.self))
+    } catch LinearAlgebraError.notConverged { found = nil }
+    guard let head = found else { return nil }
     var statistics = ClipStatistics(
       route: .gram, sigmaMax: head.sigmaMax, sigmaMaxBound: head.sigmaMax, tau: head.tau,
       clippedCount: head.sigma.count, valueCount: min(g.rows, g.columns), normBefore: norm,

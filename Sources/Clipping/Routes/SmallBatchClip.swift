@@ -27,7 +27,7 @@ public final class SmallBatchClip {
   private var is3x3: Bool { rows == 3 && columns == 3 }
 
   /// Clips every matrix of `batch` in place at τ; nothing is decomposed that the Frobenius norm shows to lie
-  /// within τ.
+  /// within τ (of 3×3 matrices, where all of them do).
   ///
   /// Throws `ClippingError.invalidThreshold` for a negative or NaN τ, `LinearAlgebraError.notFinite` for entries
   /// that are not finite; those of 3×3 matrices are not checked.
@@ -59,13 +59,23 @@ public final class SmallBatchClip {
 
   /// Clips every matrix in place at a threshold that depends on its σ_1; `sigmaMax[i]` receives σ_1(g[i]).
   ///
-  /// Errors as above, for the thresholds of other than 3×3 matrices too.
+  /// Errors as above, where a threshold is none after all matrices of a 3×3 batch are through; its own is left as it was.
   public func clip(
     _ batch: inout [Double], sigmaMax: inout [Double], tau: (_ sigmaMax: Double) -> Double
   ) throws {
     let count = count(in: batch)
     precondition(sigmaMax.count == count, "\(count) matrices, \(sigmaMax.count) singular values")
-    if is3x3 { return Jacobi3x3.clip(&batch, count: count, sigmaMax: &sigmaMax, tau: tau) }
+    if is3x3 {
+      var invalid: Double?
+      Jacobi3x3.clip(&batch, count: count, sigmaMax: &sigmaMax) { sigmaMax in
+        let tau = tau(sigmaMax)
+        if tau >= 0 { return tau }
+        invalid = tau
+        return .infinity
+      }
+      if let invalid { throw ClippingError.invalidThreshold(invalid) }
+      return
+    }
     try withoutActuallyEscaping(tau) { tau in
       try batch.withUnsafeMutableBufferPointer { batch in
         guard let base = batch.baseAddress else { return }

@@ -15,7 +15,7 @@ public struct MicroBatchClip: GradientTransform {
     case spectral(tau: Double)
   }
 
-  /// How many micro-batches a batch is cut into.
+  /// How many micro-batches a batch is cut into, at most.
   public let microBatches: Int
   /// How each is clipped.
   public let inner: Inner
@@ -33,14 +33,15 @@ public struct MicroBatchClip: GradientTransform {
 
   /// Clips the micro-batches and adds them up.
   ///
-  /// Throws `ClippingError.needsFactors` where a gradient is materialized already, `LinearAlgebraError.notFinite`
+  /// Throws `ClippingError.needsFactors` where a gradient is materialized already, `ClippingError.otherSamples` where one has
+  /// other samples than the first, `LinearAlgebraError.notFinite`
   /// for a NaN or an infinity.
   public func apply(to gradients: Gradients) throws {
     for layer in gradients.layers where layer.gradient.factors == nil {
       throw ClippingError.needsFactors(layer: layer.name)
     }
-    let count = 1 + (gradients.layers.first?.gradient.samples.max() ?? 0)
-    let size = (count + microBatches - 1) / microBatches
+    let count = try sampleCount(of: gradients.layers)
+    let size = max(1, (count - 1) / microBatches + 1)
     switch inner {
     case .norm(let limit): try clipNorms(gradients, count: count, size: size, limit: limit)
     case .spectral(let tau): try clipSpectra(gradients, count: count, size: size, tau: tau)

@@ -7,7 +7,8 @@ import LinearAlgebra
 ///
 /// m ← m + (1-β)(g - m); the gradient becomes s C_τ(m)/τ with Muon's s = 0.2 √max(rows, columns) of the authors' form, so
 /// that values at τ or above count as one, the others less, and τ → 0 is Muon with exact polar factors. A plain gradient
-/// step follows it. The scale is ours; the abstract gives none.
+/// step follows it. The scale is ours; the abstract gives none. Where there is no threshold (τ infinite, an adaptive one at
+/// first) the gradient becomes m as it is, and at τ = 0 it becomes 0.
 public struct MomentumSpectralClip: GradientTransform {
   /// The clip of the momentum, a threshold a layer.
   public private(set) var inner: LayerwiseSpectralClip

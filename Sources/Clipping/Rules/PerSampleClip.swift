@@ -25,7 +25,8 @@ public struct PerSampleClip: GradientTransform {
 
   /// Scales every sample's share of all gradients.
   ///
-  /// Throws `ClippingError.needsFactors` where a gradient is multiplied out already.
+  /// Throws `ClippingError.needsFactors` where a gradient is multiplied out already, `ClippingError.otherSamples` where one has
+  /// other samples than the first.
   public func apply(to gradients: Gradients) throws {
     let layers = gradients.layers
     let norms = try sampleNorms(of: layers)
@@ -47,15 +48,13 @@ public struct PerSampleClip: GradientTransform {
 
 /// The norm over all layers of every sample's own gradient (of its own loss, not its share of the mean).
 ///
-/// Throws `ClippingError.needsFactors` where samples cannot be told apart, `LinearAlgebraError.notFinite` where an entry of
+/// Throws what `sampleCount` does where samples cannot be told apart, `LinearAlgebraError.notFinite` where an entry of
 /// a gradient is not finite.
 func sampleNorms(of layers: [Layer]) throws -> [Double] {
-  let count = max(1, layers.first?.gradient.sampleCount ?? 0)
+  let count = try sampleCount(of: layers)
   var squares = [Double](repeating: 0, count: count)
-  for layer in layers {
-    guard layer.gradient.sampleCount <= count, layer.gradient.addSquaredNorms(to: &squares) else {
-      throw ClippingError.needsFactors(layer: layer.name)
-    }
+  for layer in layers where !layer.gradient.addSquaredNorms(to: &squares) {
+    throw ClippingError.needsFactors(layer: layer.name)
   }
   if !squares.allSatisfy(\.isFinite) {
     try checkFactorsFinite(of: layers)
@@ -65,6 +64,21 @@ func sampleNorms(of layers: [Layer]) throws -> [Double] {
     }
   }
   return squares.map { Double(count) * max(0, $0).squareRoot() }
+}
+
+/// How many samples can be told apart in all layers.
+///
+/// Throws `ClippingError.needsFactors` for a layer without, `ClippingError.otherSamples` for layers with different numbers.
+func sampleCount(of layers: [Layer]) throws -> Int {
+  let expected = layers.first?.gradient.sampleCount ?? 0
+  for layer in layers {
+    let held = layer.gradient.sampleCount
+    guard held > 0 else { throw ClippingError.needsFactors(layer: layer.name) }
+    guard held == expected else {
+      throw ClippingError.otherSamples(layer: layer.name, held: held, expected: expected)
+    }
+  }
+  return expected
 }
 
 /// Throws `LinearAlgebraError.notFinite` for the first entry of a factor that is not finite.

@@ -75,13 +75,7 @@ package final class AlexNetTask: ModelTask {
 
   package static func load(_ settings: AlexNetSettings, folder: String) throws -> LoadedImages {
     let data = try settings.load(folder: folder)
-    let sides = AlexNet.imageSides
-    guard sides.contains(data.training.height), sides.contains(data.training.width) else {
-      throw ConfigError(
-        "setting 'images'",
-        "\(data.name) has images of \(data.training.height)×\(data.training.width)",
-        hint: "AlexNet takes sides of \(sides.lowerBound) to \(sides.upperBound): choose cifar10")
-    }
+    try settings.check(data, for: "AlexNet", sides: AlexNet.imageSides)
     return LoadedImages(data: data)
   }
 

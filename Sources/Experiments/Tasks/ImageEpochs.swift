@@ -45,6 +45,17 @@ extension ImageEpochs {
       "at most the \(trainingImages) training images")
   }
 
+  /// Throws a `ConfigError` for images whose sides `network` does not take.
+  func check(_ data: ImageData, for network: String, sides: ClosedRange<Int>) throws {
+    let (height, width) = (data.training.height, data.training.width)
+    guard sides.contains(height), sides.contains(width) else {
+      throw ConfigError(
+        "setting 'images'", "\(data.name) has images of \(height)×\(width)",
+        hint:
+          "\(network) takes sides of \(sides.lowerBound) to \(sides.upperBound): choose cifar10")
+    }
+  }
+
   /// The images, as many as are used. Throws a `StorageError` for files that are missing or damaged.
   func load(folder: String) throws -> ImageData {
     try ImageData.load(images, folder: folder, batch: batchSize)

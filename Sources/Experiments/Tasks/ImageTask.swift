@@ -188,6 +188,14 @@ package final class ImageTask: Workload {
     guard let network = ImageNetwork(rawValue: arm.model) else {
       preconditionFailure("arm '\(arm.name)' trains '\(arm.model)', which is no image network")
     }
+    if network == .cifarNet {
+      try settings.check(data, for: network.title, sides: CifarNet.imageSides)
+    }
+    let side = min(data.training.height, data.training.width)
+    guard settings.translate < side else {
+      throw ConfigError.value(
+        "translate", settings.translate, "less than the images' \(side) pixels")
+    }
     self.network = network
     let stream = RandomStream(seed: seed, name: "images")
     classifier = ImageClassifier(

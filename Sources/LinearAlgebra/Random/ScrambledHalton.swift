@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Scrambled Halton points: `count` points that fill the unit cube [0, 1)^dimensions evenly.
+/// Scrambled Halton points, which fill the unit cube [0, 1)^dimensions evenly.
 ///
 /// Coordinate d is the van der Corput sequence in the d-th prime base, the digits permuted at random,
 /// position by position (Owen 2017, arXiv 1706.02808). A function of the stream alone; point i does not

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records PyTorch's augmentation and NumPy's whitening filters for ImageBatchesTests and PatchWhiteningTests.
+"""Records PyTorch's augmentation and normalization for ImageBatchesTests.
 
     pip install numpy torch
     python3 Tests/DatasetsTests/Goldens/make_image_goldens.py > Tests/DatasetsTests/Goldens/images.json
@@ -7,8 +7,7 @@
 - maps: where the pixels of a numbered image end up after a mirror image, a window of the image padded by 2,
   and the mirror image of odd epochs, in this order;
 - views: the average that test-time augmentation takes of a linear model's outputs, levels 0 to 2;
-- whitening: second moments of patches (PyTorch's unfold), and their eigenvectors over sqrt(eigenvalue + 5e-4),
-  with NumPy's signs.
+- normalized: images, and the last of them as a network sees it.
 """
 
 import itertools
@@ -20,7 +19,6 @@ from torch.nn.functional import pad
 
 HEIGHT, WIDTH, PAD = 4, 5, 2
 MEAN, DEVIATION = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
-EPSILON = 5e-4
 
 
 def padded(x, by):
@@ -57,27 +55,20 @@ def views():
             float((mirrored(image) + sum(corners) / 2) / 2)]}
 
 
-def whitening(seed, count, used, height, width, channels, k):
+def normalized(seed, count, height, width, channels):
     rng = np.random.default_rng(seed)
     # Neighbours that agree in part, as in photographs.
     rough = rng.integers(0, 256, (count, height + 1, width + 1, channels))
     pixels = (rough[:, 1:, 1:] + rough[:, :-1, 1:] + 2 * rough[:, 1:, :-1]) // 4
     x = torch.tensor(pixels, dtype=torch.float32) / 255
     x = (x - torch.tensor(MEAN[:channels])) / torch.tensor(DEVIATION[:channels])
-    patches = x[:used].permute(0, 3, 1, 2).unfold(2, k, 1).unfold(3, k, 1)
-    patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * k * k).double().numpy()
-    covariance = patches.T @ patches / len(patches)
-    values, vectors = np.linalg.eigh(covariance)
-    half = vectors.T / np.sqrt(values + EPSILON)[:, None]
     return {
-        "height": height, "width": width, "channels": channels, "size": k, "count": used,
-        "pixels": pixels.flatten().tolist(), "normalized": x[-1].flatten().tolist(),
-        "covariance": covariance.flatten().tolist(), "values": values.tolist(),
-        "filters": np.concatenate([half, -half]).flatten().tolist()}
+        "height": height, "width": width, "channels": channels,
+        "pixels": pixels.flatten().tolist(), "values": x[-1].flatten().tolist()}
 
 
 print(json.dumps({
     "numpy": np.__version__, "torch": torch.__version__, "height": HEIGHT, "width": WIDTH,
     "mean": MEAN, "deviation": DEVIATION, "maps": list(maps()), "views": views(),
-    "whitening": [whitening(2, 4, 3, 6, 7, 3, 2), whitening(3, 3, 3, 7, 6, 1, 3)]},
+    "normalized": [normalized(2, 4, 6, 7, 3), normalized(3, 3, 7, 6, 1)]},
     separators=(",", ":")).replace('{"isFlipped"', '\n{"isFlipped"'))
