@@ -6,21 +6,21 @@ import Storage
 /// A data set of labelled images in two parts.
 public struct ImageData: Sendable {
   /// What figures call it.
-  public let name: String
+  public private(set) var name: String
   /// Whether it was generated because the real files are not there, or because that was asked for.
   public let isStandIn: Bool
   /// What the labels 0, 1, … stand for.
   public let classes: [String]
   /// Images to train on.
-  public let training: LabeledImages
+  public private(set) var training: LabeledImages
   /// Images held out.
-  public let test: LabeledImages
+  public private(set) var test: LabeledImages
   /// How intensities become network inputs: for CIFAR-10 the published constants, whatever part of it is
   /// there, else the mean and standard deviation of the training images.
-  public let normalization: ImageNormalization
+  public private(set) var normalization: ImageNormalization
   /// What the images were made from: SHA-256 of the files or of the generated images. Part of what determines
   /// a record; computed once, when the files are read.
-  public let digest: String
+  public private(set) var digest: String
 
   /// The data sets that experiments may name.
   public enum Source: String, Codable, Sendable, CaseIterable {
@@ -93,10 +93,7 @@ public struct ImageData: Sendable {
     let (train, held) = (min(count, training.count), min(testCount, test.count))
     guard train < training.count || held < test.count else { return self }
     let part = "the first \(Self.grouped(train)) + \(Self.grouped(held)) images"
-    return ImageData(
-      name: "\(name), \(part)", isStandIn: isStandIn, classes: classes,
-      training: training.images(0..<train), test: test.images(0..<held),
-      normalization: normalization, digest: "\(digest), \(part)")
+    return with(training: training.images(0..<train), test: test.images(0..<held), part, part)
   }
 
   /// The same images, whose intensities become network inputs by another `normalization`.
@@ -104,9 +101,19 @@ public struct ImageData: Sendable {
     precondition(
       normalization.channels == training.channels,
       "\(normalization.channels) constants for \(training.channels) channels")
-    return ImageData(
-      name: name, isStandIn: isStandIn, classes: classes, training: training, test: test,
-      normalization: normalization, digest: digest)
+    var same = self
+    same.normalization = normalization
+    return same
+  }
+
+  /// The same with other images, which name and digest say.
+  private func with(
+    training: LabeledImages, test: LabeledImages, _ title: String, _ mark: String
+  ) -> ImageData {
+    var other = self
+    (other.training, other.test) = (training, test)
+    (other.name, other.digest) = ("\(name), \(title)", "\(digest), \(mark)")
+    return other
   }
 
   /// The last tenth of the training images in the place of the test images, which are left out; throws a `StorageError` where
@@ -117,11 +124,9 @@ public struct ImageData: Sendable {
       throw StorageError(
         "no part of a single training image can be held out", at: name, hint: "take more images")
     }
-    return ImageData(
-      name: "\(name), a tenth of the training images held out", isStandIn: isStandIn,
-      classes: classes, training: training.images(0..<cut),
-      test: training.images(cut..<training.count), normalization: normalization,
-      digest: "\(digest), held out")
+    return with(
+      training: training.images(0..<cut), test: training.images(cut..<training.count),
+      "a tenth of the training images held out", "held out")
   }
 
   // MARK: - CIFAR-10

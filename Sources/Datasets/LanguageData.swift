@@ -6,18 +6,18 @@ import Storage
 /// A tokenised corpus in two parts, with the way back to text.
 public struct LanguageData: Sendable {
   /// What figures call it.
-  public let name: String
+  public private(set) var name: String
   /// Whether it was generated because the real files are not there.
   public let isStandIn: Bool
   /// Token ids are 0 ..< vocabulary.
   public let vocabulary: Int
   /// Tokens to train on.
-  public let training: [UInt16]
+  public private(set) var training: [UInt16]
   /// Tokens held out.
-  public let validation: [UInt16]
+  public private(set) var validation: [UInt16]
   /// What the tokens were made from, and how: SHA-256 of texts and token files, of shards name, length and
   /// SHA-256 of the first million bytes. Part of what determines a record.
-  public let digest: String
+  public private(set) var digest: String
   /// Text of tokens.
   public let decode: @Sendable ([Int]) -> String
   /// What the tokens are.
@@ -77,11 +77,11 @@ public struct LanguageData: Sendable {
   /// The last tenth of the training tokens in the place of the validation tokens, which are left out.
   public func holdingOut() -> LanguageData {
     let cut = training.count - training.count / 10
-    return LanguageData(
-      name: "\(name), a tenth of the training text held out", isStandIn: isStandIn,
-      vocabulary: vocabulary, training: Array(training[..<cut]),
-      validation: Array(training[cut...]), digest: "\(digest), held out", tokenizer: tokenizer,
-      decode: decode)
+    var part = self
+    part.name += ", a tenth of the training text held out"
+    (part.training, part.validation) = (Array(training[..<cut]), Array(training[cut...]))
+    part.digest += ", held out"
+    return part
   }
 
   /// A text by characters: the vocabulary is what occurs, the last tenth is held out.

@@ -70,11 +70,7 @@ final class ClassToken: Operation {
       let rows = size - width
       for sample in 0..<batch {
         let (from, to) = (dy + sample &* size + width, dx + sample &* rows)
-        if beta[0] == 0 {
-          to.update(from: from, count: rows)
-        } else {
-          for i in 0..<rows { to[i] += from[i] }
-        }
+        accumulate(0..<rows, into: to, beta: beta[0]) { from[$0] }
       }
     }
     if token.tensor.needsGradient {

@@ -145,8 +145,8 @@ final class Convolution: Operation, ImageConvolution {
       }
     }
     for o in 0..<filters {
-      accumulate(
-        sums + o * patchStride, 0..<terms, into: gradient + o * terms, beta: beta)
+      let row = sums + o * patchStride
+      accumulate(0..<terms, into: gradient + o * terms, beta: beta) { row[$0] }
     }
   }
 

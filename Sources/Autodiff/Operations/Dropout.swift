@@ -84,20 +84,8 @@ final class Dropout: Operation {
           }
         }
       }
-      if let dx { accumulate(dz, range, into: dx, beta: beta[1]) }
+      if let dx { accumulate(range, into: dx, beta: beta[1]) { dz[$0] } }
     }
-  }
-}
-
-/// target = beta · target + source over `range`.
-func accumulate(
-  _ source: UnsafePointer<Float>, _ range: Range<Int>, into target: UnsafeMutablePointer<Float>,
-  beta: Float
-) {
-  if beta == 0 {
-    (target + range.lowerBound).update(from: source + range.lowerBound, count: range.count)
-  } else {
-    for i in range { target[i] += source[i] }
   }
 }
 

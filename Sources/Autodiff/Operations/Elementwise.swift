@@ -25,11 +25,7 @@ final class Add: Operation {
     for index in 0..<2 {
       guard let target = inputs[index].gradient?.base else { continue }
       pool.forRanges(of: output.count, size: pieceSize) { range in
-        if beta[index] == 0 {
-          for i in range { target[i] = dz[i] }
-        } else {
-          for i in range { target[i] += dz[i] }
-        }
+        accumulate(range, into: target, beta: beta[index]) { dz[$0] }
       }
     }
   }
@@ -92,11 +88,7 @@ final class Multiply: Operation {
       guard let target = inputs[index].gradient?.base else { continue }
       let other = inputs[1 - index].value.base
       pool.forRanges(of: output.count, size: pieceSize) { range in
-        if beta[index] == 0 {
-          for i in range { target[i] = dz[i] * other[i] }
-        } else {
-          for i in range { target[i] += dz[i] * other[i] }
-        }
+        accumulate(range, into: target, beta: beta[index]) { dz[$0] * other[$0] }
       }
     }
   }

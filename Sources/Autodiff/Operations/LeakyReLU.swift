@@ -27,11 +27,7 @@ final class LeakyReLU: Operation {
     guard let dx = x.gradient?.base, let dy = output.gradient?.base else { return }
     let (source, slope) = (x.value.base, slope)
     pool.forRanges(of: x.count, size: pieceSize) { range in
-      if beta[0] == 0 {
-        for i in range { dx[i] = source[i] > 0 ? dy[i] : slope * dy[i] }
-      } else {
-        for i in range { dx[i] += source[i] > 0 ? dy[i] : slope * dy[i] }
-      }
+      accumulate(range, into: dx, beta: beta[0]) { source[$0] > 0 ? dy[$0] : slope * dy[$0] }
     }
   }
 }

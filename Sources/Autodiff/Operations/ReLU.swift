@@ -26,17 +26,26 @@ final class ReLU: Operation {
     guard let dx = x.gradient?.base, let dy = output.gradient?.base else { return }
     let source = x.value.base
     pool.forRanges(of: x.count, size: pieceSize) { range in
-      if beta[0] == 0 {
-        for i in range { dx[i] = source[i] > 0 ? dy[i] : 0 }
-      } else {
-        for i in range { dx[i] += source[i] > 0 ? dy[i] : 0 }
-      }
+      accumulate(range, into: dx, beta: beta[0]) { source[$0] > 0 ? dy[$0] : 0 }
     }
   }
 }
 
 /// Elements that one thread takes at a time in elementwise operations.
 let pieceSize = 1 << 14
+
+/// target[i] = beta · target[i] + value(i) for i in `range`, beta 0 or 1: how a gradient is handed on.
+@inline(__always)
+func accumulate(
+  _ range: Range<Int>, into target: UnsafeMutablePointer<Float>, beta: Float,
+  _ value: (Int) -> Float
+) {
+  if beta == 0 {
+    for i in range { target[i] = value(i) }
+  } else {
+    for i in range { target[i] += value(i) }
+  }
+}
 
 extension Tape {
   /// max(x, 0) elementwise; NaN stays NaN.

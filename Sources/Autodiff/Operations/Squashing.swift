@@ -38,16 +38,11 @@ final class Squashing: Operation {
     guard let dx = inputs[0].gradient?.base, let dy = output.gradient?.base else { return }
     let (y, beta) = (output.value.base, beta[0])
     pool.forRanges(of: output.count, size: pieceSize) { range in
-      func write(_ slope: (Float) -> Float) {
-        if beta == 0 {
-          for i in range { dx[i] = dy[i] * slope(y[i]) }
-        } else {
-          for i in range { dx[i] += dy[i] * slope(y[i]) }
-        }
-      }
       switch function {
-      case .hyperbolicTangent: write { 1 - $0 * $0 }
-      case .logistic: write { $0 * (1 - $0) }
+      case .hyperbolicTangent:
+        accumulate(range, into: dx, beta: beta) { dy[$0] * (1 - y[$0] * y[$0]) }
+      case .logistic:
+        accumulate(range, into: dx, beta: beta) { dy[$0] * (y[$0] * (1 - y[$0])) }
       }
     }
   }

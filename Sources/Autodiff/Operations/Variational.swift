@@ -94,12 +94,7 @@ final class VariationalLoss: Operation {
     let (difference, variance, mean) = (difference.base, variance.base, inputs[1].value.base)
     @inline(__always) func add(_ index: Int, _ term: (Int) -> Float) {
       guard let target = inputs[index].gradient?.base else { return }
-      let count = inputs[index].count
-      if beta[index] == 0 {
-        for i in 0..<count { target[i] = scale * term(i) }
-      } else {
-        for i in 0..<count { target[i] += scale * term(i) }
-      }
+      accumulate(0..<inputs[index].count, into: target, beta: beta[index]) { scale * term($0) }
     }
     add(0) { 2 * difference[$0] }
     add(1) { mean[$0] }
