@@ -118,7 +118,7 @@ import Training
 
   // MARK: - Encoders from files
 
-  /// A folder with Emotion, three lines a part, and a BERT of two blocks without prefix, pooler and classifier.
+  /// A folder with Emotion, three lines a part, others in each, and a BERT of two blocks without prefix, pooler and classifier.
   private func folder(_ scratch: borrowing Scratch, vocabulary extra: [String] = []) throws
     -> String
   {
@@ -127,8 +127,11 @@ import Training
       try FileManager.default.createDirectory(
         atPath: "\(place)/\(name)", withIntermediateDirectories: true)
     }
-    let texts = "a good day;joy\nbad day;anger\na a a day;love\n"
-    for part in ["train", "val", "test"] {
+    for (part, texts) in [
+      ("train", "a good day;joy\nbad day;anger\na a a day;love\n"),
+      ("val", "good good day;love\na bad day;joy\nday;anger\n"),
+      ("test", "bad good day;sadness\na day a;fear\nbad;joy\n"),
+    ] {
       try AtomicFile.write(texts, to: "\(place)/emotion/\(part).txt")
     }
     let pieces =
@@ -215,6 +218,16 @@ import Training
       losses.append(Double(loss.scalar))
     }
     #expect(abs(together[1] - losses.reduce(0, +) / 3) <= 1e-5, "\(together) \(losses)")
+  }
+
+  /// What a search compares candidates on are the validation texts, and never those that are reported.
+  @Test func aSearchHoldsOutTheValidationTexts() throws {
+    let scratch = Scratch()
+    let source = try BERTTask.load(toy, folder: folder(scratch))
+    let held = source.holdingOut()
+    #expect(held.test.tokens == source.validation.tokens && held.test.labels == [2, 1, 3])
+    #expect(held.test.tokens != source.test.tokens)
+    #expect(held.training.tokens == source.training.tokens)
   }
 
   @Test func missingWeightsAreSaid() throws {

@@ -140,6 +140,22 @@ import Training
     #expect(end < 0.4 * start, "loss \(start / 40) to \(end / 40)")
   }
 
+  /// Points record the mean of the last 25 losses, whatever came before; a run that of its last 250.
+  @Test(arguments: [60, 260]) func recordedLossesAreMeansOfTheLastOnes(_ steps: Int) throws {
+    let given = try config(["sgdm-norm"], steps: steps)
+    let scratch = Scratch()
+    let record = try run(MLPHeavyTails.self, given, scratch.path).records[0]
+    let twin = try training(
+      "sgdm-norm", #require(given.hyperparameters["sgdm-norm"]), given.settings, seed: 1)
+    let losses = try (0..<steps).map { _ in try twin.advance().loss }
+    let points = [1] + Array(stride(from: 20, through: steps, by: 20))
+    #expect(try record.ints("step") == points)
+    let means = points.map { Statistics.mean(losses[max(0, $0 - 25)..<$0]) }
+    #expect(try record.doubles("train_loss") == means)
+    let final = Statistics.mean(losses.suffix(250))
+    #expect(try record.double(attribute: "final_train_loss") == final)
+  }
+
   @Test func measuringChangesNothing() throws {
     for name in ["sgdm-spectral-const", "sgdm-spectral-quantile", "sgdm-norm"] {
       var settings = MLPSettings()

@@ -97,6 +97,63 @@ import Training
     }
   }
 
+  /// ‖∇f(x + c d) - ∇f(x)‖/(c ‖d‖) with gradients averaged by hand, on a run that takes the same step.
+  @Test func aPointIsWhatTheGradientsByHandSay() throws {
+    var settings = MLPSettings()
+    (settings.inputs, settings.hidden, settings.samples) = (4, [6], 60)
+    (settings.batchSize, settings.noiseProbability) = (5, 0)
+    let (arm, source) = (
+      try MLPArms.all.named("sgdm-none", place: "test"), MLPTask.Source(settings)
+    )
+    let runs = try (0..<2).map { _ in
+      try TrainingRun<MLPTask>(settings, arm, ["learningRate": 0.3], source, seed: 1)
+    }
+    let batches = 3
+    let point = try #require(
+      try SmoothnessProbe(run: runs[0], batches: batches, gridPoints: 4).advance())
+    let task = runs[1].task
+    func parameters() -> [Double] {
+      task.parameters.flatMap { $0.tensor.array.map(Double.init) }
+    }
+    func gradient() -> [Double] {
+      var mean = [Double](repeating: 0, count: parameters().count)
+      for step in 0..<batches {
+        let (tape, loss) = task.load(step: step, microBatch: 0)
+        tape.forward()
+        tape.backward(from: loss)
+        let own = task.parameters.flatMap { parameter in
+          let values = parameter.gradient.materialized.base
+          return (0..<parameter.count).map { Double(values[$0]) }
+        }
+        for i in mean.indices { mean[i] += own[i] / Double(batches) }
+      }
+      return mean
+    }
+    func norm(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+    func difference(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map { $0 - $1 } }
+    let (before, first) = (parameters(), gradient())
+    let loss = try runs[1].advance().loss
+    let step = difference(parameters(), before)
+    let ratios = [0.25, 0.5, 0.75, 1].map { (c: Double) -> Double in
+      var place = 0
+      for parameter in task.parameters {
+        for i in 0..<parameter.count {
+          parameter.base[i] = Float(before[place] + c * step[place])
+          place += 1
+        }
+      }
+      return norm(difference(gradient(), first)) / (c * norm(step))
+    }
+    #expect(point.step == 0 && point.loss == loss)
+    for (got, want) in zip(
+      point.ratios + [point.gradientNorm, point.updateNorm], ratios + [norm(first), norm(step)])
+    {
+      #expect(abs(got - want) <= 1e-5 * want, "\(point), not \(ratios)")
+    }
+    #expect(point.ratios.count == 4 && Set(point.ratios).count == 4)
+    #expect(point.midpoint == point.ratios[1] && point.maximum == point.ratios.max())
+  }
+
   /// One network of each kind but the convolutional, which takes minutes in a debug build: what a kill leaves of it is
   /// ImageTests'.
   @Test func threadsAndKillsDoNotChangeABit() throws {

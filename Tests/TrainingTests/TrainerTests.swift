@@ -18,11 +18,14 @@ import Testing
     let microBatches: Int
     var lossLimit = 1e6
     var poison = -1
-    private let tape = Tape()
+    /// What the tape took for its step in each forward pass.
+    private(set) var tapeSteps: [UInt64] = []
+    private let tape: Tape
     private let x: Tensor, y: Tensor, loss: Tensor
 
-    init(microBatches: Int = 1) {
+    init(microBatches: Int = 1, weightGradients: Tape.WeightGradients = .dense) {
       self.microBatches = microBatches
+      tape = Tape(weightGradients: weightGradients)
       model.initialize(RandomStream(seed: 3, name: "toy"))
       x = tape.input([2, 3])
       y = tape.input([2, 1])
@@ -42,6 +45,8 @@ import Testing
       y.assign(step == poison ? [.nan, 0] : [1, -1])
       return (tape, loss)
     }
+
+    func observe(step: Int, microBatch: Int) { tapeSteps.append(tape.step) }
   }
 
   /// Fails in a way that has nothing to do with numbers.
@@ -190,6 +195,57 @@ import Testing
       let got = (0..<6).map { parameter.gradient.entries.base[$0] }
       #expect(got == tree(0..<n), "\(n) micro-batches")
     }
+  }
+
+  /// No two forward passes draw the same random numbers.
+  @Test func everyMicroBatchHasATapeStepOfItsOwn() throws {
+    let task = Toy(microBatches: 3)
+    let trainer = try trainer(task)
+    for _ in 0..<2 { try trainer.advance() }
+    #expect(task.tapeSteps == [0, 1, 2, 3, 4, 5])
+  }
+
+  /// The first step of SGD is the rate times the gradient, which stays where it was clipped.
+  @Test(arguments: [Tape.WeightGradients.dense, .lowRank])
+  func whatIsMeasuredIsWhatHappened(_ way: Tape.WeightGradients) throws {
+    let task = Toy(weightGradients: way)
+    let trainer = try trainer(task, rate: 0.1)
+    let report = try trainer.advance(measuring: [.clip, .update])
+    let (clip, update) = (try #require(report.clip), try #require(report.updateNorm))
+    #expect(abs(update - 0.1 * clip.normAfter) <= 1e-6 * update && update > 0)
+    for (parameter, layer) in zip(task.parameters, clip.layers) {
+      let gradient = parameter.gradient.materialized.readOnly.copied()
+      let sigma = try singularValues(gradient.converted(to: Double.self))
+      let got = try #require(layer.statistics.sigmaMax)
+      #expect(abs(got - sigma[0]) <= 1e-6 * sigma[0], "\(layer.name)")
+    }
+    let first = task.parameters[0].gradient.materialized.readOnly.copied()
+    let sigma = try singularValues(first.converted(to: Double.self))
+    #expect(sigma[1] < 0.9 * sigma[0], "one value more would not show")
+  }
+
+  /// Rank one leaves all singular values but the first: the distance from the exact clip over that one's norm.
+  @Test(arguments: [Tape.WeightGradients.dense, .lowRank])
+  func truncationErrorsAreRelativeDistances(_ way: Tape.WeightGradients) throws {
+    let probe = Toy(weightGradients: way)
+    try trainer(probe).advance()
+    let parameter = probe.parameters[0]
+    let raw = try svd(
+      parameter.gradient.materialized.readOnly.copied().converted(to: Double.self))
+    let tau = 0.25 * raw.sigma[1]
+    let task = Toy(weightGradients: way)
+    let rule = try LayerwiseSpectralClip(
+      .constant(tau),
+      .randomized(rank: 1, oversampling: 2, powerIterations: 2),
+      layers: task.parameters.map(\.name),
+      seed: 1)
+    let report = try trainer(task, rule).advance(measuring: [.clip, .truncation])
+    let got = try #require(report.clip?.truncationErrors[0])
+    let clipped = raw.sigma.map { min($0, tau) }
+    let norm = clipped.reduce(0) { $0 + $1 * $1 }.squareRoot()
+    let left = zip(raw.sigma, clipped).dropFirst().map { $0 - $1 }
+    let want = left.reduce(0) { $0 + $1 * $1 }.squareRoot() / norm
+    #expect(abs(got - want) <= 1e-4 * want && want > 0.1, "\(got), not \(want)")
   }
 
   @Test func microBatchesThatAreClippedOneByOneGiveTheirMean() throws {
