@@ -138,6 +138,15 @@ import Testing
     }
   }
 
+  /// The two experiments without goldens are those of ArmRecipeTests.
+  @Test func everyOtherExperimentsArmsHaveGoldens() {
+    let without = Suite.clipping.experiments.filter { experiment in
+      guard let curves = experiment as? any CurveExperiment.Type else { return false }
+      return !Family.all.contains { Set($0.names).isSuperset(of: curves.arms.map(\.name)) }
+    }
+    #expect(without.map { $0.name } == ["lstm-ptb", "per-sample-clipping"])
+  }
+
   /// Batches and noise are those that the goldens were made with.
   @Test func inputsAreThoseOfTheGoldens() throws {
     let now =
