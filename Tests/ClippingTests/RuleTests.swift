@@ -236,6 +236,19 @@ import Testing
     }
   }
 
+  /// A row of weights that are all zero counts as one of norm 1e-3.
+  @Test func adaptiveClippingLetsZeroWeightsMove() throws {
+    let gradient = LayerGradient(rows: 1, columns: 2)
+    (gradient.base[0], gradient.base[1]) = (3, -4)
+    try Matrix<Float>(rows: 1, columns: 2).withView { weights in
+      let gradients = Gradients([Layer(name: "a", gradient: gradient, weights: weights)])
+      let rule = try AdaptiveGradientClip(ratio: 0.5)
+      try rule.apply(to: gradients)
+    }
+    let after = [Double(gradient.base[0]), Double(gradient.base[1])]
+    #expect(abs(dot(after, after).squareRoot() - 0.5e-3) <= 1e-9, "\(after)")
+  }
+
   @Test(arguments: [0.5, 3, 1e9])
   func singleSamplesAreClippedByTheirPosition(_ scale: Double) throws {
     let fixture = Fixture()

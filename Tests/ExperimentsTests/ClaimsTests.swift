@@ -56,7 +56,18 @@ import Testing
     #expect(RunStatistics.interval(few) == Statistics.tInterval(few))
     let many = RunStatistics.interval(values)
     #expect(many.lower != Statistics.tInterval(values).lower)
-    #expect(many == RunStatistics.interval(values))
+    // Another bootstrap's, but for the scatter of its draws, which is that of the normal approximation.
+    var generator = RandomStream(seed: 7, name: "another").cursor()
+    let other = Statistics.bootstrapInterval(values, resamples: 2000, using: &generator) {
+      Statistics.mean($0)
+    }
+    let mean = Statistics.mean(values)
+    let error = Statistics.sampleStandardDeviation(values) / Double(values.count).squareRoot()
+    let half = 1.96 * error
+    #expect(many.estimate == mean)
+    for (low, high) in [(other.lower, other.upper), (mean - half, mean + half)] {
+      #expect(abs(many.lower - low) <= 0.1 * half && abs(many.upper - high) <= 0.1 * half)
+    }
   }
 
   @Test func aConjunctionHoldsIfAllItsPartsDo() {

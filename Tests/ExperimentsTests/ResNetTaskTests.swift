@@ -41,6 +41,23 @@ import Training
       ResNetTask.load(config.settings, folder: "nowhere"), seed: 1)
   }
 
+  /// CIFAR-10's images by the authors' constants, whatever the set's own are; generated ones by theirs.
+  @Test func imagesAreNormalizedAsTheAuthorsDo() throws {
+    let scratch = Scratch()
+    for name in (1...5).map({ "data_batch_\($0)" }) + ["test_batch"] {
+      let image = [UInt8](repeating: 3, count: 3073)
+      try AtomicFile.write(
+        Data(image), to: "\(scratch.path)/cifar10-lossless-subset/\(name).bin")
+    }
+    var settings = ResNetSettings()
+    (settings.images, settings.batchSize) = (.cifar10Subset, 2)
+    let data = try ResNetTask.load(settings, folder: scratch.path).data
+    #expect(data.normalization == .cifar10ByImage && !data.isStandIn && data.training.count == 5)
+    settings.images = .standIn
+    #expect(
+      try ResNetTask.load(settings, folder: scratch.path).data.normalization != .cifar10ByImage)
+  }
+
   /// Running statistics are part of what a checkpoint holds.
   @Test func threadsJobsAndKillsDoNotChangeABit() throws {
     let config = try config(["adam", "spectral-quantile"])

@@ -92,6 +92,15 @@ import Testing
     let (fresh, there) = (withoutRegistration(report.table), withoutRegistration(table))
     let different = zip(fresh, there).first { $0 != $1 }.map { "\($0)\n\($1)" } ?? ""
     #expect(fresh.count == there.count && different.isEmpty, "claims.tsv: make claims \(different)")
+    for experiment in Suite.clipping.experiments where !experiment.claims.isEmpty {
+      func lines(_ page: String) -> [Substring] {
+        page.split(separator: "\n").filter { !$0.contains("registered:") }
+      }
+      let file = "\(paths.results)/\(experiment.name)/CLAIMS.md"
+      let there = try String(contentsOfFile: file, encoding: .utf8)
+      let isTrue = lines(report.details(of: experiment.name)) == lines(there)
+      #expect(isTrue, "\(file): make claims")
+    }
     #expect(report.brokenInvariants.isEmpty)
     let ids = Set(report.rows.map(\.claim.id))
     for figure in Suite.clipping.figures {
