@@ -118,7 +118,8 @@ import Training
 
   // MARK: - Encoders from files
 
-  /// A folder with Emotion, three lines a part, others in each, and a BERT of two blocks without prefix, pooler and classifier.
+  /// A folder with Emotion, three lines a part, others in each, and a BERT of two blocks without
+  /// prefix, pooler and classifier.
   private func folder(_ scratch: borrowing Scratch, vocabulary extra: [String] = []) throws
     -> String
   {
@@ -220,7 +221,7 @@ import Training
     #expect(abs(together[1] - losses.reduce(0, +) / 3) <= 1e-5, "\(together) \(losses)")
   }
 
-  /// What a search compares candidates on are the validation texts, and never those that are reported.
+  /// A search compares candidates on the validation texts, and never on those that are reported.
   @Test func aSearchHoldsOutTheValidationTexts() throws {
     let scratch = Scratch()
     let source = try BERTTask.load(toy, folder: folder(scratch))

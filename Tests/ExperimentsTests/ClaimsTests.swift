@@ -56,7 +56,7 @@ import Testing
     #expect(RunStatistics.interval(few) == Statistics.tInterval(few))
     let many = RunStatistics.interval(values)
     #expect(many.lower != Statistics.tInterval(values).lower)
-    // Another bootstrap's, but for the scatter of its draws, which is that of the normal approximation.
+    // Within the scatter of its draws that of another bootstrap, and the normal approximation's.
     var generator = RandomStream(seed: 7, name: "another").cursor()
     let other = Statistics.bootstrapInterval(values, resamples: 2000, using: &generator) {
       Statistics.mean($0)

@@ -35,6 +35,11 @@ import Training
       ? ["learningRate": 0.01, "maximumNorm": 0.5] : ["learningRate": 0.01, "tau": 0.05]
   }
 
+  /// The generated text, whose symbols take a debug build most of a second.
+  private static let text = Result {
+    try LanguageData.load(.standIn, folder: "nowhere", block: 9)
+  }
+
   private let folders = RunFolders(
     folder: "nowhere", profile: "test", data: "nowhere", results: "nowhere")
 
@@ -88,8 +93,7 @@ import Training
     #expect(abs(losses[0] - log(Double(vocabulary))) <= 0.05)
     let twin = try TrainingRun<LanguageTask>(
       config(["sgdm-spectral"]).settings, NanoGPT.arms.named("sgdm-spectral", place: "test"),
-      values("sgdm-spectral"),
-      LanguageTask.load(config(["sgdm-spectral"]).settings, folder: "nowhere"), seed: 1)
+      values("sgdm-spectral"), Self.text.get(), seed: 1)
     let each = try (0..<12).map { _ in try twin.advance().loss }
     let sinceLastPoint = [each[..<1], each[1..<5], each[5..<10], each[10...]]
     #expect(losses == sinceLastPoint.map { Statistics.mean($0) })
@@ -115,7 +119,7 @@ import Training
   @Test func microBatchesAddUpToTheBatch() throws {
     var config = try config(["sgdm-norm"], steps: 4)
     config.dropout = 0
-    let data = try LanguageTask.load(config.settings, folder: "nowhere")
+    let data = try Self.text.get()
     func losses(_ parts: Int) throws -> [Double] {
       var settings = config.settings
       settings.microBatches = parts
@@ -217,7 +221,7 @@ import Training
       ])
   }
 
-  /// A trial of full length has the loss on held-out training text, and not the one on what is reported.
+  /// A trial of full length has the loss on held-out training text, not the one that is reported.
   private func expectDecidedOnHeldOutText(_ config: NanoGPTSearch.Config, _ record: Record) throws {
     let steps = try record.ints("steps")
     let row = try #require(steps.firstIndex(of: config.steps))
@@ -232,7 +236,7 @@ import Training
       try run.finish()
       return run.objective()
     }
-    let data = try LanguageTask.load(config.settings, folder: "nowhere")
+    let data = try Self.text.get()
     let recorded = try record.doubles(NanoGPTSearch.objective)[row]
     #expect(try objective(data.holdingOut()) == recorded)
     #expect(try objective(data) != recorded)

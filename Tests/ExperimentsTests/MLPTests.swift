@@ -140,7 +140,7 @@ import Training
     #expect(end < 0.4 * start, "loss \(start / 40) to \(end / 40)")
   }
 
-  /// Points record the mean of the last 25 losses, whatever came before; a run that of its last 250.
+  /// Points record the mean of the last 25 losses, a run that of its last 250.
   @Test(arguments: [60, 260]) func recordedLossesAreMeansOfTheLastOnes(_ steps: Int) throws {
     let given = try config(["sgdm-norm"], steps: steps)
     let scratch = Scratch()

@@ -41,7 +41,7 @@ import Training
       ResNetTask.load(config.settings, folder: "nowhere"), seed: 1)
   }
 
-  /// CIFAR-10's images by the authors' constants, whatever the set's own are; generated ones by theirs.
+  /// CIFAR-10's images by the authors' constants; generated ones by their own.
   @Test func imagesAreNormalizedAsTheAuthorsDo() throws {
     let scratch = Scratch()
     for name in (1...5).map({ "data_batch_\($0)" }) + ["test_batch"] {

@@ -185,7 +185,8 @@ struct SearchTests {
     #expect(upset?.trial.candidate == 1 && upset?.tiedWith == nil)
     let tie = decided([0.5, 2.1], [1, 1.1])
     #expect(tie?.trial.candidate == 1 && tie?.tiedWith == 0)
-    // The mean 0.175 of log losses lies above its standard error 0.125, though not above the deviation 0.177.
+    // Log losses differ by 0.175 on average: more than the standard error 0.125, less than the
+    // standard deviation 0.177.
     let narrow = decided([1, 1], [exp(0.3), exp(0.05)])
     #expect(narrow?.trial.candidate == 0 && narrow?.tiedWith == nil)
   }

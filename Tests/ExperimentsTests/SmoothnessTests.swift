@@ -97,7 +97,7 @@ import Training
     }
   }
 
-  /// ‖∇f(x + c d) - ∇f(x)‖/(c ‖d‖) with gradients averaged by hand, on a run that takes the same step.
+  /// ‖∇f(x + c d) - ∇f(x)‖/(c ‖d‖) with gradients averaged by hand, on a run of the same step.
   @Test func aPointIsWhatTheGradientsByHandSay() throws {
     var settings = MLPSettings()
     (settings.inputs, settings.hidden, settings.samples) = (4, [6], 60)

@@ -224,7 +224,8 @@ import Testing
     #expect(sigma[1] < 0.9 * sigma[0], "one value more would not show")
   }
 
-  /// Rank one leaves all singular values but the first: the distance from the exact clip over that one's norm.
+  /// Rank one leaves all singular values but the first: what the exact clip takes of them, over
+  /// that clip's norm.
   @Test(arguments: [Tape.WeightGradients.dense, .lowRank])
   func truncationErrorsAreRelativeDistances(_ way: Tape.WeightGradients) throws {
     let probe = Toy(weightGradients: way)

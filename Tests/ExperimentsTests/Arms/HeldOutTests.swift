@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Autodiff
-import Datasets
 import Foundation
 import LinearAlgebra
 import Models
 import Storage
 import Testing
 
+@testable import Datasets
 @testable import Experiments
 @testable import Lab
 
@@ -76,20 +76,134 @@ import Testing
           (Float($1) / 255 - normalization.mean[$0 % 3]) / normalization.deviation[$0 % 3]
         })
       tape.forward()
-      let z = logits.array.map(Double.init)
-      var (correct, loss) = (0.0, 0.0)
-      for (i, label) in images.labels.enumerated() {
-        let own = z[(10 * i)..<(10 * i + 10)]
-        correct += own.max() == own[10 * i + Int(label)] ? 1 : 0
-        loss += log(own.reduce(0) { $0 + exp($1) }) - own[10 * i + Int(label)]
-      }
-      return (correct / Double(images.count), loss / Double(images.count))
+      return judged(logits.array, images.labels)
     }
     let heldOut = evaluate(got.data.test)
     #expect(abs(got.loss - heldOut.loss) <= 1e-5 * heldOut.loss, "\(got.loss), \(heldOut.loss)")
     #expect(got.accuracy == heldOut.accuracy)
     let trained = evaluate(got.data.training)
     #expect(abs(got.loss - trained.loss) > 1e-3, "the two sets do not differ")
+  }
+
+  /// One pass over the whole of each column, so that the state is carried through all windows.
+  @Test func theLSTMsValidationLossIsOfHeldOutWords() throws {
+    let training = (0..<61).map { UInt16($0 * $0 % 11) }
+    let validation = (0..<53).map { UInt16($0 * 7 % 10) }
+    let data = LanguageData(
+      name: "numbers", isStandIn: false, vocabulary: 11, training: training,
+      validation: validation, digest: ""
+    ) { _ in "" }
+    var settings = LSTMSettings()
+    (settings.embedding, settings.hidden, settings.length) = (4, 6, 5)
+    (settings.batchSize, settings.evaluationColumns) = (2, 2)
+    let task = try LSTMTask(settings, LSTMArms.all[0], data, seed: 1, pool: .single)
+    for parameter in task.parameters {
+      let weights = ClosedForm.weights(parameter.name, shape: parameter.shape)
+      parameter.tensor.assign(weights.map { 3 * $0 })
+    }
+    func loss(_ tokens: [UInt16]) -> Double {
+      let rows = tokens.count / 2
+      let used = (rows - 1) / 5 * 5
+      let tape = Tape(isTraining: false)
+      let (x, y) = (tape.indices([used, 2]), tape.indices([used, 2]))
+      x.assign((0..<used).flatMap { [Int32(tokens[$0]), Int32(tokens[rows + $0])] })
+      y.assign((1...used).flatMap { [Int32(tokens[$0]), Int32(tokens[rows + $0])] })
+      let loss = task.model.loss(tape, x, y, task.model.states(count: 2))
+      tape.forward()
+      return Double(loss.scalar)
+    }
+    let (got, heldOut) = (task.evaluate()[0], loss(validation))
+    #expect(abs(got - heldOut) <= 1e-5 * heldOut, "\(got), not \(heldOut)")
+    #expect(abs(got - loss(training)) > 1e-2, "the two texts do not differ")
+    #expect(task.objective(finalTrainLoss: .nan) == got)
+  }
+
+  @Test func theTransformersValidationIsOfTestImages() throws {
+    func part(_ name: String, _ count: Int) -> LabeledImages {
+      LabeledImages(
+        height: 32, width: 32, channels: 3,
+        pixels: ClosedForm.integers("held.\(name)", count * 3072, below: 256).map { UInt8($0) },
+        labels: ClosedForm.integers("held.\(name).labels", count, below: 10).map { UInt8($0) })
+    }
+    let data = ImageData(
+      name: "closed form", isStandIn: true, classes: (0..<10).map(String.init),
+      training: part("training", 7), test: part("test", 5), normalization: .cifar10, digest: "")
+    var settings = ViTSettings()
+    (settings.imageSide, settings.width, settings.layers, settings.heads) = (32, 6, 1, 2)
+    settings.batchSize = 4
+    let task = try ViTTask(
+      settings, ViTArms.all[0], LoadedImages(data: data), seed: 1, pool: .single)
+    for parameter in task.parameters {
+      parameter.tensor.assign(ClosedForm.weights(parameter.name, shape: parameter.shape))
+    }
+    // Images as large as the network sees them are seen as they are.
+    func evaluate(_ images: LabeledImages) -> (accuracy: Double, loss: Double) {
+      let tape = Tape(isTraining: false)
+      let x = tape.input([images.count, 32, 32, 3])
+      let logits = task.model.logits(tape, x)
+      x.assign(images.pixels.map { Float($0) / 255 })
+      tape.forward()
+      return judged(logits.array, images.labels)
+    }
+    let (got, heldOut) = (task.measure(), evaluate(data.test))
+    #expect(abs(got.loss - heldOut.loss) <= 1e-5 * heldOut.loss, "\(got), not \(heldOut)")
+    #expect(got.accuracy == heldOut.accuracy)
+    #expect(abs(got.loss - evaluate(data.training).loss) > 1e-3, "the two sets do not differ")
+  }
+
+  /// Accuracy and mean cross-entropy of logits[B, 10].
+  private func judged(_ logits: [Float], _ labels: [UInt8]) -> (accuracy: Double, loss: Double) {
+    let z = logits.map(Double.init)
+    var (correct, loss) = (0.0, 0.0)
+    for (i, label) in labels.enumerated() {
+      let own = z[(10 * i)..<(10 * i + 10)]
+      correct += own.max() == own[10 * i + Int(label)] ? 1 : 0
+      loss += log(own.reduce(0) { $0 + exp($1) }) - own[10 * i + Int(label)]
+    }
+    return (correct / Double(labels.count), loss / Double(labels.count))
+  }
+
+  /// Half of each logit is the image's, half its mirror image's; labels are right for the image's.
+  @Test func theFinalAccuracyIsOverTheViews() throws {
+    var settings = ImageSettings()
+    (settings.widthDivisor, settings.batchSize, settings.finalViews) = (64, 1, .mirror)
+    let (side, count) = (25, 16)
+    // Gray images of 5 x 5 squares.
+    let squares = ClosedForm.integers("views.squares", count * 25, below: 256).map { UInt8($0) }
+    let pixels = (0..<count * side * side).map { pixel -> UInt8 in
+      let (row, column) = (pixel / side % side, pixel % side)
+      return squares[pixel / (side * side) * 25 + row / 5 * 5 + column / 5]
+    }
+    func task(labels: [UInt8]) throws -> ImageTask {
+      let test = LabeledImages(
+        height: side, width: side, channels: 1, pixels: pixels, labels: labels)
+      let data = ImageData(
+        name: "squares", isStandIn: true, classes: (0..<10).map(String.init),
+        training: test.images(0..<1), test: test, normalization: .unit, digest: "")
+      return try ImageTask(
+        settings, ImageArms.all.named("cifarnet-none", place: "test"), PreparedImages(data),
+        seed: 1, pool: .single)
+    }
+    let tape = Tape(isTraining: false)
+    let x = tape.input([count, side, side, 1])
+    let logits = try task(labels: Array(repeating: 0, count: count)).classifier
+      .logits(tape, x, whiteningBias: .frozen)
+    func outputs(mirrored: Bool) -> [Float] {
+      x.assign(
+        pixels.indices.map { pixel -> Float in
+          let column = pixel % side
+          return Float(pixels[mirrored ? pixel - column + side - 1 - column : pixel]) / 255
+        })
+      tape.forward()
+      return logits.array
+    }
+    let (plain, mirrored) = (outputs(mirrored: false), outputs(mirrored: true))
+    let labels = (0..<count).map { UInt8(largest(plain[(10 * $0)..<(10 * $0 + 10)])) }
+    let want = judged(zip(plain, mirrored).map { ($0 + $1) / 2 }, labels).accuracy
+    #expect(want < 1, "the mirror images make no difference")
+    let summary = try task(labels: labels).summary(lastMetrics: [0, 0, 0, 1])
+    #expect(summary["final_augmented_accuracy"] == .double(want))
+    #expect(summary["final_val_accuracy"] == .double(1))
   }
 
   @Test func theAutoencodersLossesAreOfTheirSets() throws {
