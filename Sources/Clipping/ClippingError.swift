@@ -29,7 +29,7 @@ public enum ClippingError: Error, Equatable, CustomStringConvertible {
     case .needsFactors(let layer):
       return
         "the gradient of layer '\(layer)' is not kept sample by sample, which this rule needs; "
-        + "record it on a tape that keeps all factors"
+        + "record it on a tape that keeps all factors, and leave out what is frozen"
     case .otherSamples(let layer, let held, let expected):
       return
         "the gradient of layer '\(layer)' tells \(held) samples apart, that of the first layer \(expected); this rule needs layers "

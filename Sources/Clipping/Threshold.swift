@@ -110,10 +110,10 @@ public struct Threshold: Codable, Equatable, Sendable {
     }
   }
 
-  /// Takes the top singular value of the raw gradient of this step into account; call once a step.
+  /// Takes the top singular value of the raw gradient of this step into account, unless it is infinite; call once a step.
   public mutating func observe(sigmaMax: Double) {
-    // A norm may overflow where no entry does.
-    let sigmaMax = min(sigmaMax, .greatestFiniteMagnitude)
+    // A norm may overflow where no entry does; it says nothing of the steps to come.
+    guard sigmaMax.isFinite else { return }
     switch rule {
     case .constant: break
     case .ema(let theta, let variant):

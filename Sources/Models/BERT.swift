@@ -232,7 +232,8 @@ public struct BERT: Model {
     let configuration = heads == nil ? try ModelConfiguration(of: file.file) : nil
     try configuration?.check("hidden_size", is: shape.width)
     try configuration?.check("num_hidden_layers", is: shape.layers)
-    try configuration?.check("hidden_act", says: ["gelu"])
+    try configuration?.check("hidden_act", says: ModelConfiguration.gelus.erf)
+    try configuration?.check("is_decoder", flag: false)
     try configuration?.check("position_embedding_type", says: ["absolute"])
     try configuration?.check("layer_norm_eps", number: 1e-12)
     try configuration?.check("pad_token_id", number: 0)

@@ -76,10 +76,11 @@ extension GPT {
     let configuration = heads == nil ? try ModelConfiguration(of: file) : nil
     try configuration?.check("n_embd", "hidden_size", is: width)
     try configuration?.check("n_layer", "num_hidden_layers", is: layers)
-    try configuration?.check(
-      "activation_function",
-      says: form == .gpt2 ? ["gelu_new", "gelu_pytorch_tanh", "gelu_fast"] : ["gelu"])
+    let gelus = ModelConfiguration.gelus
+    try configuration?.check("activation_function", says: form == .gpt2 ? gelus.tanh : gelus.erf)
     try configuration?.check("layer_norm_epsilon", number: 1e-5)
+    try configuration?.check("scale_attn_weights", flag: true)
+    try configuration?.check("scale_attn_by_inverse_layer_idx", flag: false)
     let heads = try resolvedHeads(
       heads, width: width, configuration, convention: form == .gpt2 ? 64 : nil, at: path,
       note: note)

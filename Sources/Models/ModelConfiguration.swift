@@ -10,6 +10,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   package var members: [JSON.Member]
   /// Where it was read.
   private var place = "config"
+  /// What to do about a wrong one.
+  private var hint = "correct it"
 
   /// The members given.
   package init(_ members: [(name: String, value: JSON)]) {
@@ -52,7 +54,7 @@ public struct ModelConfiguration: Sendable, Equatable {
     guard case .object(let members) = json else {
       throw StorageError("the configuration is not an object", at: place, hint: hint)
     }
-    (self.members, self.place) = (members, place)
+    (self.members, self.place, self.hint) = (members, place, hint)
   }
 
   /// As config.json has it, a line a member.
@@ -84,22 +86,30 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// Attention heads, under any of the names that are in use.
   public var heads: Int? { int("n_head", "num_attention_heads", "num_heads") }
 
-  /// Throws a `StorageError` where it says that something is computed otherwise than here: under any of these names another text
-  /// than one of `texts`, or a number that is not `number`.
-  func check(_ names: String..., says texts: [String] = [], number: Double? = nil) throws {
-    for name in names {
-      let said: String? =
-        switch JSON.object(members)[name] {
-        case .string(let text)? where !texts.isEmpty && !texts.contains(text): text
-        case .number(let digits)? where number != nil && Double(digits) != number: digits
-        default: nil
-        }
-      guard let said else { continue }
-      throw StorageError(
-        "says \(name) \(said), and this model computes with \(texts.first ?? number.map { "\($0)" } ?? "")",
-        at: place,
-        hint: "such a model is not in this suite; move the file away if it is not this model's")
+  /// The approximations of GELU by a hyperbolic tangent, and GELU itself, as Hugging Face calls them.
+  static let gelus = (
+    tanh: ["gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_python_tanh", "gelu_accurate"],
+    erf: ["gelu", "gelu_python"]
+  )
+
+  /// Throws a `StorageError` where it says that something is computed otherwise than here: under that name a text that is none of
+  /// `texts`, or a number or truth value that is not the one given.
+  func check(
+    _ name: String, says texts: [String] = [], number: Double? = nil, flag: Bool? = nil
+  ) throws {
+    let (said, ours): (String, String)
+    switch JSON.object(members)[name] {
+    case .string(let text)? where !texts.isEmpty && !texts.contains(text):
+      (said, ours) = (text, texts[0])
+    case .number(let digits)? where number.map { Double(digits) != $0 } ?? false:
+      (said, ours) = (digits, number.map { "\($0)" } ?? "")
+    case .bool(let value)? where flag.map { $0 != value } ?? false:
+      (said, ours) = ("\(value)", "\(!value)")
+    default: return
     }
+    throw StorageError(
+      "says \(name) \(said), and here it is \(ours): such a model is not in this suite",
+      at: place, hint: hint)
   }
 
   /// Throws a `StorageError` where it says another number than the shapes: then it is of another model, and its heads are too.

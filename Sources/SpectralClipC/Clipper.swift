@@ -38,9 +38,8 @@ final class Clipper: @unchecked Sendable {
         throw Refusal(SPECTRALCLIP_OVERLAP)
       }
       for matrix in matrices { try matrix.checkFinite() }
-      let largest = matrices.map(\.workSpace).max() ?? 0
-      try requireMemory(largest * min(options.threads, layers.count))
       let order = matrices.indices.sorted { matrices[$0].workSpace > matrices[$1].workSpace }
+      try requireMemory(order.prefix(options.threads).reduce(0) { $0 + matrices[$1].workSpace })
       var updated = layers
       var outcomes = [Result<ClipStatistics, any Error>?](repeating: nil, count: layers.count)
       withSingleThreadedBLAS {

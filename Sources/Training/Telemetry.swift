@@ -10,7 +10,7 @@ public struct Telemetry: Sendable {
   public let blas: BLASEnvironment
   /// Short commit of the checkout, with "-dirty" when it has changes; "unknown" outside one.
   public let commit: String
-  /// SHA-256 of all Swift sources; "unknown" outside a checkout.
+  /// SHA-256 of all Swift and C sources; "unknown" outside a checkout.
   public let sourceDigest: String
   /// Threads inside a run.
   public let threads: Int

@@ -85,15 +85,17 @@ import Testing
   }
 
   /// Every input that is a parameter may be frozen; the others' gradients stay what they are.
-  @Test(arguments: Twin.all.filter { $0.shapes.count > 1 })
-  func aFrozenParameterGetsNoGradient(_ twin: Twin) {
+  @Test(
+    arguments: Twin.all.filter { $0.shapes.count > 1 },
+    [Tape.WeightGradients.dense, .lowRank, .perSample])
+  func aFrozenParameterGetsNoGradient(_ twin: Twin, _ way: Tape.WeightGradients) {
     func gradients(freezing frozen: Int?) -> [[Float]] {
       let parameters = zip(twin.shapes, inputs(twin)).enumerated().map { index, input in
         let parameter = Parameter("p\(index)", shape: input.0)
         parameter.tensor.assign(input.1.map { Float($0) })
         return index == frozen ? parameter.frozen : parameter
       }
-      let tape = Tape()
+      let tape = Tape(weightGradients: way)
       let loss = tape.sum(twin.record(tape, parameters))
       for _ in 0..<2 {
         tape.forward()

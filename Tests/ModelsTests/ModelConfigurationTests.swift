@@ -89,6 +89,7 @@ import Testing
     (#"{"n_head": 2, "num_hidden_layers": 3}"#, "num_hidden_layers 3"),
     (#"{"n_head": 2, "activation_function": "relu"}"#, "activation_function relu"),
     (#"{"n_head": 2, "layer_norm_epsilon": 1e-6}"#, "layer_norm_epsilon 1e-6"),
+    (#"{"n_head": 2, "scale_attn_weights": false}"#, "scale_attn_weights false"),
     (#"{"n_head": 0}"#, "0 heads"), ("[]", "not an object"), (#"{"n_head": "#, "not JSON"),
     (String(repeating: "[", count: 100_000), "not JSON"), (#"{"n_head": 1e999}"#, "do not say"),
   ]) func wrongConfigurationsAreOneLine(_ text: String, _ words: String) throws {

@@ -56,8 +56,9 @@ final class ImageGradients: SampleSum {
     _ convolution: any ImageConvolution, _ weight: Parameter, _ bias: Parameter?, _ beta: [Float],
     _ pool: WorkerPool
   ) {
+    let parameters = [weight] + (bias.map { [$0] } ?? [])
     precondition(
-      beta.dropFirst().allSatisfy { $0 == 0 },
+      zip(parameters, beta.dropFirst()).allSatisfy { $1 == 0 || !$0.tensor.needsGradient },
       "\(weight.name) is used twice on a tape that tells samples apart")
     (self.convolution, self.pool) = (convolution, pool)
     if weight.tensor.needsGradient { weight.gradient.setSum(self) }

@@ -119,9 +119,10 @@ public final class SmallBatchClip {
         gram[j &* n &+ i] = sum
       }
     }
-    try gram.withUnsafeBufferPointer { gram in
-      if let base = gram.baseAddress { try eigen.decompose(base, n) }
+    let converges = gram.withUnsafeBufferPointer { gram in
+      gram.baseAddress.map { (try? eigen.decompose($0, n)) != nil } ?? true
     }
+    guard converges else { return try clipGenerally(g, tau) }
     let sigmaMax = max(0, eigen.values[n &- 1]).squareRoot()
     if sigmaMax <= tau { return }
     if sigmaMax > gramReach(Double.self) * tau { return try clipGenerally(g, tau) }

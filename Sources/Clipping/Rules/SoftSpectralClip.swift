@@ -62,8 +62,7 @@ public struct SoftSpectralClip: GradientTransform {
         gradient.materialize()
         return statistics(.insideBall, 0, 0, 0)
       }
-      if workspace.scale <= gramReach(Float.self) * limit {
-        try workspace.decompose()
+      if workspace.scale <= gramReach(Float.self) * limit, (try? workspace.decompose()) != nil {
         let sigma = workspace.singularValues
         let after = workspace.write(
           reweighting: sigma.count, weight, into: gradient.entries)
