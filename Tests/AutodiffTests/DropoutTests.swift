@@ -48,15 +48,30 @@ import Testing
     #expect(tape.dropout(x.tensor, probability: 0.5) === x.tensor)
   }
 
-  @Test func aResidualDropsTheBranchOnly() {
-    let (x, y) = (Parameter("x", shape: [500]), Parameter("y", shape: [500]))
-    x.tensor.value.fill(2)
-    y.tensor.value.fill(1)
+  /// x + dropout(y), differentiated.
+  private func residual(_ x: Parameter, _ y: Parameter) -> Tensor {
     let tape = Tape()
     let z = tape.add(x.tensor, y.tensor, dropout: 0.5)
     let loss = tape.sum(z)
     tape.forward()
     tape.backward(from: loss)
+    return z
+  }
+
+  /// Both shares of x's gradient arrive.
+  @Test func anInputThatIsDroppedAndKeptGetsBothGradients() {
+    let x = Parameter("x", shape: [4096])
+    x.tensor.value.fill(1)
+    let y = residual(x, x)
+    let gradient = (0..<4096).map { x.gradient.base[$0] }
+    #expect(gradient == y.array && Set(gradient) == [1, 3])
+  }
+
+  @Test func aResidualDropsTheBranchOnly() {
+    let (x, y) = (Parameter("x", shape: [500]), Parameter("y", shape: [500]))
+    x.tensor.value.fill(2)
+    y.tensor.value.fill(1)
+    let z = residual(x, y)
     #expect(Set(z.array) == [2, 4])
     #expect((0..<500).allSatisfy { x.gradient.materialized.base[$0] == 1 })
     #expect((0..<500).allSatisfy { y.gradient.materialized.base[$0] == z.array[$0] - 2 })
